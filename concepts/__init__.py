@@ -1,0 +1,1 @@
+"""What clinicians decided: concepts, judgements, releases. Torch-free; knows nothing of networks."""

@@ -1,0 +1,45 @@
+"""The exceptions of Dermaxis, from the general to the particular.
+
+DermaxisError            anything that the user can put right; the command line prints it in one line and exits with 2
+├── SettingsError        a setting that is unknown, misspelt or out of range
+├── DataError            a file, row or column that cannot be used; names the file and the row
+│   ├── ImageError       one image that cannot be decoded
+│   └── LeakError        related images, or one image, on both sides of a split
+├── ReleaseError         a concept release that is malformed, altered or empty
+├── WeightsError         a weights or checkpoint file that does not fit the network
+└── RunError             a run folder that is incomplete, in use or not a run
+"""
+
+
+class DermaxisError(Exception):
+    """What came, what is allowed and what to do, in one line."""
+
+    exit_code = 2
+
+
+class SettingsError(DermaxisError):
+    """A setting that is unknown, misspelt or out of range."""
+
+
+class DataError(DermaxisError):
+    """A file, row or column that cannot be used."""
+
+
+class ImageError(DataError):
+    """One image that cannot be decoded."""
+
+
+class LeakError(DataError):
+    """Related images, or one image, on both sides of a split."""
+
+
+class ReleaseError(DermaxisError):
+    """A concept release that is malformed, altered or empty."""
+
+
+class WeightsError(DermaxisError):
+    """A weights or checkpoint file that does not fit the network."""
+
+
+class RunError(DermaxisError):
+    """A run folder that is incomplete, in use or not a run."""

@@ -1,0 +1,1 @@
+"""Where concept examples come from: one module a data set."""

@@ -1,0 +1,1 @@
+"""Pixels to model to evaluation to explanation to report."""

@@ -1,0 +1,321 @@
+"""Settings of an experiment: typed, read from YAML, changed by ``key=value``.
+
+One YAML file is one experiment. Every key has a type and a range; an unknown key is refused and the error names the known ones.
+"""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from concepts.errors import SettingsError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """A group of settings: immutable, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Fit(StrEnum):
+    """How an image of any shape becomes a square."""
+
+    SQUASH = "squash"
+    CROP = "crop"
+    PAD = "pad"
+
+
+class Placement(StrEnum):
+    """Where concept whitening goes, relative to the module that ``model.layer`` names."""
+
+    REPLACE = "replace"
+    INSERT = "insert"
+
+
+class Activation(StrEnum):
+    """How the map of an axis becomes one number per image."""
+
+    MEAN = "mean"
+    MAX = "max"
+    POSITIVE_MEAN = "positive_mean"
+    POOL_MAX = "pool_max"
+
+
+class Objective(StrEnum):
+    """Which statistics of a concept its axis is aligned with."""
+
+    POSITIVES = "positives"
+    CONTRAST = "contrast"
+    REGIONS = "regions"
+
+
+class Schedule(StrEnum):
+    """How the rotation is found: closed form on exact statistics, or the paper's stochastic updates."""
+
+    EXACT = "exact"
+    PAPER = "paper"
+
+
+class Balance(StrEnum):
+    """What is done about diagnoses of unequal frequency."""
+
+    SAMPLER = "sampler"
+    WEIGHTS = "weights"
+    NONE = "none"
+
+
+class SplitSettings(Settings):
+    """Shares of the cohort held out, by group."""
+
+    validation: Fraction = 0.16
+    test: Fraction = 0.2
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=32)] = 4
+    """Largest Hamming distance between the 64-bit perceptual hashes of two images called near-duplicates."""
+
+    @model_validator(mode="after")
+    def leaves_something_to_train_on(self) -> Self:
+        """Refuse shares that use up the cohort."""
+        if not 0 < self.validation < 1 or not 0 < self.test < 1 or self.validation + self.test >= 1:
+            raise ValueError("validation and test must each be above 0 and together below 1")
+        return self
+
+
+class ShortcutSettings(Settings):
+    """An artefact tied to a diagnosis in the phantom's training and validation patients (and in test, if asked)."""
+
+    artefact: str
+    diagnosis: str
+    strength: Fraction = 0.9
+    """Probability of the artefact given the diagnosis; elsewhere it keeps its base rate."""
+
+
+class PhantomSettings(Settings):
+    """The generated cohort."""
+
+    images: Count = 1800
+    size: Annotated[int, Field(ge=64, le=512)] = 128
+    """Side in pixels."""
+    seed: int = 0
+    shortcut: ShortcutSettings | None = None
+
+
+class DataSettings(Settings):
+    """Which images, and how they are split and read."""
+
+    source: Literal["phantom", "isic2018", "isic"] = "phantom"
+    root: Path | None = None
+    """Folder of the data set; for the phantom, where to generate it (default: the cache)."""
+    limit: Count | None = None
+    """Use only so many images, drawn with the seed, stratified by diagnosis; for trials."""
+    diagnoses: tuple[str, ...] | None = None
+    """Keep only these diagnoses; default: all that the source has."""
+    cache: Path = Path("~/.cache/dermaxis")
+    """Where decoded images lie, by content digest."""
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Processes that load images beside the one that trains."""
+    max_pixels: Count = 100_000_000
+    """Images with more pixels are refused."""
+    split: SplitSettings = SplitSettings()
+    phantom: PhantomSettings = PhantomSettings()
+
+
+class ConceptSettings(Settings):
+    """Which concepts the axes are given to, and by which release."""
+
+    release: Path | None = None
+    """A frozen release (JSON). Default: frozen from the source's own masks when the run starts."""
+    names: tuple[str, ...] | None = None
+    """Identifiers of the concepts to use, in axis order; default: all of the release."""
+    unmarked_is_absent: bool = True
+    """Whether an image in which a concept was not marked may serve as a (weak) negative."""
+    minimum_positives: Count = 40
+    """Concepts with fewer training positives are reported as not assessable."""
+
+
+class TransformSettings(Settings):
+    """How images reach the network."""
+
+    size: Annotated[int, Field(ge=32, le=1024)] = 224
+    """Side of the square that the network sees, in pixels."""
+    fit: Fit = Fit.SQUASH
+    margin: Annotated[int, Field(ge=0)] = 16
+    """Images are decoded this many pixels larger; training crops at random, evaluation at the centre, so scale is kept."""
+    flips: bool = True
+    right_angle_turns: bool = True
+    brightness: Fraction = 0.1
+    contrast: Fraction = 0.1
+    saturation: Fraction = 0.1
+    hue: Annotated[float, Field(ge=0.0, le=0.5)] = 0.02
+
+
+class ModelSettings(Settings):
+    """The network, and where concept whitening goes."""
+
+    architecture: str = "mobilenet_v1"
+    width: Positive = 0.75
+    """Multiplies the channels of ``mobilenet_v1`` and of the ResNets."""
+    weights: Path | None = None
+    """A local safetensors or state-dict file; default: random initial weights."""
+    layer: str | None = None
+    """Module that concept whitening replaces or follows; default: the backbone's recommended one."""
+    placement: Placement = Placement.INSERT
+    activation: Activation = Activation.POOL_MAX
+
+
+class AlignmentSettings(Settings):
+    """How axes are turned onto concepts."""
+
+    schedule: Schedule = Schedule.EXACT
+    objective: Objective = Objective.CONTRAST
+    every: Count = 30
+    """Diagnosis steps between two alignment steps (schedule ``paper``)."""
+
+
+class ConceptLossSettings(Settings):
+    """The optional loss by which the backbone, too, learns from the concepts."""
+
+    weight: Annotated[float, Field(ge=0.0)] = 0.0
+    """Weight of the image-level loss on the named activations; 0 turns it off."""
+    region_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    """Weight of the position-level loss against the concepts' masks, where they exist; 0 turns it off."""
+
+
+class TrainingSettings(Settings):
+    """Two phases: a plain network, then a concept-whitened one from its best checkpoint."""
+
+    plain_epochs: Count = 6
+    whitened_epochs: Annotated[int, Field(ge=0)] = 1
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    learning_rate: Positive = 3e-4
+    whitened_learning_rate: Positive = 1e-4
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    warmup: Fraction = 0.1
+    """Share of a phase's steps in which the learning rate rises linearly; a cosine to zero follows."""
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    balance: Balance = Balance.SAMPLER
+    alignment: AlignmentSettings = AlignmentSettings()
+    concept_loss: ConceptLossSettings = ConceptLossSettings()
+
+
+class EvaluationSettings(Settings):
+    """How figures get their intervals."""
+
+    resamples: Annotated[int, Field(ge=100)] = 1000
+    """Bootstrap resamples, drawn by group."""
+
+
+class ExplanationSettings(Settings):
+    """How importance is measured."""
+
+    permutations: Annotated[int, Field(ge=20)] = 20
+    exemplars: Annotated[int, Field(ge=1, le=24)] = 6
+    """Most activated test images shown per concept."""
+
+
+class RunSettings(Settings):
+    """One experiment."""
+
+    name: str = "phantom"
+    seed: int = 0
+    threads: Count | None = None
+    """CPU threads; default: all."""
+    runs: Path = Path("runs")
+    """Folder in which the run's folder is made."""
+    data: DataSettings = DataSettings()
+    concepts: ConceptSettings = ConceptSettings()
+    transforms: TransformSettings = TransformSettings()
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    explanation: ExplanationSettings = ExplanationSettings()
+
+
+def load_settings(path: Path, overrides: Sequence[str] = ()) -> RunSettings:
+    """Read an experiment from YAML and apply ``key.subkey=value`` overrides.
+
+    Args:
+        path: A YAML file whose keys are those of `RunSettings`.
+        overrides: Strings such as ``training.plain_epochs=3``; values are read as YAML.
+
+    Raises:
+        SettingsError: If the file is missing or malformed, or a key or value is not allowed.
+    """
+    tree = _read_tree(path)
+    for override in overrides:
+        _apply(tree, override)
+    return parse_settings(tree, origin=str(path))
+
+
+def parse_settings(tree: dict[str, Any], *, origin: str) -> RunSettings:
+    """Settings from nested dictionaries; ``origin`` names them in errors.
+
+    Raises:
+        SettingsError: If a key or value is not allowed.
+    """
+    try:
+        return RunSettings.model_validate(tree)
+    except ValidationError as error:
+        raise SettingsError(f"{origin}: " + "; ".join(_sentence(dict(item)) for item in error.errors())) from error
+
+
+def dump_settings(settings: RunSettings) -> str:
+    """The settings as YAML that `load_settings` reads back to an equal object."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _read_tree(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise SettingsError(f"{path}: no such settings file; the ones that come with Dermaxis lie in configs/")
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{path}: expected settings as 'key: value', found {type(tree).__name__}")
+    return tree
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise SettingsError(f"'{override}': expected key=value, e.g. training.plain_epochs=3")
+    *parents, leaf = key.split(".")
+    for parent in parents:
+        branch = tree.setdefault(parent, {})
+        if not isinstance(branch, dict):
+            raise SettingsError(f"'{override}': {parent} is a value, not a group of settings")
+        tree = branch
+    try:
+        tree[leaf] = yaml.safe_load(text) if text else None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"'{override}': the value is not YAML") from error
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    location = [str(part) for part in error["loc"]]
+    key = ".".join(location) or "settings"
+    if error["type"] != "extra_forbidden":
+        return f"{key}: {error['msg']} (got {error['input']!r})"
+    known = sorted(_group(location[:-1]).model_fields)
+    close = get_close_matches(location[-1], known, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    return f"unknown key '{key}'{hint} Known here: {', '.join(known)}"
+
+
+def _group(location: Sequence[str]) -> type[BaseModel]:
+    group: type[BaseModel] = RunSettings
+    for part in location:
+        annotation = group.model_fields[part].annotation
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        group = next(kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel))
+    return group

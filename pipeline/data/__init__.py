@@ -1,0 +1,1 @@
+"""Samples, splits, transforms, loaders, and the generated cohort."""

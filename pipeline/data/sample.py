@@ -1,0 +1,39 @@
+"""One image with what is known about it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One image with its labels: one row of a cohort.
+
+    Attributes:
+        image_id: Unique within the cohort, e.g. ``ISIC_0000000``.
+        path: The image file.
+        digest: SHA-256 of the file's bytes, 64 hexadecimal digits.
+        diagnosis: Identifier from ``concepts/vocabulary/diagnoses.yaml``, e.g. ``melanoma``.
+        source: Name of the source that gave the sample, e.g. ``isic2018``.
+        patient_id: Whose lesion it is, or None where the source does not say.
+        lesion_id: Which lesion it is, or None where the source does not say.
+        site: Anatomical site in the source's words, or None.
+        sex: ``female`` or ``male``, or None.
+        age: Age at imaging in years, or None.
+        image_type: ``dermoscopic`` and the like, or None.
+        licence: Licence of the image, or None.
+        lesion_mask: File with the lesion's mask (non-zero inside), or None.
+    """
+
+    image_id: str
+    path: Path
+    digest: str
+    diagnosis: str
+    source: str
+    patient_id: str | None = None
+    lesion_id: str | None = None
+    site: str | None = None
+    sex: str | None = None
+    age: float | None = None
+    image_type: str | None = None
+    licence: str | None = None
+    lesion_mask: Path | None = None

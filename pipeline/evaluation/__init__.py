@@ -1,0 +1,1 @@
+"""Figures about a trained network, each with an interval and an n."""

@@ -1,0 +1,1 @@
+"""What the network used: importance, per case and per diagnosis."""

@@ -1,0 +1,1 @@
+"""Fine-tuning on MONAI's trainers, with alignment as a handler."""
