@@ -1,6 +1,7 @@
 """Settings of an experiment: typed, read from YAML, changed by ``key=value``.
 
-One YAML file is one experiment. Every key has a type and a range; an unknown key is refused and the error names the known ones.
+One YAML file is one experiment. Every key has a type and a range; an unknown key is refused, and the error names the
+known ones.
 """
 
 from collections.abc import Sequence
@@ -147,7 +148,7 @@ class TransformSettings(Settings):
     """Side of the square that the network sees, in pixels."""
     fit: Fit = Fit.SQUASH
     margin: Annotated[int, Field(ge=0)] = 16
-    """Images are decoded this many pixels larger; training crops at random, evaluation at the centre, so scale is kept."""
+    """Pixels more in the decoded image; training crops at random, evaluation at the centre, so scale is kept."""
     flips: bool = True
     right_angle_turns: bool = True
     brightness: Fraction = 0.1
@@ -160,8 +161,8 @@ class ModelSettings(Settings):
     """The network, and where concept whitening goes."""
 
     architecture: str = "mobilenet_v1"
-    width: Positive = 0.75
-    """Multiplies the channels of ``mobilenet_v1`` and of the ResNets."""
+    width: Positive | None = None
+    """Multiplies the channels of ``mobilenet_v1`` (its own: 0.75) and of the ResNets (1)."""
     weights: Path | None = None
     """A local safetensors or state-dict file; default: random initial weights."""
     layer: str | None = None

@@ -1,0 +1,45 @@
+# Chores of Dermaxis. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONSTRAINTS := constraints-dev.txt
+SETTINGS ?= configs/phantom.yaml
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit lint bench clean
+
+help:  ## list the chores
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.runtime  ## the whole job on the generated cohort; ends with the path of a report (at most 4 minutes on two cores)
+	$(BIN)/dermaxis run $(SETTINGS)
+
+test: lint unit $(VENV)/.dev  ## everything: lint, unit tests, then the slow, browser and real-data tests
+	$(BIN)/python -m pytest -m "slow or browser or data" --durations=10
+
+unit: $(VENV)/.dev  ## the unit tests only (under a minute)
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev  ## ruff, mypy and the floors of the house
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev  ## speed of the concept-whitening layer, as ratios inside one run
+	$(BIN)/python -m tests.benchmarks.whitening
+
+clean:  ## remove the virtual environment and caches (runs/ stays)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Dermaxis needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
+	touch $@ $(VENV)/.runtime
