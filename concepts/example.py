@@ -1,0 +1,116 @@
+"""What a release is made of: examples, with what they say and where, and the concepts that they are examples of."""
+
+import re
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+class Polarity(StrEnum):
+    """What an example says about its concept."""
+
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNMARKED = "unmarked"
+    """Nobody marked the concept in the image, and nobody said that it is absent: not reliably absent."""
+
+
+class Origin(StrEnum):
+    """How a concept's examples came about."""
+
+    MARKED = "marked"
+    """Experts outlined it in the image."""
+    MEASURED = "measured"
+    """Computed from a lesion mask."""
+    RULE = "rule"
+    """Derived from the image's metadata."""
+    PLANTED = "planted"
+    """Drawn into a generated lesion, so known without doubt."""
+    JUDGED = "judged"
+    """Readers gave verdicts."""
+
+
+def _inside_the_root(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    if (
+        not parts
+        or path != str(PurePosixPath(path))
+        or path.startswith("/")
+        or ".." in parts
+        or re.search(r"[\\:]", path)
+    ):
+        raise ValueError("a region's path is relative to the data root, with forward slashes and without '..'")
+    return path
+
+
+Text = Annotated[str, Field(min_length=1)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=100)]
+RelativePath = Annotated[Text, AfterValidator(_inside_the_root)]
+
+
+class Record(BaseModel):
+    """A part of a release: immutable, and closed to keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Region(Record):
+    """Where in its image a concept is.
+
+    Attributes:
+        path: Mask file (non-zero inside), relative to the data root, with forward slashes.
+        digest: SHA-256 of the file's bytes.
+    """
+
+    path: RelativePath
+    digest: Digest
+
+
+class Example(Record):
+    """What is known about one concept in one image.
+
+    Attributes:
+        image_id: The image, as its sample calls it.
+        image_digest: SHA-256 of the image file's bytes.
+        concept: Identifier of the concept.
+        polarity: Whether the concept is there.
+        region: Where it is; only for what is present.
+        provenance: Who or what said so.
+    """
+
+    image_id: Text
+    image_digest: Digest
+    concept: Identifier
+    polarity: Polarity
+    region: Region | None = None
+    provenance: Text
+
+    @model_validator(mode="after")
+    def only_what_is_present_has_a_region(self) -> Self:
+        """Refuse a region of something that is not there."""
+        if self.region is not None and self.polarity is not Polarity.PRESENT:
+            raise ValueError(f"{self.image_id}: '{self.concept}' is {self.polarity} and cannot have a region")
+        return self
+
+
+class ConceptEntry(Record):
+    """A concept as a release declares it.
+
+    Attributes:
+        id: Identifier, from the vocabulary or of the set's own.
+        name: Name for people.
+        definition: One sentence.
+        origin: How its examples came about.
+        rule: The rule with its thresholds, where the concept is measured or derived.
+        parent: Identifier of the broader concept.
+    """
+
+    id: Identifier
+    name: Text
+    definition: Text
+    origin: Origin
+    rule: Text | None = None
+    parent: Identifier | None = None

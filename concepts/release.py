@@ -1,0 +1,274 @@
+"""A concept release: what clinicians decided, frozen; the only thing about concepts that training reads.
+
+A release is a JSON manifest that carries the SHA-256 of its own content. Anyone can check it: take the file's object,
+leave out ``digest`` and ``created``, write it with sorted keys, without white space and nulls, in Unicode form NFC and
+UTF-8, and hash the bytes. ``created`` is left out so that the same content has the same digest whenever it was frozen.
+"""
+
+import json
+import os
+import tempfile
+import unicodedata
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, model_validator
+
+from concepts.errors import ReleaseError
+from concepts.example import ConceptEntry, Example, Identifier, Record
+
+SHOWN = 3
+"""How many offenders an error names before it only counts them."""
+
+
+def _sorted_examples(examples: tuple[Example, ...]) -> tuple[Example, ...]:
+    return tuple(sorted(examples, key=lambda example: (example.concept, example.image_id)))
+
+
+class Release(Record):
+    """A frozen concept set. Make one with `freeze`; one that contradicts itself cannot exist.
+
+    Attributes:
+        name: Name of the concept set, fit for a file name.
+        version: 1 for the first release of the set, then counting up.
+        description: What the set is for.
+        licence: Licence of the judgements and masks.
+        created: When it was frozen; not part of the digest.
+        concepts: The concepts; their order is the default order of the axes, so it is part of the digest.
+        examples: The examples; kept sorted by concept and image, so the order in which they came is not.
+    """
+
+    format: Literal[1] = 1
+    name: Identifier
+    version: Annotated[int, Field(ge=1)]
+    description: str
+    licence: str
+    created: AwareDatetime
+    concepts: Annotated[tuple[ConceptEntry, ...], Field(min_length=1)]
+    examples: Annotated[tuple[Example, ...], Field(min_length=1), AfterValidator(_sorted_examples)]
+
+    @model_validator(mode="after")
+    def agrees_with_itself(self) -> Self:
+        """Refuse undeclared or doubly declared concepts, two verdicts on one thing, two digests of one image."""
+        known = self.concept_ids
+        if len(set(known)) < len(known):
+            raise ValueError(f"concept '{next(c for c in known if known.count(c) > 1)}' is declared twice")
+        _refuse_undeclared(self.examples, known)
+        _refuse_second_verdicts(self.examples)
+        _refuse_second_digests(self.examples)
+        return self
+
+    @property
+    def concept_ids(self) -> tuple[str, ...]:
+        """Identifiers of the concepts, in order."""
+        return tuple(entry.id for entry in self.concepts)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content (everything but ``created``) as canonical JSON; 64 hexadecimal digits."""
+        content = self.model_dump(mode="json", exclude_none=True, exclude={"created"})
+        return sha256(canonical_json(content)).hexdigest()
+
+
+def canonical_json(content: Any) -> bytes:  # noqa: ANN401  # any JSON
+    """The one spelling of a JSON value: sorted keys, no white space, Unicode form NFC, UTF-8."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return unicodedata.normalize("NFC", text).encode()
+
+
+def freeze(
+    name: str,
+    version: int,
+    *,
+    concepts: Iterable[ConceptEntry],
+    examples: Iterable[Example],
+    description: str = "",
+    licence: str = "",
+    created: datetime | None = None,
+) -> Release:
+    """Make a release of concepts and their examples.
+
+    Args:
+        name: Name of the concept set: lower case, digits, ``_``, ``.`` and ``-``.
+        version: From 1.
+        concepts: In the order that axes are to have by default.
+        examples: At most one for each image and concept, in any order.
+        description: What the set is for.
+        licence: Licence of the judgements and masks.
+        created: With time zone; default: now.
+
+    Raises:
+        ReleaseError: If a concept is not declared or declared twice, an image has two verdicts on one concept or two
+            digests, there is nothing to freeze, or the name or version is not allowed.
+    """
+    fields = {
+        "name": name,
+        "version": version,
+        "description": description,
+        "licence": licence,
+        "created": created or datetime.now(UTC),
+        "concepts": tuple(concepts),
+        "examples": tuple(examples),
+    }
+    return _release(fields, origin=f"cannot freeze {name}@{version}")
+
+
+def restrict(release: Release, image_ids: Collection[str]) -> Release:
+    """The release with only the examples of some images; a different content, so a different digest.
+
+    Raises:
+        ReleaseError: If no example is left.
+    """
+    kept = set(image_ids)
+    examples = [example for example in release.examples if example.image_id in kept]
+    if not examples:
+        raise ReleaseError(
+            f"{release.name}@{release.version} has no example of the {len(kept)} images asked for; "
+            "use a release that was frozen from this cohort"
+        )
+    fields = {field: getattr(release, field) for field in Release.model_fields}
+    return Release(**{**fields, "examples": examples})
+
+
+def write_release(release: Release, path: Path) -> None:
+    """Write the manifest in one step: one line for each concept and example, so that versions can be compared.
+
+    Raises:
+        ReleaseError: If the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as handle:
+            try:
+                handle.write(_manifest(release).encode())
+                handle.flush()
+                os.fsync(handle.fileno())
+                Path(handle.name).chmod(0o644)
+                Path(handle.name).replace(path)
+            except BaseException:
+                Path(handle.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise ReleaseError(f"{path}: the release cannot be written: {error.strerror}") from error
+
+
+def read_release(path: Path) -> Release:
+    """Read a manifest and check that nothing in it was changed after freezing.
+
+    Raises:
+        ReleaseError: If the file is missing or malformed, or its content does not match its digest.
+    """
+    fields = _read_object(path)
+    stated = fields.pop("digest", None)
+    if stated is None:
+        raise ReleaseError(f"{path}: the release carries no digest; freeze it with 'dermaxis concepts freeze'")
+    release = _release(fields, origin=str(path))
+    if stated != release.digest:
+        raise ReleaseError(
+            f"{path}: digest does not match: file says {stated}, content gives {release.digest}; "
+            "it was altered after freezing: freeze again or restore"
+        )
+    return release
+
+
+def verify_regions(release: Release, root: Path) -> None:
+    """Check that the mask files are those that were frozen.
+
+    Args:
+        release: A release.
+        root: The data root, to which the regions' paths are relative.
+
+    Raises:
+        ReleaseError: If mask files are missing or have other content; names the first few.
+    """
+    regions = sorted({(e.region.path, e.region.digest) for e in release.examples if e.region is not None})
+    faults = [f"{path} {fault}" for path, digest in regions if (fault := _fault(root / path, digest))]
+    if faults:
+        raise ReleaseError(
+            f"{root}: {len(faults)} of {len(regions)} region masks of {release.name}@{release.version} "
+            f"cannot be used: {shorten(faults)}; restore them or freeze again"
+        )
+
+
+def shorten(items: Sequence[str], *, shown: int = SHOWN) -> str:
+    """The first few of many, for an error's one line."""
+    more = len(items) - shown
+    return ", ".join(items[:shown]) + (f" and {more} more" if more > 0 else "")
+
+
+def _refuse_undeclared(examples: Sequence[Example], known: Sequence[str]) -> None:
+    declared = set(known)
+    for example in examples:
+        if example.concept not in declared:
+            raise ValueError(
+                f"{example.image_id}: concept '{example.concept}' is not declared; declared: {', '.join(known)}"
+            )
+
+
+def _refuse_second_verdicts(examples: Sequence[Example]) -> None:
+    for one, other in pairwise(examples):
+        if (one.concept, one.image_id) == (other.concept, other.image_id):
+            verdicts = f"both {one.polarity} and {other.polarity}"
+            said = f"{one.polarity} twice" if one.polarity == other.polarity else verdicts
+            raise ValueError(f"{one.image_id}: '{one.concept}' is {said}; an image has one verdict on each concept")
+
+
+def _refuse_second_digests(examples: Sequence[Example]) -> None:
+    digests: dict[str, str] = {}
+    for example in examples:
+        first = digests.setdefault(example.image_id, example.image_digest)
+        if first != example.image_digest:
+            raise ValueError(
+                f"{example.image_id}: its examples come from different files "
+                f"(SHA-256 {first} and, under '{example.concept}', {example.image_digest})"
+            )
+
+
+def _release(fields: dict[str, Any], *, origin: str) -> Release:
+    try:
+        return Release.model_validate(fields)
+    except ValidationError as error:
+        raise ReleaseError(f"{origin}: {shorten([_sentence(dict(item)) for item in error.errors()])}") from error
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    location = ".".join(str(part) for part in error["loc"])
+    message = error["msg"].removeprefix("Value error, ")
+    return " ".join(f"{location}: {message}".split()) if location else message
+
+
+def _manifest(release: Release) -> str:
+    fields = {"digest": release.digest, **release.model_dump(mode="json", exclude_none=True)}
+    return "{\n" + ",\n".join(f"{_line(key)}: {_lines(entry)}" for key, entry in fields.items()) + "\n}\n"
+
+
+def _lines(entry: Any) -> str:  # noqa: ANN401  # any JSON
+    return "[\n" + ",\n".join(_line(item) for item in entry) + "\n]" if isinstance(entry, list) else _line(entry)
+
+
+def _line(entry: Any) -> str:  # noqa: ANN401  # any JSON
+    return json.dumps(entry, ensure_ascii=False, separators=(", ", ": "))
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ReleaseError(
+            f"{path}: the release cannot be read: {error.strerror}; make one with 'dermaxis concepts freeze'"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise ReleaseError(f"{path}: not a release: the file is not JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise ReleaseError(f"{path}: not a release: expected a JSON object, found {type(content).__name__}")
+    return content
+
+
+def _fault(path: Path, digest: str) -> str | None:
+    if not path.is_file():
+        return "is missing"
+    return None if sha256(path.read_bytes()).hexdigest() == digest else "has other content than was frozen"

@@ -1,0 +1,161 @@
+"""What training takes from a release: labels and regions of its images, and whether they suffice."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from concepts.errors import LeakError, ReleaseError
+from concepts.example import Example, Polarity
+from concepts.release import Release, shorten
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Why an axis of a concept could not be assessed.
+
+    Attributes:
+        concept: Identifier of the concept.
+        positives: Images in which it is present.
+        negatives: Images that serve as its negatives.
+        reason: One sentence for the report.
+    """
+
+    concept: str
+    positives: int
+    negatives: int
+    reason: str
+
+
+def label_table(
+    release: Release, image_ids: Sequence[str], *, concepts: Sequence[str], unmarked_is_absent: bool
+) -> NDArray[np.float64]:
+    """What the release says about each concept in each image.
+
+    Args:
+        release: A release.
+        image_ids: The N images, in the order of the rows; those that the release does not know get NaN throughout.
+        concepts: The k concepts, in the order of the columns.
+        unmarked_is_absent: Whether an image in which nobody marked the concept counts as a (weak) negative.
+
+    Returns:
+        N x k: 1 present, 0 absent, NaN not known.
+
+    Raises:
+        ReleaseError: If the release has no such concept.
+    """
+    values = {Polarity.PRESENT: 1.0, Polarity.ABSENT: 0.0, Polarity.UNMARKED: 0.0 if unmarked_is_absent else np.nan}
+    table = np.full((len(image_ids), len(concepts)), np.nan)
+    for row, column, example in _cells(release, image_ids, concepts):
+        table[row, column] = values[example.polarity]
+    return table
+
+
+def region_table(
+    release: Release, image_ids: Sequence[str], *, concepts: Sequence[str], root: Path
+) -> list[list[Path | None]]:
+    """The mask file of each concept in each image, or None where there is none.
+
+    Args:
+        release: A release.
+        image_ids: The N images, in the order of the rows.
+        concepts: The k concepts, in the order of the columns.
+        root: The data root, to which the regions' paths are relative.
+
+    Raises:
+        ReleaseError: If the release has no such concept.
+    """
+    table: list[list[Path | None]] = [[None] * len(concepts) for _ in image_ids]
+    for row, column, example in _cells(release, image_ids, concepts):
+        table[row][column] = root / example.region.path if example.region else None
+    return table
+
+
+def refuse_held_out(examples: Iterable[Example], held_out: Collection[str]) -> None:
+    """Refuse examples of images that are kept for testing.
+
+    Args:
+        examples: What is about to be learnt from.
+        held_out: Identifiers or digests of the images kept away from training.
+
+    Raises:
+        LeakError: If there are any; names the first few images and how many there are.
+    """
+    held_out = set(held_out)
+    leaked = sorted({e.image_id for e in examples if e.image_id in held_out or e.image_digest in held_out})
+    if leaked:
+        raise LeakError(
+            f"{len(leaked)} held-out images are among the concept examples to learn from: {shorten(leaked)}; "
+            "only examples of training images are allowed: restrict the release to them"
+        )
+
+
+def thin_concepts(release: Release, image_ids: Collection[str], *, minimum: int) -> dict[str, int]:
+    """Concepts that are present in fewer than ``minimum`` of the images, with the number that there are."""
+    wanted = set(image_ids)
+    counts = dict.fromkeys(release.concept_ids, 0)
+    for example in release.examples:
+        counts[example.concept] += example.polarity is Polarity.PRESENT and example.image_id in wanted
+    return {concept: count for concept, count in counts.items() if count < minimum}
+
+
+def check_usable(
+    release: Release,
+    image_ids: Sequence[str],
+    *,
+    concepts: Sequence[str],
+    unmarked_is_absent: bool,
+    minimum: int = 40,
+) -> tuple[Finding, ...]:
+    """Whether axes can be given to concepts on the examples of the training images.
+
+    Args:
+        release: A release.
+        image_ids: The training images.
+        concepts: The concepts that axes are to be given to.
+        unmarked_is_absent: Whether an image in which nobody marked the concept counts as a (weak) negative.
+        minimum: Below so many positives an axis is not stable.
+
+    Returns:
+        A finding for each concept that can be trained on but not assessed: too few positives, or no negatives.
+
+    Raises:
+        ReleaseError: If a concept is not in the release, or present in none of the images.
+    """
+    table = label_table(release, image_ids, concepts=concepts, unmarked_is_absent=unmarked_is_absent)
+    positives, negatives = (table == 1).sum(axis=0).tolist(), (table == 0).sum(axis=0).tolist()
+    empty = [concept for concept, count in zip(concepts, positives, strict=True) if count == 0]
+    if empty:
+        raise ReleaseError(
+            f"{release.name}@{release.version}: no example is present in the {len(image_ids)} training images for: "
+            f"{', '.join(empty)}; leave these out of concepts.names or add examples"
+        )
+    findings = [_finding(*counts, minimum) for counts in zip(concepts, positives, negatives, strict=True)]
+    return tuple(finding for finding in findings if finding)
+
+
+def _cells(release: Release, image_ids: Sequence[str], concepts: Sequence[str]) -> Iterable[tuple[int, int, Example]]:
+    unknown = [concept for concept in concepts if concept not in release.concept_ids]
+    if unknown:
+        raise ReleaseError(
+            f"{release.name}@{release.version} has no concept {shorten([repr(concept) for concept in unknown])}; "
+            f"it has: {', '.join(release.concept_ids)}"
+        )
+    rows = {image_id: row for row, image_id in enumerate(image_ids)}
+    columns = {concept: column for column, concept in enumerate(concepts)}
+    return [
+        (rows[example.image_id], columns[example.concept], example)
+        for example in release.examples
+        if example.image_id in rows and example.concept in columns
+    ]
+
+
+def _finding(concept: str, positives: int, negatives: int, minimum: int) -> Finding | None:
+    if negatives == 0:
+        return Finding(concept, positives, negatives, "positives only: there is nothing to tell them from")
+    if positives < minimum:
+        reason = f"{positives} positives, fewer than the {minimum} below which an axis is not stable"
+        return Finding(concept, positives, negatives, reason)
+    return None
