@@ -255,6 +255,18 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> RunSettings:
     return parse_settings(tree, origin=str(path))
 
 
+def parse_overrides(overrides: Sequence[str]) -> RunSettings:
+    """The default settings with ``key.subkey=value`` overrides.
+
+    Raises:
+        SettingsError: If a key or value is not allowed.
+    """
+    tree: dict[str, Any] = {}
+    for override in overrides:
+        _apply(tree, override)
+    return parse_settings(tree, origin="settings")
+
+
 def parse_settings(tree: dict[str, Any], *, origin: str) -> RunSettings:
     """Settings from nested dictionaries; ``origin`` names them in errors.
 

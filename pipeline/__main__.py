@@ -1,0 +1,5 @@
+"""``python -m pipeline`` is ``dermaxis``: the form that ``torchrun -m`` needs."""
+
+from pipeline.cli import main
+
+main()

@@ -1,0 +1,193 @@
+"""The command line: thin; every command calls one function of the floor below and prints what it returned."""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from concepts.errors import DermaxisError
+
+if TYPE_CHECKING:
+    from pipeline.config import RunSettings
+    from pipeline.progress import Tracker
+    from pipeline.run import RunFolder
+
+app = typer.Typer(
+    help="Concept whitening for dermoscopy. Research software, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+concepts_app = typer.Typer(help="Concept releases: freeze them, look at them, check them.", no_args_is_help=True)
+app.add_typer(concepts_app, name="concepts")
+
+SettingsFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="A YAML file of settings, e.g. configs/phantom.yaml")
+]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes, e.g. training.plain_epochs=3")
+]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, e.g. runs/phantom-20260101-120000")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished run with the same settings")]
+ROWS_SHOWN = 50
+
+
+@app.command()
+def run(config: SettingsFile, overrides: Overrides = None, resume: Resume = False) -> None:
+    """Do the whole job: train, whiten, evaluate, explain, report."""
+    from pipeline.retrain import retrain
+
+    settings = _settings(config, overrides)
+    with _resumable():
+        done = retrain(settings, tracker=_tracker(), resume=resume)
+    _conclude(done)
+
+
+@app.command()
+def train(config: SettingsFile, overrides: Overrides = None, resume: Resume = False) -> None:
+    """Train only: leaves an unfinished run that 'evaluate', 'explain' and 'report' go on from."""
+    from pipeline.retrain import Stage, retrain
+
+    settings = _settings(config, overrides)
+    with _resumable():
+        done = retrain(settings, tracker=_tracker(), resume=resume, last=Stage.WHITENED)
+    typer.echo(f"trained: {done.path}\nnext:    dermaxis evaluate {done.path}")
+
+
+@app.command()
+def evaluate(run_path: RunPath) -> None:
+    """Evaluate a trained run again (evaluation.json)."""
+    from pipeline.retrain import Stage, redo
+
+    typer.echo(redo(run_path, Stage.EVALUATION, tracker=_tracker()).file("evaluation.json"))
+
+
+@app.command()
+def explain(run_path: RunPath) -> None:
+    """Measure importance again (explanation.json)."""
+    from pipeline.retrain import Stage, redo
+
+    typer.echo(redo(run_path, Stage.EXPLANATION, tracker=_tracker()).file("explanation.json"))
+
+
+@app.command()
+def report(run_path: RunPath) -> None:
+    """Write a run's report again (report.html and CSV); finishes a run that lacks only that."""
+    from pipeline.retrain import Stage, redo
+
+    typer.echo(redo(run_path, Stage.REPORT, tracker=_tracker()).file("report.html"))
+
+
+@app.command()
+def phantom(
+    folder: Annotated[Path, typer.Argument(help="Where to write the cohort")],
+    overrides: Overrides = None,
+) -> None:
+    """Generate a phantom cohort: images, masks, metadata.csv (keys: images, size, seed, shortcut.…)."""
+    from pipeline.config import parse_overrides
+    from pipeline.data.phantom.cohort import generate_cohort
+
+    settings = parse_overrides([f"data.phantom.{override}" for override in overrides or []]).data.phantom
+    generate_cohort(settings, folder)
+    typer.echo(folder)
+
+
+@concepts_app.command()
+def freeze(
+    config: SettingsFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the release (JSON)")],
+    overrides: Overrides = None,
+) -> None:
+    """Freeze a release from the concept masks of the settings' data source."""
+    from concepts.release import write_release
+    from pipeline.data.cohort import load_samples, source_release
+
+    settings = _settings(config, overrides)
+    release = source_release(settings, load_samples(settings))
+    if output.exists():
+        raise DermaxisError(f"{output}: exists already; a release is never overwritten: give another name")
+    write_release(release, output)
+    typer.echo(_describe(output))
+
+
+@concepts_app.command()
+def show(release: Annotated[Path, typer.Argument(help="A release (JSON)")]) -> None:
+    """Show what a release holds."""
+    typer.echo(_describe(release))
+
+
+@concepts_app.command()
+def verify(
+    release: Annotated[Path, typer.Argument(help="A release (JSON)")],
+    root: Annotated[Path, typer.Option("--root", help="The data folder, to check the mask files' digests too")],
+) -> None:
+    """Check a release's own digest and the digest of every mask file that it names."""
+    from concepts.release import read_release, verify_regions
+
+    content = read_release(release)
+    verify_regions(content, root)
+    typer.echo(f"{release}: intact, SHA-256 {content.digest}")
+
+
+def main() -> None:
+    """Run the command line; what the user can put right is one line on stderr and exit status 2."""
+    try:
+        app()
+    except DermaxisError as error:
+        _complain(error)
+        sys.exit(error.exit_code)
+
+
+def _complain(error: DermaxisError) -> None:
+    rows = [str(row) for row in getattr(error, "rows", ())]
+    for row in rows[:ROWS_SHOWN]:
+        typer.echo(f"  {row}", err=True)
+    if len(rows) > ROWS_SHOWN:
+        typer.echo(f"  … and {len(rows) - ROWS_SHOWN} more", err=True)
+    typer.echo(f"dermaxis: {' '.join(str(error).split())}", err=True)
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("dermaxis: stopped; the same command with --resume continues the run", err=True)
+        raise typer.Exit(130) from None
+
+
+def _settings(config: Path, overrides: list[str] | None) -> "RunSettings":
+    from pipeline.config import load_settings
+
+    return load_settings(config, overrides or ())
+
+
+def _tracker() -> "Tracker":
+    from pipeline.progress import Bars, Silent
+
+    return Bars() if int(os.environ.get("RANK", "0")) == 0 else Silent()
+
+
+def _conclude(done: "RunFolder") -> None:
+    if int(os.environ.get("RANK", "0")) == 0:
+        from pipeline.report.tables import terminal_table
+
+        typer.echo(terminal_table(done))
+        typer.echo(f"report: {done.file('report.html')}")
+
+
+def _describe(path: Path) -> str:
+    from concepts.release import read_release
+
+    release = read_release(path)
+    lines = [f"{release.name} version {release.version}, SHA-256 {release.digest}", release.description]
+    for concept in release.concepts:
+        counts = Counter(example.polarity for example in release.examples if example.concept == concept.id)
+        shown = ", ".join(f"{number} {polarity}" for polarity, number in sorted(counts.items()))
+        lines.append(f"  {concept.id:<24}{shown} ({concept.origin})")
+    return "\n".join(lines)

@@ -1,0 +1,265 @@
+"""The cohort of a run: samples that were read and checked, their split, and the concept release that goes with them."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from concepts.errors import DataError, ReleaseError, SettingsError
+from concepts.release import Release, read_release, restrict
+from concepts.selection import Finding, check_usable, label_table, refuse_held_out, region_table
+from pipeline.config import DataSettings, RunSettings
+from pipeline.data.decoded import DecodedCache
+from pipeline.data.duplicates import near_duplicate_groups, perceptual_hashes
+from pipeline.data.sample import Sample
+from pipeline.data.splits import Part, Split, check_split, group_ids, limit_samples, make_split
+from pipeline.progress import Tracker
+
+THUMBNAIL = 32
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Everything about the images of a run, before any network sees them.
+
+    Attributes:
+        samples: All usable samples, in the source's order.
+        classes: The diagnoses, in the order of the network's outputs.
+        split: Which part each image is in; no group is in two.
+        release: The concept release.
+        concepts: Identifiers of the concepts in axis order.
+        root: Folder to which the release's region paths are relative.
+        cache: Decoded images.
+        findings: Concepts that can be trained on but not assessed, with the reason.
+        unmarked_is_absent: Whether an image in which a concept was not marked counts as a weak negative.
+    """
+
+    samples: tuple[Sample, ...]
+    classes: tuple[str, ...]
+    split: Split
+    release: Release
+    concepts: tuple[str, ...]
+    root: Path
+    cache: DecodedCache
+    findings: tuple[Finding, ...]
+    unmarked_is_absent: bool
+
+    def part(self, part: Part) -> list[Sample]:
+        """The samples of one part, in order."""
+        wanted = set(self.split.image_ids(part))
+        return [sample for sample in self.samples if sample.image_id in wanted]
+
+    def groups(self, samples: Sequence[Sample]) -> list[str]:
+        """The group (patient, lesion or near-duplicates) of each sample."""
+        return [self.split.groups[sample.image_id] for sample in samples]
+
+    def concept_labels(self, samples: Sequence[Sample]) -> NDArray[np.float64]:
+        """N x k: 1 present, 0 absent, NaN not known."""
+        names = [sample.image_id for sample in samples]
+        return label_table(self.release, names, concepts=self.concepts, unmarked_is_absent=self.unmarked_is_absent)
+
+    def concept_regions(self, samples: Sequence[Sample]) -> list[list[Path | None]]:
+        """The mask file of each concept in each sample, or None."""
+        names = [sample.image_id for sample in samples]
+        return region_table(self.release, names, concepts=self.concepts, root=self.root)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over the images' digests and labels."""
+        lines = sorted(f"{sample.image_id} {sample.digest} {sample.diagnosis}" for sample in self.samples)
+        return sha256("\n".join(lines).encode()).hexdigest()
+
+    def summary(self) -> dict[str, Any]:
+        """Counts by part and diagnosis, for the report."""
+        return {
+            "source": self.samples[0].source,
+            "parts": {str(part): _counts(self.part(part), self.split) for part in Part},
+        }
+
+
+def prepare_cohort(settings: RunSettings, *, tracker: Tracker) -> Cohort:
+    """Load, read, check, group and split the images, and read or freeze the release.
+
+    Every image is decoded here, once; all that cannot be read are reported together, before anything is trained.
+
+    Raises:
+        DataError: If samples or images cannot be used; ``rows`` of the exception lists them all.
+        ReleaseError: If the release cannot be used with these images.
+    """
+    samples = load_samples(settings)
+    cache = decoded_cache(settings)
+    decode(samples, cache, workers=settings.data.workers, tracker=tracker)
+    groups = group_ids(samples, duplicates(samples, cache, bits=settings.data.split.near_duplicate_bits))
+    shares = settings.data.split
+    split = make_split(samples, groups=groups, validation=shares.validation, test=shares.test, seed=settings.seed)
+    check_split(split, samples, groups)
+    release = read_or_freeze(settings, samples)
+    train = split.image_ids(Part.TRAIN)
+    refuse_held_out(restrict(release, train).examples, split.image_ids(Part.TEST))
+    concepts = settings.concepts.names or release.concept_ids
+    findings = check_usable(
+        release,
+        train,
+        concepts=concepts,
+        unmarked_is_absent=settings.concepts.unmarked_is_absent,
+        minimum=settings.concepts.minimum_positives,
+    )
+    return Cohort(
+        samples=tuple(samples),
+        classes=tuple(sorted({sample.diagnosis for sample in samples})),
+        split=split,
+        release=release,
+        concepts=tuple(concepts),
+        root=data_root(settings.data),
+        cache=cache,
+        findings=findings,
+        unmarked_is_absent=settings.concepts.unmarked_is_absent,
+    )
+
+
+def load_samples(settings: RunSettings) -> list[Sample]:
+    """The samples of the settings' source, filtered and limited as asked.
+
+    Raises:
+        DataError: If the source cannot be read or fewer than two diagnoses are left.
+    """
+    samples = _load(settings.data)
+    wanted = settings.data.diagnoses
+    if wanted is not None:
+        _refuse_unknown_diagnoses(wanted, samples)
+        samples = [sample for sample in samples if sample.diagnosis in wanted]
+    if settings.data.limit is not None:
+        samples = limit_samples(samples, settings.data.limit, settings.seed)
+    diagnoses = sorted({sample.diagnosis for sample in samples})
+    if len(diagnoses) < 2:
+        raise DataError(f"{settings.data.root}: a classifier needs two diagnoses or more; found {diagnoses}")
+    return samples
+
+
+def data_root(settings: DataSettings) -> Path:
+    """The folder of the data set; generated first where it is the phantom's and not there yet.
+
+    Raises:
+        SettingsError: If the source needs ``data.root`` and there is none.
+        DataError: If the folder does not exist.
+    """
+    if settings.source == "phantom":
+        return _phantom_root(settings)
+    if settings.root is None:
+        raise SettingsError(f"data.root is needed for data.source={settings.source}: give data.root=FOLDER")
+    root = settings.root.expanduser()
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; data.root must name the folder of the {settings.source} data")
+    return root
+
+
+def decoded_cache(settings: RunSettings) -> DecodedCache:
+    """The cache of decoded images for these transforms."""
+    return DecodedCache(
+        settings.data.cache.expanduser() / "decoded",
+        size=settings.transforms.size + settings.transforms.margin,
+        fit=settings.transforms.fit,
+        max_pixels=settings.data.max_pixels,
+    )
+
+
+def decode(samples: Sequence[Sample], cache: DecodedCache, *, workers: int, tracker: Tracker) -> None:
+    """Decode all images into the cache.
+
+    Raises:
+        DataError: If any cannot be decoded; ``rows`` of the exception names each with its reason.
+    """
+    with tracker.task("reading images", len(samples)) as advance:
+        bad = cache.fill(samples, workers=max(2, workers), progress=advance)
+    if bad:
+        error = DataError(
+            f"{len(bad)} of {len(samples)} images cannot be read (listed above); repair or remove them and run again"
+        )
+        error.rows = [f"{row.sample.path}: {row.reason}" for row in bad]  # type: ignore[attr-defined]
+        raise error
+
+
+def duplicates(samples: Sequence[Sample], cache: DecodedCache, *, bits: int) -> NDArray[np.int64]:
+    """The near-duplicate group of each sample, from its decoded image."""
+    step = max(1, cache.size // THUMBNAIL)
+    thumbnails = np.stack([cache.get(sample)[::step, ::step][:THUMBNAIL, :THUMBNAIL] for sample in samples])
+    return near_duplicate_groups(perceptual_hashes(thumbnails), bits=bits)
+
+
+def read_or_freeze(settings: RunSettings, samples: Sequence[Sample]) -> Release:
+    """The release that the settings name, or one frozen from the source's own masks."""
+    if settings.concepts.release is not None:
+        return read_release(settings.concepts.release.expanduser())
+    return source_release(settings, samples)
+
+
+def source_release(settings: RunSettings, samples: Sequence[Sample]) -> Release:
+    """Freeze the concept masks that came with the data.
+
+    Raises:
+        ReleaseError: If the source has none.
+    """
+    root = data_root(settings.data)
+    digests = {sample.image_id: sample.digest for sample in samples}
+    match settings.data.source:
+        case "isic2018":
+            from concepts.sources.isic2018 import isic2018_release
+
+            return isic2018_release(root, digests)
+        case "phantom":
+            from concepts.sources.phantom import phantom_release
+
+            return phantom_release(root, digests)
+        case source:
+            raise ReleaseError(
+                f"data.source={source} has no concept masks of its own: give concepts.release=FILE "
+                "(made with 'dermaxis concepts freeze' or exported from a concept store)"
+            )
+
+
+def _load(settings: DataSettings) -> list[Sample]:
+    root = data_root(settings)
+    match settings.source:
+        case "phantom":
+            from pipeline.data.sources.phantom import load_phantom
+
+            return load_phantom(root)
+        case "isic2018":
+            from pipeline.data.sources.isic2018 import load_isic2018
+
+            return load_isic2018(root)
+        case "isic":
+            from pipeline.data.sources.isic import load_isic
+
+            return load_isic(root)
+
+
+def _phantom_root(settings: DataSettings) -> Path:
+    from pipeline.data.phantom.cohort import generate_cohort, phantom_digest
+
+    digest = phantom_digest(settings.phantom)
+    root = settings.root or settings.cache.expanduser() / "phantom" / digest
+    if not (root / "phantom.json").is_file():
+        generate_cohort(settings.phantom, root)
+    return root
+
+
+def _refuse_unknown_diagnoses(wanted: Sequence[str], samples: Sequence[Sample]) -> None:
+    known = sorted({sample.diagnosis for sample in samples})
+    unknown = [diagnosis for diagnosis in wanted if diagnosis not in known]
+    if unknown:
+        raise SettingsError(f"data.diagnoses: {', '.join(unknown)} not in this cohort; it has {', '.join(known)}")
+
+
+def _counts(samples: Sequence[Sample], split: Split) -> dict[str, Any]:
+    return {
+        "images": len(samples),
+        "groups": len({split.groups[sample.image_id] for sample in samples}),
+        "diagnoses": dict(sorted(Counter(sample.diagnosis for sample in samples).items())),
+    }
