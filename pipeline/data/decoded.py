@@ -45,8 +45,8 @@ class BadRow:
 def fit_square(array: npt.NDArray[np.uint8], fit: Fit) -> npt.NDArray[np.uint8]:
     """What of an image, at its own scale, becomes the square.
 
-    ``squash`` keeps everything and leaves the aspect to the resize. ``crop`` keeps the central square. ``pad`` extends the
-    shorter side: an image by repeating its border (a mirrored lesion would be a second lesion), a mask by zeros.
+    ``squash`` keeps everything and leaves the aspect to the resize. ``crop`` keeps the central square. ``pad`` extends
+    the shorter side: an image by repeating its border (a mirrored lesion would be a second lesion), a mask by zeros.
 
     Args:
         array: Height x width x 3 (an image) or height x width (a mask).
@@ -81,11 +81,11 @@ def decode_square(path: Path, *, size: int, fit: Fit, max_pixels: int = MAX_PIXE
     Raises:
         ImageError: If the file cannot be read.
     """
-    width, height = image_size(path)
-    needed = (2 * size, 2 * size)
+    needed: tuple[int, ...] = (2 * size, 2 * size)
     if fit is Fit.PAD:
-        needed = (-(-2 * size * width // max(width, height)), -(-2 * size * height // max(width, height)))
-    image = open_rgb(path, at_least=needed, max_pixels=max_pixels)
+        width, height = image_size(path)
+        needed = tuple(-(-2 * size * side // max(width, height)) for side in (width, height))
+    image = open_rgb(path, at_least=(needed[0], needed[1]), max_pixels=max_pixels)
     square = Image.fromarray(fit_square(np.asarray(image), fit))
     return np.asarray(square.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0))
 
@@ -147,8 +147,8 @@ class DecodedCache:
         Args:
             sample: Whose masks they are.
             paths: One mask file per plane; None gives a plane of zeros.
-            identity: What the masks' content is known by, e.g. the digests of the files; default: their names, sizes and
-                times of change.
+            identity: What the masks' content is known by, e.g. the digests of the files; default: their names, sizes
+                and times of change.
 
         Returns:
             uint8, planes x region_size x region_size: the share of each mask pixel that is inside, 0 to 255.
