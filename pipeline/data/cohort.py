@@ -83,10 +83,18 @@ class Cohort:
         }
 
 
-def prepare_cohort(settings: RunSettings, *, tracker: Tracker) -> Cohort:
+def prepare_cohort(
+    settings: RunSettings, *, tracker: Tracker, split: Split | None = None, release: Release | None = None
+) -> Cohort:
     """Load, read, check, group and split the images, and read or freeze the release.
 
     Every image is decoded here, once; all that cannot be read are reported together, before anything is trained.
+
+    Args:
+        settings: The experiment.
+        tracker: Where progress is shown.
+        split: The split of a run that goes on; default: a new one.
+        release: The release of a run that goes on; default: the settings' one, or one frozen from the source.
 
     Raises:
         DataError: If samples or images cannot be used; ``rows`` of the exception lists them all.
@@ -96,10 +104,9 @@ def prepare_cohort(settings: RunSettings, *, tracker: Tracker) -> Cohort:
     cache = decoded_cache(settings)
     decode(samples, cache, workers=settings.data.workers, tracker=tracker)
     groups = group_ids(samples, duplicates(samples, cache, bits=settings.data.split.near_duplicate_bits))
-    shares = settings.data.split
-    split = make_split(samples, groups=groups, validation=shares.validation, test=shares.test, seed=settings.seed)
+    split = split or _new_split(settings, samples, groups)
     check_split(split, samples, groups)
-    release = read_or_freeze(settings, samples)
+    release = release or read_or_freeze(settings, samples)
     train = split.image_ids(Part.TRAIN)
     refuse_held_out(restrict(release, train).examples, split.image_ids(Part.TEST))
     concepts = settings.concepts.names or release.concept_ids
@@ -221,6 +228,11 @@ def source_release(settings: RunSettings, samples: Sequence[Sample]) -> Release:
                 f"data.source={source} has no concept masks of its own: give concepts.release=FILE "
                 "(made with 'dermaxis concepts freeze' or exported from a concept store)"
             )
+
+
+def _new_split(settings: RunSettings, samples: Sequence[Sample], groups: Sequence[str]) -> Split:
+    shares = settings.data.split
+    return make_split(samples, groups=groups, validation=shares.validation, test=shares.test, seed=settings.seed)
 
 
 def _load(settings: DataSettings) -> list[Sample]:

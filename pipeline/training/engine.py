@@ -68,8 +68,8 @@ class History:
 class PhaseTrainer:
     """Trains a network for one phase; writes its state after every epoch, and goes on from it.
 
-    The kept checkpoint is the epoch with the highest validation score: the macro AUC of the diagnosis, averaged with the
-    mean AUC of the named axes where the phase has a whitened layer. The test part is never seen here.
+    The kept checkpoint is the epoch with the highest validation score: the macro AUC of the diagnosis, averaged with
+    the mean AUC of the named axes where the phase has a whitened layer. The test part is never seen here.
     """
 
     def __init__(
@@ -151,7 +151,9 @@ class PhaseTrainer:
     def _refuse_divergence(self, engine: Engine) -> None:
         value = float(engine.state.output[Keys.LOSS])
         if not math.isfinite(value):
-            raise FloatingPointError(f"the loss became {value} in step {engine.state.iteration}; lower the learning rate")
+            raise FloatingPointError(
+                f"the loss became {value} in step {engine.state.iteration}; lower the learning rate"
+            )
         self._losses = [*getattr(self, "_losses", []), value]
 
     def _finish_epoch(self, engine: Engine) -> None:
@@ -199,7 +201,10 @@ class PhaseTrainer:
 
 
 def prepare_batch(
-    batch: Mapping[str, Tensor], device: torch.device, non_blocking: bool = False, **_: Any  # noqa: ANN401
+    batch: Mapping[str, Tensor],
+    device: torch.device,
+    non_blocking: bool = False,
+    **_: Any,  # noqa: ANN401
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Split a batch into the network's input and everything that the loss may need."""
     moved = {key: value.to(device, non_blocking=non_blocking) for key, value in batch.items()}

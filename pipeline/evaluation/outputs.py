@@ -1,0 +1,110 @@
+"""What networks give for the images of one part: logits, the maps of the whitened layer, pooled features."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from pipeline.config import Activation
+from pipeline.models.tail import split_at
+from pipeline.progress import Tracker
+from pipeline.whitening.activation import axis_activations
+
+
+@dataclass(frozen=True)
+class LayerOutputs:
+    """A network cut at one module, over N images.
+
+    Attributes:
+        maps: N x C x H x W (or N x C), output of the module.
+        rest: What else the tail needs, e.g. the skip of a residual block; first dimension N.
+        logits: N x D.
+        tail: ``tail(maps, rest)`` gives the logits; the module itself is not in it.
+    """
+
+    maps: Tensor
+    rest: tuple[Tensor, ...]
+    logits: Tensor
+    tail: Callable[[Tensor, tuple[Tensor, ...]], Tensor]
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """N x D, rows add up to 1."""
+        return self.logits.double().softmax(dim=1).numpy()
+
+    def activations(self, activation: Activation) -> NDArray[np.float64]:
+        """N x C: every axis pooled to one number per image."""
+        return axis_activations(self.maps, activation).double().numpy()
+
+
+@torch.no_grad()
+def layer_outputs(
+    network: nn.Module, module: str, loader: DataLoader[Any], *, tracker: Tracker, title: str
+) -> LayerOutputs:
+    """Run a network over a loader once, keeping what the named module gave.
+
+    Args:
+        network: Put into evaluation mode.
+        module: Name of the module at which to cut.
+        loader: In order; each batch a dictionary with ``image``.
+        tracker: Where progress is shown.
+        title: What the progress bar says.
+    """
+    head, tail = split_at(network.eval(), module)
+    device = next(network.parameters()).device
+    parts: list[tuple[Tensor, tuple[Tensor, ...], Tensor]] = []
+    with tracker.task(title, len(loader)) as advance:
+        for batch in loader:
+            maps, rest = head(batch["image"].to(device))
+            logits = tail(maps, rest)
+            parts.append((maps.cpu(), tuple(one.cpu() for one in rest), logits.cpu()))
+            advance(1)
+    maps, rests, logits = zip(*parts, strict=True)
+    rest = tuple(torch.cat(one) for one in zip(*rests, strict=True))
+    return LayerOutputs(torch.cat(maps), rest, torch.cat(logits), tail)
+
+
+@torch.no_grad()
+def pooled_features(
+    network: nn.Module,
+    module: str,
+    loader: DataLoader[Any],
+    *,
+    activations: Sequence[Activation],
+    tracker: Tracker,
+    title: str,
+    visit: Callable[[Tensor, int], None] | None = None,
+) -> dict[Activation, NDArray[np.float32]]:
+    """Pool a module's output over each image of a loader, keeping no maps.
+
+    Args:
+        network: Put into evaluation mode.
+        module: Name of the module.
+        loader: In order.
+        activations: The ways of pooling.
+        tracker: Where progress is shown.
+        title: What the progress bar says.
+        visit: Called with each batch's maps and the number of images before it, e.g. to accumulate moments.
+
+    Returns:
+        N x C for each way of pooling.
+    """
+    head, _ = split_at(network.eval(), module)
+    device = next(network.parameters()).device
+    kept: dict[Activation, list[NDArray[np.float32]]] = {activation: [] for activation in activations}
+    seen = 0
+    with tracker.task(title, len(loader)) as advance:
+        for batch in loader:
+            maps, _ = head(batch["image"].to(device))
+            for activation in activations:
+                kept[activation].append(axis_activations(maps, activation).float().cpu().numpy())
+            if visit is not None:
+                visit(maps, seen)
+            seen += len(maps)
+            advance(1)
+    return {activation: np.concatenate(parts) for activation, parts in kept.items()}

@@ -1,0 +1,243 @@
+"""The two phases of a run: a plain network, then the concept-whitened one from its best checkpoint."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from pipeline.config import Balance, Placement, RunSettings
+from pipeline.data.cohort import Cohort
+from pipeline.data.loaders import CaseDataset, eval_loader, train_loader
+from pipeline.data.sample import Sample
+from pipeline.data.splits import Part
+from pipeline.data.transforms import eval_transforms, train_transforms
+from pipeline.models.backbones import Backbone, build_backbone
+from pipeline.models.checkpoint import ModelDescription, WhiteningDescription, load_model, save_model
+from pipeline.models.weights import load_weights
+from pipeline.progress import Tracker
+from pipeline.run import RunFolder
+from pipeline.training.alignment import ConceptAlignment, align
+from pipeline.training.engine import History, Phase, PhaseTrainer
+from pipeline.training.loss import TrainingLoss, class_weights
+from pipeline.whitening.surgery import insert_after, replace_norm, whitening_layers
+
+PLAIN = "plain"
+MODEL = "model"
+
+
+def describe(settings: RunSettings, cohort: Cohort) -> tuple[Backbone, ModelDescription]:
+    """A network as the settings ask for it, with its weights, and the description that rebuilds it.
+
+    Raises:
+        SettingsError: If the architecture or layer is unknown.
+        WeightsError: If the weights file does not fit.
+    """
+    torch.manual_seed(settings.seed)
+    backbone = build_backbone(settings.model, len(cohort.classes))
+    description = ModelDescription(
+        architecture=settings.model.architecture,
+        width=settings.model.width,
+        classes=cohort.classes,
+        size=settings.transforms.size,
+        fit=settings.transforms.fit,
+        margin=settings.transforms.margin,
+        mean=backbone.mean,
+        std=backbone.std,
+    )
+    return backbone, description
+
+
+def check_model(settings: RunSettings, cohort: Cohort) -> None:
+    """Refuse a network, weights file or layer that cannot work, before anything is trained.
+
+    Raises:
+        SettingsError: If the architecture or layer is unknown or cannot be whitened.
+        WeightsError: If the weights file does not fit.
+    """
+    backbone, description = describe(settings, cohort)
+    if settings.model.weights is not None:
+        load_weights(backbone.network, settings.model.weights.expanduser())
+    whiten(backbone.network, settings, cohort, description)
+
+
+def train_plain(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker) -> None:
+    """Fine-tune the plain network and store its best epoch as ``plain.safetensors`` and ``plain.json``."""
+    backbone, description = describe(settings, cohort)
+    if settings.model.weights is not None:
+        report = load_weights(backbone.network, settings.model.weights.expanduser())
+        run.record(weights={"file": settings.model.weights.name} | asdict(report))
+        tracker.say(f"weights: {len(report.loaded)} tensors loaded, {len(report.dropped)} dropped: {report.dropped}")
+    phase = Phase(
+        name=PLAIN,
+        epochs=settings.training.plain_epochs,
+        learning_rate=settings.training.learning_rate,
+        seed=settings.seed,
+    )
+    loss = TrainingLoss(
+        class_weights=_class_weights(settings, cohort), label_smoothing=settings.training.label_smoothing
+    )
+    trainer = PhaseTrainer(
+        backbone.network,
+        loss,
+        phase=phase,
+        settings=settings.training,
+        train=training_loader(settings, cohort, description, with_concepts=False),
+        validation=evaluation_loader(settings, cohort, description, cohort.part(Part.VALIDATION)),
+        folder=run.path,
+        tracker=tracker,
+    )
+    _record(run, phase, trainer.run())
+    save_model(run.path / PLAIN, backbone.network, description)
+
+
+def train_whitened(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker) -> None:
+    """Put concept whitening into the plain network, align, fine-tune; store ``model.safetensors`` and its JSON."""
+    network, description = load_model(run.path / PLAIN)
+    probe = evaluation_loader(settings, cohort, description, cohort.part(Part.VALIDATION))
+    before = all_logits(network, probe)
+    description = whiten(network, settings, cohort, description)
+    layers = whitening_layers(network)
+    aligning = alignment_loader(settings, cohort, description)
+    with tracker.task("aligning axes with concepts", 1) as advance:
+        reports = align(network, aligning, objective=settings.training.alignment.objective)
+        advance(1)
+    run.record(alignment={name: report.to_json() for name, report in reports.items()})
+    if settings.model.placement is Placement.INSERT:
+        change = float((all_logits(network, probe) - before).abs().max())
+        run.record(insertion_change=change)
+        tracker.say(f"insertion changes the logits of the validation images by at most {change:.1e}")
+    phase = Phase(
+        name="whitened",
+        epochs=settings.training.whitened_epochs,
+        learning_rate=settings.training.whitened_learning_rate,
+        seed=settings.seed,
+        layer=next(iter(layers.values())),
+    )
+    if phase.epochs > 0:
+        _record(run, phase, _whitened_trainer(network, settings, cohort, description, phase, run, tracker).run())
+    save_model(run.path / MODEL, network, description)
+
+
+def whiten(
+    network: nn.Module, settings: RunSettings, cohort: Cohort, description: ModelDescription
+) -> ModelDescription:
+    """Put the whitening layer into a plain network, in place; returns the description with the layer in it."""
+    name = settings.model.layer or build_backbone(settings.model, len(cohort.classes)).layer
+    operate = replace_norm if settings.model.placement is Placement.REPLACE else insert_after
+    operate(network, name, concepts=cohort.concepts, activation=settings.model.activation)
+    whitening = WhiteningDescription(
+        layer=name, placement=settings.model.placement, activation=settings.model.activation, concepts=cohort.concepts
+    )
+    return description.model_copy(update={"whitening": whitening})
+
+
+def training_loader(
+    settings: RunSettings, cohort: Cohort, description: ModelDescription, *, with_concepts: bool
+) -> DataLoader[Any]:
+    """Augmented, balanced batches of the training part."""
+    dataset = _dataset(settings, cohort, cohort.part(Part.TRAIN), train_transforms, description, with_concepts)
+    return train_loader(
+        dataset,
+        batch_size=settings.training.batch_size,
+        balance=settings.training.balance,
+        workers=settings.data.workers,
+        seed=settings.seed,
+    )
+
+
+def alignment_loader(settings: RunSettings, cohort: Cohort, description: ModelDescription) -> DataLoader[Any]:
+    """The training images as evaluation sees them, with concepts and regions: what axes are aligned on."""
+    dataset = _dataset(settings, cohort, cohort.part(Part.TRAIN), eval_transforms, description, True)
+    return eval_loader(dataset, batch_size=settings.training.batch_size, workers=settings.data.workers)
+
+
+def evaluation_loader(
+    settings: RunSettings, cohort: Cohort, description: ModelDescription, samples: Sequence[Sample]
+) -> DataLoader[Any]:
+    """Images as evaluation sees them, in order, with concept labels."""
+    dataset = CaseDataset(
+        samples,
+        cache=cohort.cache,
+        transform=eval_transforms(settings.transforms, description.mean, description.std),
+        classes=cohort.classes,
+        concept_labels=cohort.concept_labels(samples),
+        region_paths=None,
+        seed=settings.seed,
+    )
+    return eval_loader(dataset, batch_size=settings.training.batch_size, workers=settings.data.workers)
+
+
+@torch.no_grad()
+def all_logits(network: nn.Module, loader: DataLoader[Any]) -> Tensor:
+    """N x D logits of a network in evaluation mode over a whole loader."""
+    network.eval()
+    device = next(network.parameters()).device
+    return torch.cat([network(batch["image"].to(device)).float().cpu() for batch in loader])
+
+
+def _whitened_trainer(
+    network: nn.Module,
+    settings: RunSettings,
+    cohort: Cohort,
+    description: ModelDescription,
+    phase: Phase,
+    run: RunFolder,
+    tracker: Tracker,
+) -> PhaseTrainer:
+    loss = TrainingLoss(
+        class_weights=_class_weights(settings, cohort),
+        label_smoothing=settings.training.label_smoothing,
+        layers=tuple(whitening_layers(network).values()),
+        concept_settings=settings.training.concept_loss,
+    )
+    alignment = ConceptAlignment(
+        network,
+        alignment_loader(settings, cohort, description),
+        schedule=settings.training.alignment.schedule,
+        objective=settings.training.alignment.objective,
+        every=settings.training.alignment.every,
+    )
+    return PhaseTrainer(
+        network,
+        loss,
+        phase=phase,
+        settings=settings.training,
+        train=training_loader(settings, cohort, description, with_concepts=loss.needs_concepts),
+        validation=evaluation_loader(settings, cohort, description, cohort.part(Part.VALIDATION)),
+        folder=run.path,
+        tracker=tracker,
+        handlers=(alignment,),
+    )
+
+
+def _dataset(
+    settings: RunSettings,
+    cohort: Cohort,
+    samples: Sequence[Sample],
+    transforms: Any,  # noqa: ANN401  # train_transforms or eval_transforms
+    description: ModelDescription,
+    with_concepts: bool,
+) -> CaseDataset:
+    return CaseDataset(
+        samples,
+        cache=cohort.cache,
+        transform=transforms(settings.transforms, description.mean, description.std),
+        classes=cohort.classes,
+        concept_labels=cohort.concept_labels(samples) if with_concepts else None,
+        region_paths=cohort.concept_regions(samples) if with_concepts else None,
+        seed=settings.seed,
+    )
+
+
+def _class_weights(settings: RunSettings, cohort: Cohort) -> Tensor | None:
+    if settings.training.balance is not Balance.WEIGHTS:
+        return None
+    labels = torch.tensor([cohort.classes.index(sample.diagnosis) for sample in cohort.part(Part.TRAIN)])
+    return class_weights(labels, len(cohort.classes))
+
+
+def _record(run: RunFolder, phase: Phase, history: History) -> None:
+    run.record(history={phase.name: history.epochs}, best_epoch={phase.name: history.best_epoch})
