@@ -52,13 +52,15 @@ def jitter_colour(image: npt.NDArray[Any], jitter: Jitter) -> Matrix:
         jitter: What to apply.
 
     Returns:
-        float32, height x width x 3, clipped to 0 to 255, not rounded.
+        float32, height x width x 3, clipped to 0 to 255, not rounded; in memory the channels come first, as the network
+        wants them.
     """
-    pixels = image.reshape(-1, 3).astype(np.float32)
-    grey = jitter.brightness * float(pixels.mean(axis=0, dtype=np.float64) @ _LUMA)
-    pixels = pixels @ jitter.matrix().T.astype(np.float32)
-    pixels += np.float32((1 - jitter.contrast) * grey)
-    return np.clip(pixels, 0, 255, out=pixels).reshape(image.shape)
+    planes = np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32).reshape(3, -1)
+    grey = jitter.brightness * float(_LUMA @ planes.mean(axis=1, dtype=np.float64))
+    planes = jitter.matrix().astype(np.float32) @ planes
+    planes += np.float32((1 - jitter.contrast) * grey)
+    np.clip(planes, 0, 255, out=planes)
+    return planes.reshape(3, *image.shape[:2]).transpose(1, 2, 0)
 
 
 class RandomColourJitterd(RandomizableTransform, MapTransform):

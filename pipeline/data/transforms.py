@@ -70,8 +70,10 @@ class NetworkUnitsd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Apply."""
         item = dict(data)
-        channels = item[IMAGE].transpose(2, 0, 1) * self.scale[:, None, None] - self.shift[:, None, None]
-        item[IMAGE] = torch.from_numpy(np.ascontiguousarray(channels, dtype=np.float32))
+        channels = np.ascontiguousarray(item[IMAGE].transpose(2, 0, 1), dtype=np.float32)
+        channels = channels * self.scale[:, None, None]
+        channels -= self.shift[:, None, None]
+        item[IMAGE] = torch.from_numpy(channels)
         if REGIONS in item:
             item[REGIONS] = torch.from_numpy(np.ascontiguousarray(item[REGIONS], dtype=np.float32) / np.float32(255))
         return item
