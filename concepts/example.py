@@ -7,6 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from concepts.vocabulary import load_vocabulary
+
 
 class Polarity(StrEnum):
     """What an example says about its concept."""
@@ -114,3 +116,13 @@ class ConceptEntry(Record):
     origin: Origin
     rule: Text | None = None
     parent: Identifier | None = None
+
+    @classmethod
+    def from_vocabulary(cls, word: str, *, origin: Origin, rule: str | None = None) -> Self:
+        """The entry of a concept that the vocabulary knows, by any of its words.
+
+        Raises:
+            DataError: If the vocabulary does not know the word.
+        """
+        term = load_vocabulary().concept(word)
+        return cls(id=term.id, name=term.name, definition=term.definition, origin=origin, rule=rule, parent=term.parent)
