@@ -10,7 +10,8 @@ from concepts.errors import DataError
 from concepts.example import ConceptEntry, Example, Origin, Polarity, Region
 
 SIDE = 160
-"""Longest side, in pixels, at which the overlap is measured; finer grids change it by less than 0.01."""
+"""Longest side, in pixels, at which the overlap is measured; the full grid changes it by 0.0015 on average and
+0.013 at most (ISIC 2018)."""
 
 ASYMMETRY = "asymmetry"
 Mask = NDArray[np.bool_]
@@ -52,10 +53,8 @@ def asymmetry(mask: Mask) -> AsymmetryMeasure:
     judge by eye, place the axes where asymmetry is lowest, and count colour and structure too; we measure the outline
     only, about the principal axes.
     """
-    shape = _reduced(_cropped(mask))
-    points, centre, axes = _principal_frame(shape)
-    major, minor = (_mirror_difference(shape, points, centre, axis) for axis in axes)
-    return AsymmetryMeasure(major, minor)
+    aligned = _aligned(_reduced(_cropped(mask)))
+    return AsymmetryMeasure(major=_difference(aligned, aligned[:, ::-1]), minor=_difference(aligned, aligned[::-1]))
 
 
 def is_cut_off(mask: Mask) -> bool:
@@ -68,7 +67,7 @@ class AsymmetryRule:
     """When a lesion counts as clearly asymmetric, and when as clearly symmetric.
 
     The thresholds are fixed numbers, not quantiles of a cohort, so that no test image has a say in them. The defaults
-    part the lesions of ISIC 2018 that lie whole in the picture (1,959 of 2,594) into 37 % symmetric, 28 % asymmetric
+    part the lesions of ISIC 2018 that lie whole in the picture (1,959 of 2,594) into 34 % symmetric, 30 % asymmetric
     and a middle that is left out.
 
     Attributes:
@@ -76,8 +75,8 @@ class AsymmetryRule:
         asymmetric: Smallest difference from one mirror image that is clearly asymmetric.
     """
 
-    symmetric: float = 0.12
-    asymmetric: float = 0.18
+    symmetric: float = 0.11
+    asymmetric: float = 0.17
 
     def __post_init__(self) -> None:
         if not 0 <= self.symmetric < self.asymmetric <= 1:
@@ -157,20 +156,20 @@ def _reduced(mask: Mask) -> Image:
     return blocks
 
 
-def _principal_frame(shape: Image) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Lesion points (n x 2) relative to the centroid, the centroid, and the axes (rows; the long one first)."""
-    points = np.argwhere(shape > 0).astype(float)
-    weights = shape[shape > 0]
+def _aligned(shape: Image) -> Image:
+    """The lesion turned so that its long axis runs down the rows, with its centroid in the middle pixel."""
+    # Without smoothing, the stairs of a slanting outline would count as asymmetry, more so in small lesions.
+    smooth = ndimage.gaussian_filter(np.pad(shape, 4), sigma=1)
+    points = np.argwhere(smooth > 0)
+    weights = smooth[smooth > 0]
     centre = np.average(points, axis=0, weights=weights)
-    points -= centre
-    moments = (points * weights[:, None]).T @ points
-    return points, centre, np.linalg.eigh(moments).eigenvectors.T[::-1]
+    moments = np.cov((points - centre).T, aweights=weights)
+    axes = np.linalg.eigh(moments).eigenvectors.T[::-1]
+    reach = np.ceil(np.abs((points - centre) @ axes.T).max(axis=0))
+    grid = np.stack(np.meshgrid(*(np.arange(-side, side + 1) for side in reach), indexing="ij"), axis=-1)
+    aligned: Image = ndimage.map_coordinates(smooth, np.moveaxis(grid @ axes + centre, -1, 0), order=1)
+    return aligned
 
 
-def _mirror_difference(
-    shape: Image, points: NDArray[np.float64], centre: NDArray[np.float64], axis: NDArray[np.float64]
-) -> float:
-    mirrored = 2 * np.outer(points @ axis, axis) - points + centre
-    other = ndimage.map_coordinates(shape, mirrored.T, order=1, mode="constant")
-    common = np.minimum(shape[shape > 0], other).sum()
-    return float(1 - common / (2 * shape.sum() - common))
+def _difference(one: Image, other: Image) -> float:
+    return float(1 - np.minimum(one, other).sum() / np.maximum(one, other).sum())

@@ -143,12 +143,12 @@ def _cells(release: Release, image_ids: Sequence[str], concepts: Sequence[str]) 
             f"{release.name}@{release.version} has no concept {shorten([repr(concept) for concept in unknown])}; "
             f"it has: {', '.join(release.concept_ids)}"
         )
-    rows = {image_id: row for row, image_id in enumerate(image_ids)}
-    columns = {concept: column for column, concept in enumerate(concepts)}
+    found = {(example.image_id, example.concept): example for example in release.examples}
     return [
-        (rows[example.image_id], columns[example.concept], example)
-        for example in release.examples
-        if example.image_id in rows and example.concept in columns
+        (row, column, found[image_id, concept])
+        for row, image_id in enumerate(image_ids)
+        for column, concept in enumerate(concepts)
+        if (image_id, concept) in found
     ]
 
 
