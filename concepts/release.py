@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import pairwise
@@ -48,13 +48,17 @@ class Release(Record):
     description: str
     licence: str
     created: AwareDatetime
-    concepts: Annotated[tuple[ConceptEntry, ...], Field(min_length=1)]
-    examples: Annotated[tuple[Example, ...], Field(min_length=1), AfterValidator(_sorted_examples)]
+    concepts: tuple[ConceptEntry, ...]
+    examples: Annotated[tuple[Example, ...], AfterValidator(_sorted_examples)]
 
     @model_validator(mode="after")
     def agrees_with_itself(self) -> Self:
-        """Refuse undeclared or doubly declared concepts, two verdicts on one thing, two digests of one image."""
+        """Refuse an empty release, undeclared or doubly declared concepts, and second verdicts or digests."""
         known = self.concept_ids
+        if not self.concepts or not self.examples:
+            raise ValueError(
+                f"there are no {'examples' if self.concepts else 'concepts'}; a release needs at least one"
+            )
         if len(set(known)) < len(known):
             raise ValueError(f"concept '{next(c for c in known if known.count(c) > 1)}' is declared twice")
         _refuse_undeclared(self.examples, known)
@@ -175,6 +179,26 @@ def read_release(path: Path) -> Release:
     return release
 
 
+def verify_images(release: Release, image_digests: Mapping[str, str]) -> None:
+    """Check that the images are those on which the concepts were decided.
+
+    Args:
+        release: A release.
+        image_digests: By image, the SHA-256 of its file; images that the release does not know are passed over.
+
+    Raises:
+        ReleaseError: If images have other content than when the release was frozen; names the first few.
+    """
+    frozen = {example.image_id: example.image_digest for example in release.examples}
+    common = [image_id for image_id in image_digests if image_id in frozen]
+    changed = [image_id for image_id in common if image_digests[image_id] != frozen[image_id]]
+    if changed:
+        raise ReleaseError(
+            f"{release.name}@{release.version} was frozen on other files of {len(changed)} of {len(common)} images: "
+            f"{shorten(changed)}; restore those images or freeze again"
+        )
+
+
 def verify_regions(release: Release, root: Path) -> None:
     """Check that the mask files are those that were frozen.
 
@@ -238,7 +262,8 @@ def _release(fields: dict[str, Any], *, origin: str) -> Release:
 def _sentence(error: dict[str, Any]) -> str:
     location = ".".join(str(part) for part in error["loc"])
     message = error["msg"].removeprefix("Value error, ")
-    return " ".join(f"{location}: {message}".split()) if location else message
+    given = f" (got {error['input']!r:.60})" if isinstance(error["input"], str | int | float) else ""
+    return " ".join(f"{location}: {message}{given}".split()) if location else message
 
 
 def _manifest(release: Release) -> str:

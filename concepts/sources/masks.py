@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import ValidationError
 
 from concepts.errors import DataError
 from concepts.example import Region
@@ -40,12 +41,15 @@ def read_mask(root: Path, relative: str, *, size: tuple[int, int] | None = None)
         content = (root / relative).read_bytes()
         with Image.open(BytesIO(content)) as image:
             mask = np.asarray(image if image.mode in ("1", "L") else image.convert("L")) > 0
+        region = Region(path=relative, digest=sha256(content).hexdigest())
+    except ValidationError as error:
+        raise DataError(f"{relative}: not a path inside the data root with forward slashes; rename the file") from error
     except UNREADABLE as error:
         raise DataError(f"{relative}: the mask cannot be read ({error})") from error
     if size is not None and mask.shape != size[::-1]:
         height, width = mask.shape
         raise DataError(f"{relative}: the mask is {width} x {height} pixels, its image {size[0]} x {size[1]}")
-    return Region(path=relative, digest=sha256(content).hexdigest()), mask
+    return region, mask
 
 
 def read_each(read: Callable[[K], V], items: Sequence[K], *, root: Path) -> list[V]:

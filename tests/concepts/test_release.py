@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from concepts.errors import ReleaseError
 from concepts.example import ConceptEntry, Example, Origin, Polarity, Region
-from concepts.release import Release, freeze, read_release, restrict, verify_regions, write_release
+from concepts.release import Release, freeze, read_release, restrict, verify_images, verify_regions, write_release
 
 DIGEST = "ab" * 32
 OTHER = "cd" * 32
@@ -164,10 +164,12 @@ def test_the_file_has_one_line_for_each_example(tmp_path: Path):
         (lambda c: c.update(digest="0" * 64), "digest does not match: file says 0000"),
         (lambda c: c.pop("digest"), "carries no digest"),
         (lambda c: c.pop("examples"), "examples: Field required"),
-        (lambda c: c.update(examples=[]), "examples: Tuple should have at least 1 item"),
+        (lambda c: c.update(examples=[]), "there are no examples; a release needs at least one"),
         (lambda c: c.update(surprise=1), "surprise: Extra inputs are not permitted"),
-        (lambda c: c.update(format=2), "format: Input should be 1"),
+        (lambda c: c.update(format=2), r"format: Input should be 1 \(got 2\)"),
         (lambda c: c["examples"][0].update(polarity="maybe"), "polarity: Input should be 'present', 'absent' or"),
+        (lambda c: c["examples"][0].update(provenance="\ud800"), "provenance: "),
+        (lambda c: c["examples"][0].update(provenance="two\nlines"), "digest does not match"),
         (lambda c: c["examples"][0]["region"].update(path="../a.png"), "relative to the data root"),
         (lambda c: c["examples"].append(c["examples"][0]), "a: 'x' is present twice"),
     ],
@@ -223,8 +225,8 @@ def test_a_release_that_cannot_be_written_leaves_nothing(tmp_path: Path):
             "a: its examples come from different files",
         ),
         ({"concepts": [concept("x"), concept("x"), concept("y")]}, "concept 'x' is declared twice"),
-        ({"concepts": []}, "concepts: Tuple should have at least 1 item"),
-        ({"examples": []}, "examples: Tuple should have at least 1 item"),
+        ({"concepts": []}, "there are no concepts; a release needs at least one"),
+        ({"examples": []}, "there are no examples; a release needs at least one"),
     ],
 )
 def test_what_contradicts_itself_is_not_frozen(fields: dict[str, object], complaint: str):
@@ -280,3 +282,9 @@ def test_regions_are_checked_against_their_digests(tmp_path: Path):
     (tmp_path / "masks" / "a.png").unlink()
     with pytest.raises(ReleaseError, match=r"masks/a\.png is missing"):
         verify_regions(release, tmp_path)
+
+
+def test_images_are_checked_against_their_digests():
+    verify_images(small(), {"a": DIGEST, "b": DIGEST, "unknown": OTHER})
+    with pytest.raises(ReleaseError, match="set@1 was frozen on other files of 1 of 2 images: b; restore"):
+        verify_images(small(), {"a": DIGEST, "b": OTHER, "unknown": OTHER})

@@ -229,3 +229,9 @@ def test_the_real_isic2018_gives_the_counts_of_its_description():
     symmetric = sum(e.concept == "asymmetry" and e.polarity is Polarity.ABSENT for e in examples)
     assert counts["asymmetry"] > 400
     assert symmetric > 400
+
+
+def test_a_mask_with_an_unusable_path_is_refused(tmp_path: Path):
+    save(tmp_path / "masks" / "a:b_hair.png", disc())
+    with pytest.raises(DataError, match=r"masks/a:b_hair\.png: not a path inside the data root"):
+        phantom_examples(tmp_path, {"a:b": "1" * 64}, table=pd.DataFrame({"hair": [1]}, index=["a:b"]))
