@@ -216,6 +216,8 @@ def _decode(path: Path, *, at_least: tuple[int, int] | None, max_pixels: int) ->
 
 
 def _decode_mask(path: Path, *, max_pixels: int) -> Mask:
+    if _is_dicom(path):
+        raise ImageError(f"{path}: a DICOM file; a mask is expected as PNG, TIFF, BMP or JPEG")
     with path.open("rb") as file:
         image = _open(path, file, max_pixels=max_pixels)
         orientation = _orientation(image)
