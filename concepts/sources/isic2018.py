@@ -15,6 +15,7 @@ from PIL import Image
 from concepts.errors import DataError
 from concepts.example import ConceptEntry, Example, Origin, Polarity
 from concepts.measured import AsymmetryRule, asymmetry_example
+from concepts.release import Release, freeze
 from concepts.sources.masks import UNREADABLE, read_each, read_mask, require_files
 from concepts.vocabulary import load_vocabulary
 
@@ -23,6 +24,19 @@ LESIONS = "ISIC2018_Task1_Training_GroundTruth"
 ATTRIBUTE_MASKS = "ISIC2018_Task2_Training_GroundTruth_v3"
 ATTRIBUTES = ("pigment_network", "negative_network", "streaks", "milia_like_cyst", "globules")
 LICENCE = "CC0-1.0"
+
+
+def isic2018_release(root: Path, image_digests: Mapping[str, str], *, rule: AsymmetryRule | None = None) -> Release:
+    """The first release of the concepts of ISIC 2018; arguments and errors as for `isic2018_examples`."""
+    concepts, examples = isic2018_examples(root, image_digests, rule=rule)
+    return freeze(
+        "isic2018",
+        1,
+        concepts=concepts,
+        examples=examples,
+        description="ISIC 2018: attributes outlined by experts (task 2); asymmetry measured on lesion masks (task 1)",
+        licence=LICENCE,
+    )
 
 
 def isic2018_examples(

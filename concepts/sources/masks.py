@@ -64,7 +64,7 @@ def read_each(read: Callable[[K], V], items: Sequence[K], *, root: Path) -> list
         What was read, in the order of the items.
 
     Raises:
-        DataError: If any cannot be used; names the first few.
+        DataError: If any cannot be used; names the first few, all in ``rows``.
     """
 
     def attempt(item: K) -> V | DataError:
@@ -77,7 +77,7 @@ def read_each(read: Callable[[K], V], items: Sequence[K], *, root: Path) -> list
         outcomes = list(pool.map(attempt, items))
     faults = [str(outcome) for outcome in outcomes if isinstance(outcome, DataError)]
     if faults:
-        raise DataError(f"{root}: {len(faults)} of {len(items)} images cannot be used: {shorten(faults)}; restore them")
+        raise _refusal(f"{root}: {len(faults)} of {len(items)} images cannot be used", faults)
     return [outcome for outcome in outcomes if not isinstance(outcome, DataError)]
 
 
@@ -85,9 +85,15 @@ def require_files(root: Path, paths: Iterable[str]) -> None:
     """Refuse a data root in which files are missing.
 
     Raises:
-        DataError: If any is missing; names the first few.
+        DataError: If any is missing; names the first few, all in ``rows``.
     """
     paths = list(paths)
     missing = [path for path in paths if not (root / path).is_file()]
     if missing:
-        raise DataError(f"{root}: {len(missing)} of {len(paths)} files are missing: {shorten(missing)}; restore them")
+        raise _refusal(f"{root}: {len(missing)} of {len(paths)} files are missing", missing)
+
+
+def _refusal(sentence: str, rows: list[str]) -> DataError:
+    error = DataError(f"{sentence}: {shorten(rows)}; restore them")
+    error.rows = rows  # type: ignore[attr-defined]
+    return error

@@ -9,10 +9,58 @@ import pandas as pd
 
 from concepts.errors import DataError
 from concepts.example import ConceptEntry, Example, Origin, Polarity, Region
-from concepts.release import shorten
+from concepts.release import Release, freeze, shorten
 from concepts.sources.masks import read_each, read_mask, require_files
+from concepts.vocabulary import ancestors, load_vocabulary
 
 MASKS = "masks"
+METADATA = "metadata.csv"
+LICENCE = "CC0-1.0"
+ARTEFACT = "artefact"
+
+
+def phantom_release(root: Path, image_digests: Mapping[str, str]) -> Release:
+    """The first release of the concepts planted in a phantom cohort; artefacts are left out.
+
+    Args:
+        root: Folder of the phantom cohort, with ``metadata.csv`` and ``masks/``.
+        image_digests: By image, the SHA-256 of its file; only these images are read.
+
+    Raises:
+        DataError: If the table is missing or has no planted concepts; else as for `phantom_examples`.
+    """
+    concepts, examples = phantom_examples(root, image_digests, table=read_concept_table(root))
+    return freeze(
+        "phantom",
+        1,
+        concepts=concepts,
+        examples=examples,
+        description="Concepts drawn into generated lesions",
+        licence=LICENCE,
+    )
+
+
+def read_concept_table(root: Path) -> pd.DataFrame:
+    """Which concepts are planted in which images, from ``metadata.csv``: the columns named as a concept's identifier.
+
+    Raises:
+        DataError: If the file is missing or malformed, or has no column ``image_id`` or none of a concept.
+    """
+    try:
+        table = pd.read_csv(root / METADATA, dtype={"image_id": str})
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{root / METADATA}: the table cannot be read ({reason}); generate the phantom again"
+        ) from error
+    terms = load_vocabulary().concepts
+    concepts = [column for column in table if column in terms and ARTEFACT not in ancestors(terms, str(column))]
+    if "image_id" not in table or not concepts:
+        raise DataError(
+            f"{root / METADATA}: needs a column image_id and one for each planted concept, has "
+            f"{', '.join(map(str, table))}; generate the phantom again"
+        )
+    return table.set_index("image_id")[concepts]
 
 
 def phantom_examples(

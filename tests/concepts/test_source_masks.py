@@ -11,8 +11,8 @@ from PIL import Image
 from concepts.errors import DataError
 from concepts.example import ConceptEntry, Example, Origin, Polarity
 from concepts.release import freeze, verify_regions
-from concepts.sources.isic2018 import ATTRIBUTE_MASKS, ATTRIBUTES, IMAGES, LESIONS, isic2018_examples
-from concepts.sources.phantom import phantom_examples
+from concepts.sources.isic2018 import ATTRIBUTE_MASKS, ATTRIBUTES, IMAGES, LESIONS, isic2018_examples, isic2018_release
+from concepts.sources.phantom import phantom_examples, phantom_release
 
 WIDTH, HEIGHT = 60, 40
 
@@ -93,6 +93,12 @@ def test_isic2018_asymmetry_is_measured(isic: tuple[Path, dict[str, str]]):
     assert "0.17" in found[0][-1].rule
 
 
+def test_isic2018_is_released_with_its_licence(isic: tuple[Path, dict[str, str]]):
+    release = isic2018_release(*isic)
+    assert (release.name, release.version, release.licence) == ("isic2018", 1, "CC0-1.0")
+    assert release.examples == freeze("x", 1, concepts=release.concepts, examples=isic2018_examples(*isic)[1]).examples
+
+
 def test_isic2018_reads_only_the_images_asked_for(isic: tuple[Path, dict[str, str]]):
     root, digests = isic
     _, examples = isic2018_examples(root, {"ISIC_2": digests["ISIC_2"]})
@@ -108,8 +114,9 @@ def test_isic2018_without_a_folder(tmp_path: Path):
 def test_isic2018_with_missing_files(isic: tuple[Path, dict[str, str]]):
     root, digests = isic
     attribute_file(root, "ISIC_2", "streaks").unlink()
-    with pytest.raises(DataError, match=r"1 of 14 files are missing: .*ISIC_2_attribute_streaks\.png;"):
+    with pytest.raises(DataError, match=r"1 of 14 files are missing: .*ISIC_2_attribute_streaks\.png;") as caught:
         isic2018_examples(root, digests)
+    assert caught.value.rows == [f"{ATTRIBUTE_MASKS}/ISIC_2_attribute_streaks.png"]
 
 
 @pytest.mark.parametrize(
@@ -177,6 +184,28 @@ def test_planted_concepts_are_present_or_truly_absent(phantom: tuple[Path, dict[
     assert by_cell(found)["p2", "hair"].region.path == "masks/p2_hair.png"
     assert {entry.origin for entry in found[0]} == {Origin.PLANTED}
     assert_freezes(found, root)
+
+
+def test_the_release_of_a_phantom_is_of_its_planted_concepts_without_artefacts(
+    phantom: tuple[Path, dict[str, str], pd.DataFrame],
+):
+    root, digests, table = phantom
+    table.assign(age=[30, 40], diagnosis="nevus").to_csv(root / "metadata.csv", index_label="image_id")
+    release = phantom_release(root, digests)
+    assert release.concept_ids == ("globules",)
+    assert [str(example.polarity) for example in release.examples] == ["present", "absent"]
+    verify_regions(release, root)
+
+
+@pytest.mark.parametrize("text", [None, "", "image_id,age\np1,3\n", "name,globules\np1,1\n"])
+def test_a_phantom_without_a_usable_table_is_refused(
+    phantom: tuple[Path, dict[str, str], pd.DataFrame], text: str | None
+):
+    root, digests, _ = phantom
+    if text is not None:
+        (root / "metadata.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=r"metadata\.csv: .*; generate the phantom again"):
+        phantom_release(root, digests)
 
 
 def test_planted_concepts_of_some_images(phantom: tuple[Path, dict[str, str], pd.DataFrame]):
