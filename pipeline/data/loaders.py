@@ -201,12 +201,12 @@ def train_loader(
         SettingsError: See `EpochBatches`.
     """
     batches = EpochBatches(dataset, batch_size=batch_size, balance=balance, rank=rank, world_size=world_size)
-    return DataLoader(dataset, batch_sampler=batches, num_workers=workers)
+    return DataLoader(dataset, batch_sampler=batches, num_workers=workers, generator=torch.Generator())
 
 
 def eval_loader(dataset: CaseDataset, *, batch_size: int, workers: int = 0) -> DataLoader[Item]:
     """All cases in their order; the last batch may be smaller."""
-    return DataLoader(dataset, batch_size=batch_size, shuffle=False, num_workers=workers)
+    return DataLoader(dataset, batch_size=batch_size, shuffle=False, num_workers=workers, generator=torch.Generator())
 
 
 def _cycle(rows: Rows, count: int, generator: np.random.Generator) -> Rows:
