@@ -11,6 +11,9 @@ DermaxisError            anything that the user can put right; the command line 
 """
 
 
+from collections.abc import Sequence
+
+
 class DermaxisError(Exception):
     """What came, what is allowed and what to do, in one line."""
 
@@ -22,7 +25,15 @@ class SettingsError(DermaxisError):
 
 
 class DataError(DermaxisError):
-    """A file, row or column that cannot be used."""
+    """A file, row or column that cannot be used.
+
+    Attributes:
+        rows: Every offending row with its reason, where the message names only the first few.
+    """
+
+    def __init__(self, message: str, *, rows: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.rows = tuple(rows)
 
 
 class ImageError(DataError):

@@ -94,6 +94,4 @@ def require_files(root: Path, paths: Iterable[str]) -> None:
 
 
 def _refusal(sentence: str, rows: list[str]) -> DataError:
-    error = DataError(f"{sentence}: {shorten(rows)}; restore them")
-    error.rows = rows  # type: ignore[attr-defined]
-    return error
+    return DataError(f"{sentence}: {shorten(rows)}; restore them", rows=rows)

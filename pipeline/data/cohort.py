@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from concepts.errors import DataError, ReleaseError, SettingsError
-from concepts.release import Release, read_release, restrict
+from concepts.release import Release, read_release, restrict, verify_images
 from concepts.selection import Finding, check_usable, label_table, refuse_held_out, region_table
 from pipeline.config import DataSettings, RunSettings
 from pipeline.data.decoded import DecodedCache
@@ -185,11 +185,10 @@ def decode(samples: Sequence[Sample], cache: DecodedCache, *, workers: int, trac
     with tracker.task("reading images", len(samples)) as advance:
         bad = cache.fill(samples, workers=max(2, workers), progress=advance)
     if bad:
-        error = DataError(
-            f"{len(bad)} of {len(samples)} images cannot be read (listed above); repair or remove them and run again"
+        raise DataError(
+            f"{len(bad)} of {len(samples)} images cannot be read, the first: {bad[0].reason}; repair or remove them",
+            rows=[f"row {row.row + 1}: {row.reason}" for row in bad],
         )
-        error.rows = [f"{row.sample.path}: {row.reason}" for row in bad]  # type: ignore[attr-defined]
-        raise error
 
 
 def duplicates(samples: Sequence[Sample], cache: DecodedCache, *, bits: int) -> NDArray[np.int64]:
@@ -202,7 +201,9 @@ def duplicates(samples: Sequence[Sample], cache: DecodedCache, *, bits: int) -> 
 def read_or_freeze(settings: RunSettings, samples: Sequence[Sample]) -> Release:
     """The release that the settings name, or one frozen from the source's own masks."""
     if settings.concepts.release is not None:
-        return read_release(settings.concepts.release.expanduser())
+        release = read_release(settings.concepts.release.expanduser())
+        verify_images(release, {sample.image_id: sample.digest for sample in samples})
+        return release
     return source_release(settings, samples)
 
 

@@ -139,8 +139,6 @@ class PhaseTrainer:
         epoch = engine.state.epoch
         torch.manual_seed(epoch_seed(self.phase, epoch))
         self.train.dataset.set_epoch(epoch)
-        if hasattr(self.train.sampler, "set_epoch"):
-            self.train.sampler.set_epoch(epoch)
 
     def _set_learning_rate(self, engine: Engine) -> None:
         total = engine.state.max_epochs * engine.state.epoch_length

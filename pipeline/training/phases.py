@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+from ignite import distributed as idist
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -144,7 +145,8 @@ def training_loader(
         batch_size=settings.training.batch_size,
         balance=settings.training.balance,
         workers=settings.data.workers,
-        seed=settings.seed,
+        rank=idist.get_rank(),
+        world_size=idist.get_world_size(),
     )
 
 

@@ -40,13 +40,13 @@ def test_written_settings_read_back_equal(file):
         ("training.batch_size=1", "greater than or equal to 2"),
         ("explanation.permutations=3", "greater than or equal to 20"),
         ("nonsense", "expected key=value"),
-        ("seed.x=1", "unknown key"),
+        ("seed.x=1", "seed: Input should be a valid integer"),
     ],
 )
 def test_a_wrong_setting_is_refused_in_one_line(file, override, said):
     with pytest.raises(SettingsError) as error:
         load_settings(file, [override])
-    assert said in str(error.value) or override.startswith("seed.x")
+    assert said in str(error.value)
     assert "\n" not in str(error.value)
 
 

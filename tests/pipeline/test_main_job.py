@@ -1,0 +1,157 @@
+"""The main job on a small phantom cohort: whole, interrupted and resumed, and refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.config import parse_overrides
+from pipeline.progress import Silent
+from pipeline.retrain import retrain
+from pipeline.run import RunFolder
+
+pytestmark = pytest.mark.slow
+
+SMALL = [
+    "name=small",
+    "data.phantom.images=240",
+    "data.phantom.size=64",
+    "transforms.size=64",
+    "transforms.margin=4",
+    "model.architecture=mobilenet_v1",
+    "model.width=0.25",
+    "training.plain_epochs=2",
+    "training.whitened_epochs=2",
+    "training.batch_size=16",
+    "training.concept_loss.weight=0.5",
+    "evaluation.resamples=100",
+    "explanation.permutations=20",
+]
+
+
+def small(folder: Path, *more: str):
+    return parse_overrides([*SMALL, f"runs={folder / 'runs'}", f"data.cache={folder / 'cache'}", *more])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("job")
+
+
+@pytest.fixture(scope="module")
+def whole(folder) -> RunFolder:
+    return retrain(small(folder), tracker=Silent())
+
+
+def dermaxis(*arguments: str, folder: Path, **more):
+    command = [sys.executable, "-m", "pipeline", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False, **more)
+
+
+def test_a_whole_run_holds_everything_that_it_promises(whole):
+    assert whole.is_whole
+    names = {"settings.yaml", "run.json", "model.safetensors", "model.json", "predictions.csv", "evaluation.json"}
+    names |= {"explanation.json", "report.html", "split.csv", "release.json", "samples.csv"}
+    assert names <= {path.name for path in whole.path.iterdir()}
+    assert not list(whole.path.rglob("*.tmp"))
+    assert not list(whole.path.glob("*.state.*"))
+
+
+def test_every_figure_has_value_interval_and_n(whole):
+    evaluation = whole.read_json("evaluation.json")
+    for network in ("plain", "whitened"):
+        for estimate in evaluation["diagnosis"][network]["auc"].values():
+            assert estimate.keys() == {"value", "low", "high", "n"}
+            assert estimate["low"] <= estimate["value"] <= estimate["high"]
+    assert set(evaluation["whitening"]["residual"]) == {"train", "test"}
+    importance = whole.read_json("explanation.json")["importance"]
+    assert set(importance) == {"overall", *evaluation["classes"]}
+    concepts = set(importance["overall"]) - {"unnamed_share"}
+    assert {figures["rank"] for name, figures in importance["overall"].items() if name in concepts} == set(
+        range(1, len(concepts) + 1)
+    )
+
+
+def test_insertion_left_the_function_alone(whole):
+    assert whole.read_json("run.json")["insertion_change"] <= 1e-4
+
+
+def test_predictions_are_of_test_images_only(whole):
+    split = pd.read_csv(whole.file("split.csv"))
+    predictions = pd.read_csv(whole.file("predictions.csv"))
+    assert set(predictions.image_id) == set(split.image_id[split.part == "test"])
+
+
+def test_an_interrupted_run_resumes_to_the_same_result(whole, folder):
+    settings = small(folder, f"runs={folder / 'interrupted'}")
+    file = folder / "settings.yaml"
+    from pipeline.config import dump_settings
+
+    file.write_text(dump_settings(settings))
+    command = [sys.executable, "-m", "pipeline", "run", str(file)]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 240
+        while not list((folder / "interrupted").glob("*.partial/plain.state.safetensors")):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+        assert "--resume" in process.stderr.read()
+    done = dermaxis("run", str(file), "--resume", folder=folder, env=os.environ | {"COLUMNS": "200"})
+    assert done.returncode == 0, done.stderr
+    (resumed,) = (folder / "interrupted").iterdir()
+    for name in ("evaluation.json", "explanation.json", "predictions.csv"):
+        assert (resumed / name).read_text() == whole.file(name).read_text(), name
+
+
+def test_refusals_are_one_line_with_status_2_and_leave_nothing(folder, tmp_path):
+    file = tmp_path / "settings.yaml"
+    file.write_text("name: refused\n")
+    cases = {
+        "unknown key": ["training.epochz=3"],
+        "no such folder": ["data.source=isic2018", f"data.root={tmp_path / 'none'}"],
+        "data.root is needed": ["data.source=isic"],
+        "architecture": ["model.architecture=alexnet", *SMALL[1:3]],
+        "layer": ["model.layer=blocks.99", *SMALL[1:3]],
+        "release": [f"concepts.release={tmp_path / 'none.json'}", *SMALL[1:3]],
+    }
+    for said, overrides in cases.items():
+        places = [f"runs={tmp_path / 'runs'}", f"data.cache={folder / 'cache'}"]
+        done = dermaxis("run", str(file), *overrides, *places, folder=tmp_path)
+        assert done.returncode == 2, (said, done.stderr)
+        assert "Traceback" not in done.stderr
+        last = done.stderr.strip().splitlines()[-1]
+        assert last.startswith("dermaxis: "), done.stderr
+        assert said in last, last
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_altered_release_is_refused(whole, folder, tmp_path):
+    release = json.loads(whole.file("release.json").read_text())
+    release["description"] = "altered"
+    (tmp_path / "release.json").write_text(json.dumps(release))
+    (tmp_path / "settings.yaml").write_text("name: refused\n")
+    done = dermaxis(
+        "run",
+        str(tmp_path / "settings.yaml"),
+        f"concepts.release={tmp_path / 'release.json'}",
+        f"data.cache={folder / 'cache'}",
+        *SMALL[1:5],
+        folder=tmp_path,
+    )
+    assert done.returncode == 2
+    assert "digest does not match" in done.stderr
+
+
+def test_stages_can_be_done_again(whole):
+    before = whole.read_json("evaluation.json")
+    done = dermaxis("evaluate", str(whole.path), folder=whole.path.parent)
+    assert done.returncode == 0, done.stderr
+    assert whole.read_json("evaluation.json") == before
