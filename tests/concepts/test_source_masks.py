@@ -116,7 +116,7 @@ def test_isic2018_with_missing_files(isic: tuple[Path, dict[str, str]]):
     attribute_file(root, "ISIC_2", "streaks").unlink()
     with pytest.raises(DataError, match=r"1 of 14 files are missing: .*ISIC_2_attribute_streaks\.png;") as caught:
         isic2018_examples(root, digests)
-    assert caught.value.rows == [f"{ATTRIBUTE_MASKS}/ISIC_2_attribute_streaks.png"]
+    assert caught.value.rows == (f"{ATTRIBUTE_MASKS}/ISIC_2_attribute_streaks.png",)
 
 
 @pytest.mark.parametrize(
