@@ -185,11 +185,15 @@ class DecodedCache:
         masks: Sequence[Paths] = [()] * len(samples) if region_paths is None else region_paths
         bad = []
         with ThreadPoolExecutor(max(1, workers)) as pool:
-            for row, reason in enumerate(pool.map(self._problem, samples, masks)):
-                if reason is not None:
-                    bad.append(BadRow(row, samples[row], reason))
-                if progress is not None:
-                    progress(1)
+            try:
+                for row, reason in enumerate(pool.map(self._problem, samples, masks)):
+                    if reason is not None:
+                        bad.append(BadRow(row, samples[row], reason))
+                    if progress is not None:
+                        progress(1)
+            except BaseException:  # Ctrl-C above all: without this the pool would first finish what is queued
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
         return bad
 
     def _problem(self, sample: Sample, paths: Paths) -> str | None:

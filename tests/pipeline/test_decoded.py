@@ -161,6 +161,21 @@ def test_fill_finds_every_bad_row(cache, tmp_path, sample):
     assert len(list(cache.folder.rglob("*.npy"))) == 2
 
 
+def test_interrupted_fill_stops_soon(cache, tmp_path):
+    samples = []
+    for row in range(200):
+        path = tmp_path / f"{row}.bmp"
+        Image.new("RGB", (40, 40), (row, 0, 0)).save(path)
+        samples.append(sample_of(path))
+
+    def interrupt(_count):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache.fill(samples, workers=1, progress=interrupt)
+    assert len(list(cache.folder.rglob("*.npy"))) < 150
+
+
 def test_fill_checks_masks_too(cache, tmp_path, sample):
     fine, broken = tmp_path / "fine.png", tmp_path / "broken.png"
     Image.new("1", (120, 90)).save(fine)

@@ -90,7 +90,12 @@ def test_orientation_is_applied(tmp_path, suffix, orientation):
 def test_draft_never_goes_below_what_is_needed(tmp_path, orientation):
     path = tmp_path / "image.jpg"
     Image.fromarray(np.ascontiguousarray(undo(smooth(600, 800), orientation))).save(path, exif=exif(orientation))
-    for needed, expected in [((800, 600), (800, 600)), ((201, 100), (400, 300)), ((100, 76), (200, 150))]:
+    for needed, expected in [
+        ((800, 600), (800, 600)),
+        ((101, 301), (800, 600)),
+        ((201, 100), (400, 300)),
+        ((100, 76), (200, 150)),
+    ]:
         assert open_rgb(path, at_least=needed).size == expected
 
 
