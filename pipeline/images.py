@@ -11,7 +11,6 @@ The format is told by the file's first bytes, never by its suffix. What differs 
 * Truncated files are refused; nothing is filled in.
 """
 
-import io
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from monai.data.image_reader import ImageReader
 from monai.utils import MetaKeys
-from PIL import Image, ImageCms
+from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -31,6 +30,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from concepts.errors import ImageError
 from pipeline.dicom_pixels import check_pixels, dicom_size, read_dicom
+from pipeline.rgb import to_rgb, to_srgb, without_palette
 
 Pixels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -42,8 +42,6 @@ MAX_PIXELS = 100_000_000
 """Default limit on width times height; an image at the limit takes 300 MB decoded."""
 
 _DICOM_SUFFIXES = {".dcm", ".dicom", ".ima"}
-_TIFF_PHOTOMETRIC = 262
-_TIFF_WHITE_IS_ZERO = 0
 _ORIENTATION_TAG = 0x0112
 _UPRIGHTING = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -63,7 +61,6 @@ _FORMATS: dict[bytes, Callable[[IO[bytes]], ImageFile]] = {
     b"MM\x00+": TiffImageFile,
     b"BM": BmpImageFile,
 }
-_PROFILE_OF_MODE = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK", "LAB": "Lab"}
 
 
 def read_image(path: Path, *, longest_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -205,14 +202,14 @@ def _reason(error: Exception) -> str:
 def _decode(path: Path, *, at_least: tuple[int, int] | None, max_pixels: int) -> Image.Image:
     if _is_dicom(path):
         pixels, profile = read_dicom(path, max_pixels=max_pixels)
-        return _to_srgb(Image.fromarray(pixels), profile)
+        return to_srgb(Image.fromarray(pixels), profile)
     with path.open("rb") as file:
         image = _open(path, file, max_pixels=max_pixels)
         orientation = _orientation(image)
         if at_least is not None and isinstance(image, JpegImageFile):
             image.draft(None, at_least[::-1] if orientation >= 5 else at_least)
         image.load()
-        return _turn(_to_rgb(path, image), orientation)
+        return _turn(to_rgb(path, image), orientation)
 
 
 def _decode_mask(path: Path, *, max_pixels: int) -> Mask:
@@ -222,7 +219,7 @@ def _decode_mask(path: Path, *, max_pixels: int) -> Mask:
         image = _open(path, file, max_pixels=max_pixels)
         orientation = _orientation(image)
         image.load()
-        plain = _turn(_without_palette(image), orientation)
+        plain = _turn(without_palette(image), orientation)
     values = np.asarray(plain) > (127 if isinstance(image, JpegImageFile) else 0)
     if plain.mode == "RGBA":
         values = values[..., :3] & values[..., 3:]
@@ -276,55 +273,6 @@ def _orientation(image: ImageFile) -> int:
 
 def _turn(image: Image.Image, orientation: int) -> Image.Image:
     return image if orientation == 1 else image.transpose(_UPRIGHTING[orientation])
-
-
-def _to_rgb(path: Path, image: ImageFile) -> Image.Image:
-    profile = image.info.get("icc_profile")
-    if image.mode.startswith(("I", "F")):
-        return _to_srgb(Image.fromarray(_eight_bits(path, image)), profile)
-    plain = _without_palette(image)
-    if plain.mode != "RGBA":
-        return _to_srgb(plain, profile)
-    paper = Image.new("RGB", plain.size, "white")
-    paper.paste(_to_srgb(plain.convert("RGB"), profile), mask=plain.getchannel("A"))
-    return paper
-
-
-def _without_palette(image: Image.Image) -> Image.Image:
-    """The picture as RGBA where it is transparent anywhere, else as a mode without a palette."""
-    if image.mode.startswith(("I", "F")):
-        return image
-    if image.has_transparency_data:
-        return image.convert("RGBA")
-    if image.mode in ("L", "RGB", "CMYK", "LAB"):
-        return image
-    return image.convert("L" if image.mode == "1" else "RGB")
-
-
-def _eight_bits(path: Path, image: ImageFile) -> Pixels:
-    """Grey values of 16 bits as 8 bits; Pillow's own conversion would clip at 255."""
-    values = np.asarray(image)
-    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise ImageError(f"{path}: values of a kind that no picture has (mode {image.mode}); save it with 8 or 16 bits")
-    if isinstance(image, TiffImageFile) and image.tag_v2.get(_TIFF_PHOTOMETRIC) == _TIFF_WHITE_IS_ZERO:
-        values = 65535 - values
-    return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-
-
-def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """RGB by way of the embedded profile where that is usable; profiles that say that they are sRGB change nothing."""
-    if not profile:
-        return image.convert("RGB")
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        fits = source.profile.xcolor_space.strip() == _PROFILE_OF_MODE.get(image.mode)
-        if not fits or "srgb" in ImageCms.getProfileDescription(source).lower():
-            return image.convert("RGB")
-        target = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-        converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return image.convert("RGB")
-    return image.convert("RGB") if converted is None else converted
 
 
 def _by(array: Pixels) -> str:
