@@ -1,0 +1,1 @@
+"""Generated lesions whose concepts were planted, so that every answer is known."""

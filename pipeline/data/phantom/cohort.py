@@ -1,0 +1,143 @@
+"""The generated cohort on disk: images, masks, a table and the rule behind it.
+
+``images/<image>.png``, ``masks/<image>_lesion.png``, ``masks/<image>_<concept or artefact>.png`` (1 bit; present ones
+only), ``metadata.csv``, and ``phantom.json`` with the settings, the rule and the importance that follows from it.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from PIL import Image
+
+from concepts.errors import DataError
+from pipeline.config import PhantomSettings
+from pipeline.data.phantom.lesion import ARTEFACTS, draw
+from pipeline.data.phantom.patients import BASE_RATE, PhantomImage, throw_cohort
+from pipeline.data.phantom.rule import (
+    CONCEPTS,
+    DIAGNOSES,
+    INTERCEPTS,
+    PREVALENCE,
+    RULE_VERSION,
+    WEIGHTS,
+    best_auc,
+    diagnosis_shares,
+    true_importance,
+)
+
+DRAWING_VERSION = 1
+"""Raised whenever the same settings would give other files, so that no cohort in the cache is taken for current."""
+
+COLUMNS = (
+    *("image_id", "patient_id", "lesion_id", "diagnosis", "age", "sex", "site", "skin_tone"),
+    *CONCEPTS,
+    *ARTEFACTS,
+    *("lesion_seed", "image_seed"),
+)
+"""Of ``metadata.csv``. The skin tone is the individual typology angle in degrees."""
+
+Progress = Callable[[int], None]
+
+
+def generate_cohort(settings: PhantomSettings, folder: Path, *, progress: Progress | None = None) -> None:
+    """Draw a cohort and write it; the folder appears when it is whole.
+
+    The same settings give the same bytes.
+
+    Args:
+        settings: How many images, how large, from which seed, with which shortcut.
+        folder: Where to; must not exist or be empty.
+        progress: Called with 1 after each image.
+
+    Raises:
+        DataError: If the folder holds something already.
+        SettingsError: If the shortcut names an artefact or a diagnosis that the phantom does not have.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder}: exists and is not an empty folder; remove it, or give another one")
+    cohort = throw_cohort(settings)
+    with _whole_or_not_at_all(folder) as partial:
+        (partial / "images").mkdir()
+        (partial / "masks").mkdir()
+        for image in cohort:
+            _write_image(image, partial)
+            if progress is not None:
+                progress(1)
+        pd.DataFrame([_row(image) for image in cohort], columns=list(COLUMNS)).to_csv(
+            partial / "metadata.csv", index=False, lineterminator="\n"
+        )
+        (partial / "phantom.json").write_text(_to_json(describe(settings)) + "\n", encoding="utf-8")
+
+
+def phantom_digest(settings: PhantomSettings) -> str:
+    """16 hexadecimal digits that name the cohort of these settings."""
+    content = {"drawing": DRAWING_VERSION, "rule": RULE_VERSION, "settings": settings.model_dump(mode="json")}
+    return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def describe(settings: PhantomSettings) -> dict[str, Any]:
+    """What ``phantom.json`` says of a cohort: its settings, its rule, and what follows from the rule exactly."""
+    return {
+        "version": {"drawing": DRAWING_VERSION, "rule": RULE_VERSION},
+        "settings": settings.model_dump(mode="json"),
+        "rule": {
+            "diagnoses": list(DIAGNOSES),
+            "prevalence": dict(PREVALENCE),
+            "intercepts": dict(zip(DIAGNOSES, INTERCEPTS, strict=True)),
+            "weights": {concept: dict(zip(DIAGNOSES, row, strict=True)) for concept, row in WEIGHTS.items()},
+            "artefact_rate": BASE_RATE,
+        },
+        "diagnosis_shares": diagnosis_shares(),
+        "best_auc": best_auc(),
+        "importance": true_importance(),
+    }
+
+
+def _write_image(image: PhantomImage, folder: Path) -> None:
+    drawing = draw(image.lesion)
+    Image.fromarray(drawing.image).save(folder / "images" / f"{image.image_id}.png", compress_level=1)
+    for name, mask in drawing.masks.items():
+        Image.fromarray(mask).save(folder / "masks" / f"{image.image_id}_{name}.png", compress_level=1)
+
+
+def _row(image: PhantomImage) -> tuple[object, ...]:
+    lesion = image.lesion
+    return (
+        *(image.image_id, image.patient_id, image.lesion_id, image.diagnosis, image.age, image.sex, image.site),
+        round(lesion.skin.ita, 1),
+        *(int(concept in lesion.concepts) for concept in CONCEPTS),
+        *(int(artefact in lesion.artefacts) for artefact in ARTEFACTS),
+        *(lesion.seed, lesion.image_seed),
+    )
+
+
+def _to_json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=1, allow_nan=False)
+
+
+@contextmanager
+def _whole_or_not_at_all(folder: Path) -> Iterator[Path]:
+    """A new folder beside the wanted one that takes its name when all went well, and vanishes when not."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".partial", dir=folder.parent))
+    try:
+        partial.chmod(0o755)
+        yield partial
+        _take_name(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _take_name(partial: Path, folder: Path) -> None:
+    try:
+        partial.rename(folder)
+    except OSError as error:
+        if not (folder / "phantom.json").is_file():
+            raise DataError(f"{folder}: cannot be written ({error.strerror}); give another folder") from error

@@ -1,0 +1,272 @@
+"""The planted concepts, one class each: what is thrown, and how it is painted. Sizes are in units (see `Frame`)."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.phantom.border import STREAK_REACH
+from pipeline.data.phantom.frame import Frame, Pencil, Plane, step
+from pipeline.data.phantom.layer import Layer, Scene, single
+from pipeline.data.phantom.places import SITES, cover
+from pipeline.data.phantom.skin import Colour, lab_to_rgb, lesion_colour
+
+DARKER_LINES = 24.0
+"""Lines, globules and streaks are so much darker than the lesion, in CIE L*."""
+
+
+@dataclass(frozen=True, slots=True)
+class PigmentNetwork:
+    """A honeycomb of brown lines around lighter holes, over part of the lesion.
+
+    Attributes:
+        spacing: From hole to hole.
+        width: Of the lines, as the level at which the honeycomb is cut.
+        turn: Of the honeycomb, in radians.
+        phases: Where it starts.
+        warp: How far it is bent.
+        middle: Angle of the middle of the part that it covers, in radians.
+        extent: How far it reaches to both sides of it, in radians.
+        strength: Opacity of the lines.
+    """
+
+    spacing: float
+    width: float
+    turn: float
+    phases: tuple[float, float]
+    warp: float
+    middle: float
+    extent: float
+    strength: float
+
+    @classmethod
+    def throw(cls, rng: np.random.Generator) -> Self:
+        """At least two thirds of the way around the lesion."""
+        first, second, turn, middle = rng.uniform(0, 2 * np.pi, size=4).tolist()
+        return cls(
+            spacing=float(rng.uniform(6.2, 8.2)),
+            width=float(rng.uniform(-0.75, -0.45)),
+            turn=turn,
+            phases=(first, second),
+            warp=float(rng.uniform(0.5, 1.3)),
+            middle=middle,
+            extent=float(rng.uniform(2.1, 3.4)),
+            strength=float(rng.uniform(0.7, 0.95)),
+        )
+
+    def paint(self, scene: Scene) -> Layer:
+        """Lines cut from the sum of three plane waves; the places of veil and regression stay free."""
+        frame = scene.frame
+        holes = self._holes(frame)
+        part = self._part(scene)
+        opacity = np.float32(self.strength) * part * step(-holes, -self.width, 0.7)
+        colour = lesion_colour(scene.skin, scene.pigment, darker=DARKER_LINES)
+        return single(opacity, colour, part > 0.5)
+
+    def _holes(self, frame: Frame) -> Plane:
+        wavelength = 0.15
+        x = frame.x + np.float32(self.warp) * np.sin(np.float32(wavelength) * frame.y + np.float32(self.phases[0]))
+        y = frame.y + np.float32(self.warp) * np.sin(np.float32(wavelength) * frame.x + np.float32(self.phases[1]))
+        wave = 4 * np.pi / (np.sqrt(3) * self.spacing)
+        turns = self.turn + np.arange(3) * 2 * np.pi / 3
+        phases = (*self.phases, -sum(self.phases))
+        planes = [
+            np.cos(np.float32(wave * np.cos(turn)) * x + np.float32(wave * np.sin(turn)) * y + np.float32(phase))
+            for turn, phase in zip(turns, phases, strict=True)
+        ]
+        return np.asarray(planes[0] + planes[1] + planes[2])
+
+    def _part(self, scene: Scene) -> Plane:
+        frame, places = scene.frame, scene.places
+        towards = frame.x * np.float32(np.cos(self.middle)) + frame.y * np.float32(np.sin(self.middle))
+        around = step(towards / (frame.distance + np.float32(1)), np.cos(min(self.extent, np.pi)) - 0.1, 0.2)
+        free = (1 - cover(places.veil, frame)) * (1 - cover(places.regression, frame))
+        return np.asarray(around * free * step(-frame.depth, -0.93, 0.1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Globules:
+    """Round dark bodies.
+
+    Attributes:
+        radii: Of each.
+        strength: Opacity.
+    """
+
+    radii: NDArray[np.float64]
+    strength: float
+
+    @classmethod
+    def throw(cls, rng: np.random.Generator) -> Self:
+        """8 to 17, much larger than the lines of a network are wide."""
+        return cls(
+            radii=rng.uniform(2.0, 3.0, size=int(rng.integers(8, SITES // 2 + 1))),
+            strength=float(rng.uniform(0.85, 0.98)),
+        )
+
+    def paint(self, scene: Scene) -> Layer:
+        """Discs on the first sites."""
+        opacity = _dots(scene, self.radii, slice(0, len(self.radii)), blur=0.35)
+        colour = lesion_colour(scene.skin, scene.pigment, darker=DARKER_LINES + 6)
+        return single(np.float32(self.strength) * opacity, colour)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Streaks:
+    """Dark fingers that cross the border outwards, some with a bulb at the end.
+
+    Attributes:
+        angles: Where each crosses the border, in radians from the long axis.
+        lengths: Of the part outside, as a share of the distance from the centre.
+        widths: At the base.
+        bulbs: Radius of the bulb at the end; 0 for none.
+    """
+
+    angles: NDArray[np.float64]
+    lengths: NDArray[np.float64]
+    widths: NDArray[np.float64]
+    bulbs: NDArray[np.float64]
+
+    @classmethod
+    def throw(cls, rng: np.random.Generator) -> Self:
+        """8 to 18, over a third of the border or more."""
+        count = int(rng.integers(8, 19))
+        extent = rng.uniform(0.16, 0.34) * count
+        around = np.linspace(0, min(extent, 2 * np.pi * (1 - 1 / count)), count)
+        return cls(
+            angles=rng.uniform(0, 2 * np.pi) + around + rng.normal(0, 0.04, count),
+            lengths=rng.uniform(0.1, STREAK_REACH - 1.06, count),
+            widths=rng.uniform(2.0, 3.0, count),
+            bulbs=rng.uniform(1.3, 1.9, count) * (rng.random(count) < rng.uniform(0, 0.8)),
+        )
+
+    def paint(self, scene: Scene) -> Layer:
+        """Tapering wedges from inside the border to beyond it."""
+        frame = scene.frame
+        pencil = Pencil(frame.size)
+        for angle, length, width, bulb in zip(self.angles, self.lengths, self.widths, self.bulbs, strict=True):
+            base, tip = np.array(frame.point(0.82, angle)), np.array(frame.point(1 + length, angle))
+            along = (tip - base) / np.hypot(*(tip - base))
+            across = np.array([-along[1], along[0]]) * frame.unit
+            wedge = (base + across * width / 2, tip + across * 0.55, tip - across * 0.55, base - across * width / 2)
+            pencil.polygon([(float(x), float(y)) for x, y in wedge])
+            if bulb:
+                pencil.dot((float(tip[0]), float(tip[1])), radius=bulb * frame.unit)
+        colour = lesion_colour(scene.skin, scene.pigment, darker=DARKER_LINES)
+        return single(np.float32(0.92) * pencil.lift(), colour)
+
+
+@dataclass(frozen=True, slots=True)
+class BlueWhitishVeil:
+    """A blue patch under a white haze, without structure.
+
+    Attributes:
+        strength: Opacity.
+        blue: CIE b*, negative.
+        lightness: CIE L*.
+    """
+
+    strength: float
+    blue: float
+    lightness: float
+
+    @classmethod
+    def throw(cls, rng: np.random.Generator) -> Self:
+        """From steel blue to blue-white."""
+        return cls(
+            strength=float(rng.uniform(0.78, 0.95)),
+            blue=float(rng.uniform(-32, -22)),
+            lightness=float(rng.uniform(42, 54)),
+        )
+
+    def paint(self, scene: Scene) -> Layer:
+        """Blue first, then the haze in its middle."""
+        blot = cover(scene.places.veil, scene.frame, softness=4.0)
+        haze = np.float32(0.3) * np.clip(2 * blot * blot - 1, 0, 1)
+        deep, white = lab_to_rgb(self.lightness, 0, self.blue), lab_to_rgb(82, 0, -8)
+        return Layer(paints=((np.float32(self.strength) * blot, deep), (haze, white)), mask=blot > 0.4)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MiliaLikeCysts:
+    """Small round white bodies with a glow.
+
+    Attributes:
+        radii: Of each.
+        strength: Opacity.
+        yellow: CIE b*.
+    """
+
+    radii: NDArray[np.float64]
+    strength: float
+    yellow: float
+
+    @classmethod
+    def throw(cls, rng: np.random.Generator) -> Self:
+        """6 to 13, white or yellowish."""
+        return cls(
+            radii=rng.uniform(1.4, 2.3, size=int(rng.integers(6, 14))),
+            strength=float(rng.uniform(0.88, 1.0)),
+            yellow=float(rng.uniform(4, 20)),
+        )
+
+    def paint(self, scene: Scene) -> Layer:
+        """A halo on the last sites, and a bright core in it."""
+        at = slice(SITES - len(self.radii), SITES)
+        halo = _dots(scene, self.radii + 0.6, at, blur=0.9)
+        core = _dots(scene, self.radii, at, blur=0.3)
+        colour: Colour = lab_to_rgb(95, 0, self.yellow)
+        paints = ((np.float32(0.45) * halo, colour), (np.float32(self.strength) * core, colour))
+        return Layer(paints=paints, mask=halo > 0.3)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Regression:
+    """A scar-like white patch peppered with grey dots.
+
+    Attributes:
+        strength: Opacity of the white.
+        pepper: x and y of the dots from the middle, as a share of the radius.
+    """
+
+    strength: float
+    pepper: NDArray[np.float64]
+
+    @classmethod
+    def throw(cls, rng: np.random.Generator) -> Self:
+        """14 to 26 dots."""
+        count = int(rng.integers(14, 27))
+        away, angle = np.sqrt(rng.random(count)) * 0.85, rng.uniform(0, 2 * np.pi, count)
+        return cls(
+            strength=float(rng.uniform(0.75, 0.92)),
+            pepper=np.stack([away * np.cos(angle), away * np.sin(angle)], axis=1),
+        )
+
+    def paint(self, scene: Scene) -> Layer:
+        """Lighter than the skin around, pinkish white."""
+        frame, blot = scene.frame, scene.places.regression
+        white = cover(blot, frame)
+        pencil = Pencil(frame.size)
+        x, y = frame.point(blot.depth, blot.angle)
+        radius = blot.radius * float(frame.border.mean())
+        for across, down in _turned(self.pepper, frame.turn) * radius:
+            pencil.dot((x + float(across), y + float(down)), radius=0.75 * frame.unit)
+        grey = np.float32(0.75) * pencil.lift() * (white > 0.6)
+        pale = lab_to_rgb(min(88.0, scene.skin.lightness + 14), 5, 4)
+        return Layer(
+            paints=((np.float32(self.strength) * white, pale), (grey, lab_to_rgb(42, 0, -6))), mask=white > 0.4
+        )
+
+
+def _dots(scene: Scene, radii: NDArray[np.float64], at: slice, *, blur: float) -> Plane:
+    frame, places = scene.frame, scene.places
+    pencil = Pencil(frame.size)
+    for depth, angle, radius in zip(places.depths[at], places.angles[at], radii, strict=True):
+        pencil.dot(frame.point(depth, angle), radius=radius * frame.unit)
+    return pencil.lift(blur=blur * frame.unit)
+
+
+def _turned(points: NDArray[np.float64], angle: float) -> NDArray[np.float64]:
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return points @ np.array([[cosine, sine], [-sine, cosine]])

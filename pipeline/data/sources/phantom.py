@@ -1,0 +1,114 @@
+"""The generated cohort as samples, and which concepts were planted where."""
+
+from collections.abc import Hashable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from concepts.errors import DataError
+from pipeline.data.phantom.cohort import COLUMNS
+from pipeline.data.phantom.lesion import LESION
+from pipeline.data.phantom.rule import CONCEPTS, DIAGNOSES
+from pipeline.data.sample import Sample
+
+SOURCE = "phantom"
+LICENCE = "CC0-1.0"
+
+_TEXT = dict.fromkeys(("image_id", "patient_id", "lesion_id", "diagnosis", "sex", "site"), str)
+_FIRST_ROW = 2
+
+
+def load_phantom(root: Path) -> list[Sample]:
+    """The samples of a generated cohort, in the order of its table.
+
+    Args:
+        root: A folder written by `generate_cohort`.
+
+    Raises:
+        DataError: If the folder, a column or a file is missing, or a row cannot be used.
+    """
+    table = _read_metadata(root)
+    return [_sample(root, row) for row in table.to_dict("records")]
+
+
+def phantom_concept_table(root: Path) -> tuple[pd.DataFrame, dict[tuple[str, str], Path]]:
+    """Which concepts were planted in which images, and where.
+
+    Args:
+        root: A folder written by `generate_cohort`.
+
+    Returns:
+        One row for each image (the index is its identifier) and one column for each concept, 1 planted and 0 not; and
+        by image and concept the mask file of each that is planted, relative to ``root``.
+
+    Raises:
+        DataError: If the folder, a column or a mask is missing, or a row cannot be used.
+    """
+    table = _read_metadata(root).set_index("image_id")[list(CONCEPTS)]
+    masks = {
+        (str(image_id), concept): Path("masks") / f"{image_id}_{concept}.png"
+        for concept in CONCEPTS
+        for image_id in table.index[table[concept] == 1]
+    }
+    missing = [str(path) for path in masks.values() if not (root / path).is_file()]
+    if missing:
+        raise DataError(
+            f"{root}: {len(missing)} planted concepts have no mask, e.g. {missing[0]}; generate the cohort again"
+        )
+    return table, masks
+
+
+def _read_metadata(root: Path) -> pd.DataFrame:
+    path = root / "metadata.csv"
+    if not path.is_file():
+        raise DataError(
+            f"{root}: no phantom cohort: there is no metadata.csv; generate one with 'dermaxis phantom FOLDER'"
+        )
+    try:
+        table = pd.read_csv(path, dtype=_TEXT, keep_default_na=False)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a table ({' '.join(str(error).split())}); generate the cohort again") from error
+    missing = [column for column in COLUMNS if column not in table.columns]
+    if missing:
+        raise DataError(f"{path}: no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
+    _refuse(path, table["image_id"], ~table["image_id"].duplicated(), allowed="each image once")
+    _refuse(path, table["diagnosis"], table["diagnosis"].isin(DIAGNOSES), allowed=", ".join(DIAGNOSES))
+    for concept in CONCEPTS:
+        _refuse(path, table[concept], table[concept].isin([0, 1]), allowed="0 and 1")
+    _refuse(path, table["age"], pd.to_numeric(table["age"], errors="coerce").notna(), allowed="a number of years")
+    return table
+
+
+def _refuse(path: Path, column: "pd.Series[str]", is_allowed: "pd.Series[bool]", *, allowed: str) -> None:
+    if is_allowed.all():
+        return
+    row = int(is_allowed.to_numpy().argmin())
+    raise DataError(
+        f"{path} row {row + _FIRST_ROW}: {column.name} is '{column.iloc[row]}'; allowed: {allowed}; "
+        "generate the cohort again"
+    )
+
+
+def _sample(root: Path, row: Mapping[Hashable, Any]) -> Sample:
+    image_id = str(row["image_id"])
+    image, mask = root / "images" / f"{image_id}.png", root / "masks" / f"{image_id}_{LESION}.png"
+    for path in (image, mask):
+        if not path.is_file():
+            raise DataError(f"{path}: is in metadata.csv but there is no such file; generate the cohort again")
+    return Sample(
+        image_id=image_id,
+        path=image,
+        digest=sha256(image.read_bytes()).hexdigest(),
+        diagnosis=str(row["diagnosis"]),
+        source=SOURCE,
+        patient_id=str(row["patient_id"]),
+        lesion_id=str(row["lesion_id"]),
+        site=str(row["site"]),
+        sex=str(row["sex"]),
+        age=float(str(row["age"])),
+        image_type="dermoscopic",
+        licence=LICENCE,
+        lesion_mask=mask,
+    )
