@@ -30,8 +30,8 @@ def diagnosis_figures(
         weights: B x N, from `group_weights`.
 
     Returns:
-        Nested dictionaries whose leaves are Estimates: ``auc`` (one against the rest, by diagnosis, and ``macro``, their
-        unweighted mean), ``balanced_accuracy``, ``sensitivity_at_specificity_80`` and ``…_90`` (by diagnosis) and
+        Nested dictionaries whose leaves are Estimates: ``auc`` (one against the rest, by diagnosis, and ``macro``,
+        their unweighted mean), ``balanced_accuracy``, ``sensitivity_at_specificity_80`` and ``…_90`` (by diagnosis) and
         ``ece``. A diagnosis without a case, or with no case outside it, is NaN and left out of the means.
 
     Raises:

@@ -1,0 +1,118 @@
+"""What a concept's axis is measured against: a linear probe and the best single filter of the plain network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.preprocessing import StandardScaler
+
+from pipeline.evaluation.bootstrap import weighted_auc
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
+"""Inverse regularisation strengths tried, weakest last."""
+DEFAULT_STRENGTH = 1e-2
+FOLDS = 3
+ITERATIONS = 5000
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Filters:
+    """One filter of a network for each of k concepts.
+
+    Attributes:
+        index: k, the filter's channel; -1 where the training labels cannot choose one.
+        sign: k, 1 where the filter rises with the concept, -1 where it falls.
+    """
+
+    index: NDArray[np.int64]
+    sign: NDArray[np.int64]
+
+    def scores(self, activations: ArrayLike) -> Matrix:
+        """Scores N x k from activations N x C; NaN for a concept without a filter."""
+        chosen = np.asarray(activations, dtype=np.float64)[:, self.index] * self.sign
+        return np.where(self.index >= 0, chosen, np.nan)
+
+
+def linear_probe(
+    train_features: ArrayLike, train_labels: ArrayLike, test_features: ArrayLike, *, train_groups: Sequence[str]
+) -> Matrix:
+    """Scores of a logistic regression per concept, fitted on the training part only.
+
+    Features are standardised, cases weighted so that present and absent count alike; the strength of the L2 penalty is
+    the one of `STRENGTHS` with the best mean AUC in cross-validation within the training part, no group divided.
+
+    Args:
+        train_features: N x C, pooled activations of the plain network at the layer.
+        train_labels: N x k; 1 present, 0 absent, NaN not known (left out for that concept).
+        test_features: M x C.
+        train_groups: The group (patient) of each training case.
+
+    Returns:
+        M x k scores (log odds); NaN for a concept without positives or without negatives in training.
+    """
+    scaler = StandardScaler().fit(np.asarray(train_features, dtype=np.float64))
+    train = scaler.transform(np.asarray(train_features, dtype=np.float64))
+    test = scaler.transform(np.asarray(test_features, dtype=np.float64))
+    groups, table = np.asarray(train_groups), np.asarray(train_labels, dtype=np.float64)
+    scores = np.full((len(test), table.shape[1]), np.nan)
+    for concept, column in enumerate(table.T):
+        known = ~np.isnan(column)
+        present = column[known] == 1
+        if present.any() and not present.all():
+            strength = _best_strength(train[known], present, groups[known])
+            scores[:, concept] = _path(train[known], present, test, strengths=(strength,))[:, 0]
+    return scores
+
+
+def best_filter(train_activations: ArrayLike, train_labels: ArrayLike) -> Filters:
+    """The single filter that tells each concept best on the training part, never on the test part.
+
+    Published comparisons choose the filter on the data it is then scored on, which flatters it.
+
+    Args:
+        train_activations: N x C of the plain network at the layer, pooled as the axes are.
+        train_labels: N x k; 1 present, 0 absent, NaN not known (left out for that concept).
+    """
+    activations, table = np.asarray(train_activations, dtype=np.float64), np.asarray(train_labels, dtype=np.float64)
+    index, sign = np.full(table.shape[1], -1), np.ones(table.shape[1], dtype=np.int64)
+    for concept, column in enumerate(table.T):
+        known = ~np.isnan(column)
+        above = _filter_aucs(activations[known], column[known] == 1) - 0.5
+        if np.isfinite(above).all():
+            index[concept] = np.abs(above).argmax()
+            sign[concept] = 1 if above[index[concept]] >= 0 else -1
+    return Filters(index, sign)
+
+
+def _filter_aucs(activations: Matrix, positives: NDArray[np.bool_]) -> Matrix:
+    """AUC of every column by ranks (Mann & Whitney 1947); NaN where one kind is missing."""
+    count, rest = int(positives.sum()), int((~positives).sum())
+    if not count or not rest:
+        return np.full(activations.shape[1], np.nan)
+    ranks: Matrix = rankdata(activations, axis=0)
+    return (ranks[positives].sum(axis=0) - count * (count + 1) / 2) / (count * rest)
+
+
+def _best_strength(features: Matrix, present: NDArray[np.bool_], groups: NDArray[np.str_]) -> float:
+    folds = min(FOLDS, len(np.unique(groups[present])), len(np.unique(groups[~present])))
+    if folds < 2:
+        return DEFAULT_STRENGTH
+    found = []
+    for learn, check in StratifiedGroupKFold(folds).split(features, present, groups):
+        if len(np.unique(present[learn])) == len(np.unique(present[check])) == 2:
+            scores = _path(features[learn], present[learn], features[check], strengths=STRENGTHS)
+            found.append([weighted_auc(one, present[check])[0] for one in scores.T])
+    return STRENGTHS[int(np.mean(found, axis=0).argmax())] if found else DEFAULT_STRENGTH
+
+
+def _path(features: Matrix, present: NDArray[np.bool_], others: Matrix, *, strengths: Sequence[float]) -> Matrix:
+    """Scores of the other cases for each strength in turn, each fit starting from the one before."""
+    model = LogisticRegression(class_weight="balanced", max_iter=ITERATIONS, warm_start=True)
+    scores = [model.set_params(C=strength).fit(features, present).decision_function(others) for strength in strengths]
+    return np.stack(scores, axis=1)
