@@ -1,0 +1,67 @@
+"""A loss by which the named axes train the backbone: alignment alone only rotates what is there."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class ConceptCalibration(nn.Module):
+    """A scale and an offset per concept, which make an activation the logit of its concept being present.
+
+    Whitened axes have unit variance, and pooling shifts them, so that activations are no logits by themselves. The
+    scale stays positive: a high activation always means present.
+
+    Args:
+        num_concepts: k.
+    """
+
+    def __init__(self, num_concepts: int) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.zeros(num_concepts))
+        self.offset = nn.Parameter(torch.zeros(num_concepts))
+
+    def forward(self, activations: Tensor) -> Tensor:
+        """Logits from N x k activations or N x k x H x W maps, in the shape of the input."""
+        shape = (-1, *[1] * (activations.ndim - 2))
+        return activations * self.log_scale.exp().view(shape) + self.offset.view(shape)
+
+
+def concept_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Binary cross-entropy of each concept, its known positives and negatives weighing the same.
+
+    Args:
+        logits: N x k.
+        labels: N x k; 1 present, 0 absent, NaN unknown (left out: not marked is not absent).
+
+    Returns:
+        A scalar, the mean over the concepts of which the batch has a known label; 0 where it has none.
+    """
+    return _balanced(logits, labels)
+
+
+def region_loss(logits: Tensor, regions: Tensor) -> Tensor:
+    """The same at every position, against the concept's mask: a position counts as present by its share inside.
+
+    Args:
+        logits: N x k x H x W.
+        regions: N x k x h x w in [0, 1], any size; it is averaged to H x W. NaN planes where there is no mask.
+
+    Returns:
+        A scalar, as for `concept_loss`.
+    """
+    shares = functional.adaptive_avg_pool2d(regions.to(logits.dtype), (logits.shape[2], logits.shape[3]))
+    return _balanced(logits.movedim(1, -1).flatten(0, 2), shares.movedim(1, -1).flatten(0, 2))
+
+
+def _balanced(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean over concepts (columns) of half the mean loss of what is present and half of what is absent."""
+    known = ~targets.isnan()
+    present = torch.where(known, targets, 0).to(logits.dtype)
+    absent = torch.where(known, 1 - targets, 0).to(logits.dtype)
+    sides = [(present, functional.softplus(-logits)), (absent, functional.softplus(logits))]
+    total, used = logits.new_zeros(logits.shape[1]), logits.new_zeros(logits.shape[1])
+    for weights, losses in sides:
+        weight = weights.sum(dim=0)
+        total = total + (weights * losses).sum(dim=0) / weight.clamp(min=1.0)
+        used = used + (weight > 0)
+    return (total / used.clamp(min=1)).sum() / (used > 0).sum().clamp(min=1)

@@ -1,0 +1,251 @@
+"""The concept-whitening layer."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from concepts.errors import SettingsError
+from pipeline.config import Activation
+from pipeline.whitening.activation import axis_activations
+from pipeline.whitening.distributed import is_distributed, sum_over_processes
+from pipeline.whitening.whiten import covariance, positions, whitening_matrix
+
+ENOUGH_SAMPLES = 4
+"""Positions per channel from which a batch's own statistics are used alone."""
+
+
+class ConceptWhitening(nn.Module):
+    """z = R W (x - mu): decorrelates the channels, and turns the first k axes onto named concepts.
+
+    Use it in place of a batch normalisation (`pipeline.whitening.surgery.replace_norm`) or after any module
+    (`insert_after`); one well-chosen layer works best. Do not put it after another one with nothing non-linear between,
+    nor on more channels than a quarter of the positions of a batch if you can help it.
+
+    In training, mu and Sigma are those of the batch (over all processes) and the gradient goes through them, as in
+    batch normalisation; W = (Sigma + r I)^(-1/2) is computed in float64 whatever the autocast. A batch with fewer than
+    four positions per channel does not determine Sigma: its statistics are then mixed with the running ones, in
+    proportion. In evaluation the running averages of mu and Sigma are used; W is derived from them, cached, and
+    derived again when they change. R is a buffer: it is turned by alignment, never by the optimiser.
+
+    Args:
+        num_features: Channels C.
+        concepts: Names of the first k axes, unique, k <= C. The other C - k axes are free.
+        activation: How the map of an axis becomes one number per image.
+        momentum: Weight of a new batch in the running averages; the first batches weigh more, so that the averages
+            never remember how they were initialised.
+        eps: Ridge, relative to the mean variance.
+
+    Shapes:
+        Input and output: N x C x H x W or N x C.
+
+    Raises:
+        SettingsError: If there are more concepts than channels, or two of the same name.
+
+    Source: Chen, Bei, Rudin 2020, arXiv 2002.01650, section "Concept whitening module". The published code iterates
+    towards W in float32 and averages whitening matrices; here W is exact and derived from averaged covariances.
+    """
+
+    fx_leaf = True
+    mean: Tensor
+    covariance: Tensor
+    rotation: Tensor
+    concept_directions: Tensor
+    num_batches_tracked: Tensor
+    trained: Tensor
+
+    def __init__(
+        self,
+        num_features: int,
+        concepts: Sequence[str] = (),
+        *,
+        activation: Activation | str = Activation.POOL_MAX,
+        momentum: float = 0.1,
+        eps: float = 1e-5,
+    ) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.activation = Activation(activation)
+        self.momentum = momentum
+        self.eps = eps
+        self._concepts = _checked_names(concepts, num_features)
+        self._cache: tuple[tuple[Any, ...], Tensor, Tensor] | None = None
+        self.register_buffer("mean", torch.zeros(num_features))
+        self.register_buffer("covariance", torch.eye(num_features))
+        self.register_buffer("rotation", torch.eye(num_features))
+        self.register_buffer("concept_directions", torch.zeros(self.num_concepts, num_features))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+        self.register_buffer("trained", torch.tensor(False))
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """Names of the first k axes."""
+        return self._concepts
+
+    @property
+    def num_concepts(self) -> int:
+        """How many axes are named: k."""
+        return len(self._concepts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Whitened and rotated maps, in the shape of the input."""
+        self._check(x)
+        with torch.autocast(x.device.type, enabled=False):
+            matrix, offset = self._batch_map(x) if self.training else self.affine_map()
+            wide = x.to(torch.promote_types(x.dtype, matrix.dtype))
+            return apply_map(wide, matrix, offset).to(x.dtype)
+
+    def pool(self, z: Tensor) -> Tensor:
+        """N x k activations of the named axes, from the layer's output."""
+        return axis_activations(z[:, : self.num_concepts], self.activation)
+
+    def activations(self, x: Tensor) -> Tensor:
+        """N x k activations of the named axes, from the layer's input, with the running statistics."""
+        self._check(x)
+        matrix, offset = self.affine_map()
+        count = self.num_concepts
+        return axis_activations(apply_map(x, matrix[:count], offset[:count]), self.activation)
+
+    @torch.no_grad()
+    def residual(self, x: Tensor) -> float:
+        """How far the running statistics are from whitening x: |cov(z) - I|_F / |I|_F; 0 is perfectly white."""
+        _, covariance_z = covariance(apply_map(x.double(), *self.affine_map()))
+        identity = torch.eye(self.num_features, dtype=covariance_z.dtype, device=x.device)
+        return float(torch.linalg.matrix_norm(covariance_z - identity) / self.num_features**0.5)
+
+    def whitening(self) -> Tensor:
+        """W (C x C) of the running covariance, in float64."""
+        return whitening_matrix(self.covariance.double(), eps=self.eps)
+
+    def affine_map(self) -> tuple[Tensor, Tensor]:
+        """M = R W (C x C) and o = -M mu (C) of the running statistics: in evaluation z = M x + o."""
+        key = self._state_key()
+        if self._cache is None or key is None or not _same(self._cache[0], key):
+            matrix = self.rotation.double() @ self.whitening()
+            offset = -matrix @ self.mean.double()
+            self._cache = (key or (), matrix.to(self.rotation.dtype), offset.to(self.rotation.dtype))
+        return self._cache[1], self._cache[2]
+
+    def inverse_map(self) -> tuple[Tensor, Tensor]:
+        """The inverse of `affine_map` in float64, C x C and C: in evaluation x = M^(-1) z - M^(-1) o."""
+        matrix, offset = (one.double() for one in self.affine_map())
+        inverse = torch.linalg.inv(matrix)
+        return inverse, -inverse @ offset
+
+    @torch.no_grad()
+    def set_rotation(self, rotation: Tensor) -> None:
+        """Take a C x C orthogonal matrix as R; row j < k is the axis of concept j."""
+        self.rotation.copy_(rotation)
+
+    @torch.no_grad()
+    def set_statistics(self, mean: Tensor, covariance: Tensor) -> None:
+        """Take exact mu (C) and Sigma (C x C) as the running statistics."""
+        self.mean.copy_(mean)
+        self.covariance.copy_(covariance)
+        self.num_batches_tracked.fill_(round(1 / self.momentum))
+        self.trained.fill_(False)
+
+    @torch.no_grad()
+    def set_concept_directions(self, directions: Tensor) -> None:
+        """Take what the axes should point along before whitening (k x C); rows that are not finite keep the last."""
+        known = directions.isfinite().all(dim=1, keepdim=True)
+        kept = self.concept_directions.to(directions.dtype)
+        self.concept_directions.copy_(torch.where(known, directions, kept))
+
+    def get_extra_state(self) -> Tensor:
+        """Names and activation, as JSON in a uint8 tensor, so that no pickle is needed to store them."""
+        text = json.dumps({"concepts": self.concepts, "activation": self.activation})
+        return torch.tensor(list(text.encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take up what `get_extra_state` gave."""
+        kept = json.loads(bytes(state.tolist()))
+        self._concepts = _checked_names(kept["concepts"], self.num_features)
+        self.activation = Activation(kept["activation"])
+
+    def extra_repr(self) -> str:
+        """What `print` shows of the layer."""
+        return f"{self.num_features}, concepts={self.concepts}, activation={self.activation.value}, eps={self.eps}"
+
+    def _batch_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, cov, count = batch_statistics(x)
+        if torch.isfinite(cov).all():
+            self._track(mean.detach(), cov.detach())
+        share = min(1.0, count / (ENOUGH_SAMPLES * self.num_features))
+        mean, cov = mix_statistics((mean, cov), (self.mean.to(mean), self.covariance.to(cov)), share=share)
+        whitening = whitening_matrix(cov, eps=self.eps)
+        matrix = self.rotation.to(whitening.dtype) @ whitening
+        return matrix, -matrix @ mean
+
+    @torch.no_grad()
+    def _track(self, mean: Tensor, cov: Tensor) -> None:
+        self.num_batches_tracked += 1
+        weight = (1 / self.num_batches_tracked).clamp(min=self.momentum)
+        self.mean.lerp_(mean.to(self.mean.dtype), weight.to(self.mean.dtype))
+        self.covariance.lerp_(cov.to(self.covariance.dtype), weight.to(self.covariance.dtype))
+        self.trained.fill_(True)
+
+    def _check(self, x: Tensor) -> None:
+        if x.ndim not in (2, 4) or x.shape[1] != self.num_features:
+            raise SettingsError(
+                f"concept whitening of {self.num_features} channels got an input of shape {tuple(x.shape)}; expected "
+                f"N x {self.num_features} or N x {self.num_features} x H x W"
+            )
+
+    def _state_key(self) -> tuple[Any, ...] | None:
+        buffers = (self.mean, self.covariance, self.rotation)
+        if any(buffer.is_inference() for buffer in buffers):
+            return None
+        return (*buffers, *(buffer._version for buffer in buffers))
+
+
+def apply_map(x: Tensor, matrix: Tensor, offset: Tensor | None = None) -> Tensor:
+    """M x + o at every position of N x C (x H x W), in the dtype of x; M is D x C, o is D."""
+    matrix = matrix.to(x.dtype)
+    offset = None if offset is None else offset.to(x.dtype)
+    if x.ndim == 2:
+        return functional.linear(x, matrix, offset)
+    return functional.conv2d(x, matrix[:, :, None, None], offset)
+
+
+def batch_statistics(x: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Mean, covariance and number of positions of a batch, over all processes of a distributed run."""
+    mean, cov = covariance(x)
+    count = len(positions(x))
+    if not is_distributed():
+        return mean, cov, count
+    counts = sum_over_processes(torch.tensor([float(count)], dtype=torch.float64, device=x.device))
+    share = (count / counts).to(mean.dtype)
+    second = sum_over_processes(torch.cat([share * (cov + torch.outer(mean, mean)), (share * mean)[None]]))
+    mean = second[-1]
+    return mean, second[:-1] - torch.outer(mean, mean), int(counts)
+
+
+def mix_statistics(
+    batch: tuple[Tensor, Tensor], running: tuple[Tensor, Tensor], *, share: float
+) -> tuple[Tensor, Tensor]:
+    """Mean and covariance of a mixture of two distributions, ``share`` of it the first."""
+    if share >= 1:
+        return batch
+    (mean, cov), (other_mean, other_cov) = batch, running
+    gap = mean - other_mean
+    mixed = share * cov + (1 - share) * other_cov + share * (1 - share) * torch.outer(gap, gap)
+    return other_mean + share * gap, mixed
+
+
+def _checked_names(concepts: Sequence[str], num_features: int) -> tuple[str, ...]:
+    names = tuple(concepts)
+    if len(set(names)) < len(names):
+        raise SettingsError(f"concepts {names}: a name occurs twice; each axis needs a name of its own")
+    if len(names) > num_features:
+        raise SettingsError(f"{len(names)} concepts for {num_features} channels; name at most {num_features} axes")
+    return names
+
+
+def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    return len(one) == len(other) and all(
+        a is b or (isinstance(a, int) and a == b) for a, b in zip(one, other, strict=True)
+    )

@@ -1,0 +1,162 @@
+"""Rotations that turn named axes onto concepts. Pure functions; row j < k of a rotation is the axis of concept j."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+TIE = 1e-7
+"""Weight of the present axes, relative to the means, that decides where the means leave an axis undetermined."""
+
+SUFFICIENT_INCREASE = 1e-4
+"""Share of the first-order gain that a step must bring (the Armijo condition)."""
+
+DRIFT = 1e-6
+"""Typical entry of R^T R - I at which a rotation is put right."""
+
+
+@dataclass(frozen=True)
+class CayleyStep:
+    """The outcome of one curvilinear search.
+
+    Attributes:
+        rotation: C x C; the one that came in where no step raised the objective.
+        before: Objective of the rotation that came in.
+        after: Objective of ``rotation``; never below ``before``.
+        step: Step length taken; 0 where the search failed.
+        succeeded: Whether a step raised the objective enough.
+    """
+
+    rotation: Tensor
+    before: float
+    after: float
+    step: float
+    succeeded: bool
+
+
+def procrustes_rotation(means: Tensor, *, rotation: Tensor | None = None) -> Tensor:
+    """The rotation whose first k rows have the largest sum of inner products with k means: closed form.
+
+    The named rows are the polar factor of M (Schönemann 1966). The other C - k rows are the previous ones, moved by the
+    direct rotation that carries the previous named subspace onto the new one: of all rotations that do, the one
+    closest to the identity (Davis & Kahan 1970). It has rank 2k, so an update costs O(C² k).
+
+    The objective, sum of r_j · m_j, never decreases. A mean of zeros leaves its axis as near to where it was as the
+    others allow.
+
+    Args:
+        means: k x C, the concepts' means in whitened space, k <= C.
+        rotation: C x C orthogonal, the present rotation; default: the identity.
+
+    Returns:
+        C x C orthogonal, in the dtype of the means; computed in float64.
+    """
+    count, channels = means.shape
+    wide = means.double()
+    present = torch.eye(channels, dtype=wide.dtype, device=wide.device) if rotation is None else rotation.double()
+    if count == 0:
+        return present.to(means.dtype)
+    old = present[:count]
+    scale = torch.linalg.matrix_norm(wide) if wide.any() else wide.new_ones(())
+    named = polar_factor(wide + TIE * scale * old)
+    free = make_room(present[count:], old=old, new=named)
+    return restore_orthogonality(torch.cat([named, free])).to(means.dtype)
+
+
+def polar_factor(matrix: Tensor) -> Tensor:
+    """The matrix with orthonormal rows closest to a k x C matrix, k <= C."""
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    return left @ right
+
+
+def make_room(free: Tensor, *, old: Tensor, new: Tensor) -> Tensor:
+    """Free rows after the direct rotation of the span of ``old`` rows (k x C) onto that of ``new`` rows.
+
+    With a_i, b_i the principal vectors of the two spans and c_i the cosines between them, a row q orthogonal to the old
+    span becomes q - sum_i (b_i · q) (a_i + b_i) / (1 + c_i).
+    """
+    left, cosines, right = torch.linalg.svd(old @ new.mT)
+    a, b = left.mT @ old, right @ new
+    return free - (free @ b.mT / (1 + cosines)) @ (a + b)
+
+
+def restore_orthogonality(rotation: Tensor) -> Tensor:
+    """One Newton step towards the nearest orthogonal matrix, taken only where rounding has added up."""
+    probe = rotation.sum(dim=0)
+    error = rotation.mT @ (rotation @ probe) - probe
+    if error.norm() <= DRIFT * len(rotation) ** 0.5 * probe.norm():
+        return rotation
+    return 1.5 * rotation - 0.5 * rotation @ (rotation.mT @ rotation)
+
+
+def cayley_step(
+    rotation: Tensor,
+    objective: Callable[[Tensor], Tensor],
+    *,
+    num_concepts: int,
+    step: float = 1.0,
+    evaluations: int = 12,
+) -> CayleyStep:
+    """Raise an objective of the named axes by one step along a Cayley curve on the orthogonal matrices.
+
+    R(t) = (I - t/2 A)^(-1) (I + t/2 A) R with A = G R^T - R G^T stays orthogonal for every t. Only k rows of G are not
+    zero, so A has rank 2k and the inverse is of a 2k x 2k matrix (Sherman, Morrison, Woodbury). The step is halved
+    until the gain is sufficient, at most ``evaluations`` times.
+
+    Args:
+        rotation: C x C orthogonal.
+        objective: From the named rows (k x C) to a differentiable scalar, to be raised.
+        num_concepts: k.
+        step: First step length tried.
+        evaluations: Bound on the objective's evaluations in the search.
+
+    Returns:
+        The step; where none was good enough, the rotation as it came and ``succeeded`` False.
+
+    Source: Wen & Yin 2013, "A feasible method for optimization with orthogonality constraints", algorithm 1, lemma 4.
+    """
+    present = rotation.double()
+    named = present[:num_concepts].detach().requires_grad_()
+    with torch.enable_grad():
+        value = objective(named)
+        (gradient,) = torch.autograd.grad(value, named)
+    curve = _CayleyCurve(present, gradient.double())
+    before = float(value.detach())
+    for _ in range(evaluations):
+        with torch.no_grad():
+            after = float(objective(curve.named(step)))
+        if after >= before + SUFFICIENT_INCREASE * step * curve.slope and after > before:
+            turned = restore_orthogonality(curve.at(step))
+            return CayleyStep(turned.to(rotation.dtype), before, after, step, succeeded=True)
+        step /= 2
+    return CayleyStep(rotation, before, before, 0.0, succeeded=False)
+
+
+class _CayleyCurve:
+    """R(t) = R + t U (I - t/2 V^T U)^(-1) V^T R, with A = U V^T, U = [E, H^T], V = [H^T, -E], H = G R^T."""
+
+    def __init__(self, rotation: Tensor, gradient: Tensor) -> None:
+        self.rotation = rotation
+        count, channels = gradient.shape
+        pull = gradient @ rotation.mT
+        unit = torch.eye(count, channels, dtype=rotation.dtype, device=rotation.device)
+        self.left = torch.cat([unit, pull]).mT
+        self.right = torch.cat([pull, -unit])
+        self.inner = self.right @ self.left
+        self.moved = torch.cat([pull @ rotation, -rotation[:count]])
+        inside = pull[:, :count]
+        self.slope = float(pull.square().sum() - (inside * inside.mT).sum())
+
+    def at(self, step: float) -> Tensor:
+        """The whole rotation at a step length."""
+        return self.rotation + step * self.left @ self._solve(step)
+
+    def named(self, step: float) -> Tensor:
+        """Only its named rows, which are all that the objective needs."""
+        count = len(self.inner) // 2
+        return self.rotation[:count] + step * self.left[:count] @ self._solve(step)
+
+    def _solve(self, step: float) -> Tensor:
+        identity = torch.eye(len(self.inner), dtype=self.inner.dtype, device=self.inner.device)
+        return torch.linalg.solve(identity - step / 2 * self.inner, self.moved)
