@@ -1,0 +1,288 @@
+"""A run folder becomes the content of its report."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from concepts.errors import RunError
+from concepts.estimate import Estimate
+from concepts.example import Polarity
+from concepts.release import Release, read_release
+from concepts.vocabulary import load_vocabulary
+from pipeline.report.content import (
+    CohortFacts,
+    ConceptFigures,
+    ConceptImportance,
+    Exemplar,
+    ImportancePanel,
+    Marking,
+    Matrix,
+    Named,
+    NetworkFigures,
+    PartCounts,
+    Provenance,
+    ReleaseFacts,
+    Rival,
+    RunReport,
+    Verdict,
+    WhiteningFacts,
+)
+from pipeline.run import RunFolder
+
+PARTS = ("train", "validation", "test")
+OVERALL = "overall"
+UNNAMED = "unnamed_share"
+MARKINGS = {
+    Polarity.PRESENT: Marking.PRESENT,
+    Polarity.ABSENT: Marking.ABSENT,
+    Polarity.UNMARKED: Marking.UNMARKED,
+}
+
+
+class Tree:
+    """Nested JSON that names file and key where something is missing.
+
+    Args:
+        content: What the file holds at this place.
+        place: File and key so far, for errors.
+    """
+
+    def __init__(self, content: Any, place: str) -> None:  # noqa: ANN401  # any JSON
+        self.content = content
+        self.place = place
+
+    def __getitem__(self, key: str) -> "Tree":
+        if not isinstance(self.content, dict) or key not in self.content:
+            raise RunError(f"{self.place} has no '{key}'; the run is of another version: evaluate and explain it again")
+        return Tree(self.content[key], f"{self.place} {key}" if self.place.endswith(":") else f"{self.place}.{key}")
+
+    def __contains__(self, key: str) -> bool:
+        return isinstance(self.content, dict) and key in self.content
+
+    def items(self) -> list[tuple[str, "Tree"]]:
+        """Keys with what is under them."""
+        return [(key, self[key]) for key in self.content]
+
+    def estimate(self) -> Estimate:
+        """The estimate that stands here; null becomes NaN."""
+        numbers = {key: self[key].content for key in ("value", "low", "high")}
+        known = {key: float("nan") if number is None else float(number) for key, number in numbers.items()}
+        return Estimate(**known, n=int(self["n"].content or 0))
+
+    def estimates(self) -> dict[str, Estimate]:
+        """Every key's estimate."""
+        return {key: tree.estimate() for key, tree in self.items()}
+
+
+def compose(run: RunFolder) -> RunReport:
+    """Read a run that was evaluated and explained.
+
+    Raises:
+        RunError: If a file is missing or damaged, or lacks something; names the file and the key.
+        ReleaseError: If the release was altered.
+    """
+    evaluation, explanation, record = (_tree(run, name) for name in ("evaluation.json", "explanation.json", "run.json"))
+    release = read_release(run.file("release.json"))
+    names = {entry.id: entry.name for entry in release.concepts}
+    classes = tuple(Named(one, diagnosis_name(one)) for one in evaluation["classes"].content)
+    whitening = _whitening(evaluation["whitening"])
+    concepts = tuple(
+        _concept(name, tree, release=release, evaluation=evaluation) for name, tree in evaluation["purity"].items()
+    )
+    verdicts = {concept.id: concept.verdict(whitening.activation) for concept in concepts}
+    settings = run.settings()
+    return RunReport(
+        provenance=_provenance(run, record),
+        architecture=settings.model.architecture,
+        cohort=_cohort(evaluation["cohort"]),
+        release=ReleaseFacts(release.name, release.version, release.digest, release.licence, release.description),
+        classes=classes,
+        plain=_network(evaluation["diagnosis"]["plain"]),
+        whitened=_network(evaluation["diagnosis"]["whitened"]),
+        difference=evaluation["diagnosis"]["difference"]["auc"]["macro"].estimate(),
+        whitening=whitening,
+        concepts=concepts,
+        purity_mean=_purity_mean(evaluation["purity_mean"], whitening.activation),
+        matrix=_matrix(evaluation["matrix"], names),
+        inter_similarity=_inter_similarity(evaluation, names),
+        importance=_importance(explanation, classes, names=names, verdicts=verdicts),
+        permutations=int(explanation["permutations"].content),
+        exemplars=_exemplars(explanation["exemplars"], release),
+    )
+
+
+def diagnosis_name(identifier: str) -> str:
+    """The vocabulary's name of a diagnosis; of one that it does not know, the identifier without underscores."""
+    known = load_vocabulary().diagnoses.get(identifier)
+    return known.name if known else identifier.replace("_", " ")
+
+
+def _tree(run: RunFolder, name: str) -> Tree:
+    return Tree(run.read_json(name), f"{run.file(name)}:")
+
+
+def _provenance(run: RunFolder, record: Tree) -> Provenance:
+    settings, content = run.settings(), record.content
+    return Provenance(
+        id=record["id"].content,
+        started=record["started"].content,
+        seed=int(record["seed"].content),
+        commit=content.get("commit"),
+        command=content.get("command", ""),
+        versions=record["versions"].content,
+        machine=content.get("machine", {}),
+        digests=record["digests"].content,
+        seconds=content.get("seconds", {}),
+        best_epoch=content.get("best_epoch", {}),
+        history={phase: tuple(epochs) for phase, epochs in content.get("history", {}).items()},
+        weights=content.get("weights"),
+        settings=run.file("settings.yaml").read_text(encoding="utf-8"),
+        resamples=settings.evaluation.resamples,
+        minimum_positives=settings.concepts.minimum_positives,
+        unmarked_is_absent=settings.concepts.unmarked_is_absent,
+    )
+
+
+def _cohort(tree: Tree) -> CohortFacts:
+    parts = [(name, tree["parts"][name]) for name in PARTS if name in tree["parts"]]
+    counts = (
+        PartCounts(name, part["images"].content, part["groups"].content, part["diagnoses"].content)
+        for name, part in parts
+    )
+    grouped_by = tree["grouped_by"].content if "grouped_by" in tree else {}
+    return CohortFacts(tree["source"].content, tuple(counts), grouped_by)
+
+
+def _network(tree: Tree) -> NetworkFigures:
+    return NetworkFigures(
+        auc=tree["auc"].estimates(),
+        balanced_accuracy=tree["balanced_accuracy"].estimate(),
+        sensitivity_80=tree["sensitivity_at_specificity_80"].estimates(),
+        sensitivity_90=tree["sensitivity_at_specificity_90"].estimates(),
+        ece=tree["ece"].estimate(),
+    )
+
+
+def _whitening(tree: Tree) -> WhiteningFacts:
+    return WhiteningFacts(
+        layer=tree["layer"].content,
+        placement=tree["placement"].content,
+        activation=tree["activation"].content,
+        channels=int(tree["channels"].content),
+        residual_train=tree["residual"]["train"].estimate(),
+        residual_test=tree["residual"]["test"].estimate(),
+        insertion_change=tree.content.get("insertion_change"),
+    )
+
+
+def _concept(identifier: str, tree: Tree, *, release: Release, evaluation: Tree) -> ConceptFigures:
+    entry = next((entry for entry in release.concepts if entry.id == identifier), None)
+    if entry is None:
+        raise RunError(f"{tree.place}: '{identifier}' is not in the run's release.json; evaluate the run again")
+    assessable = bool(tree["assessable"].content)
+    intra = evaluation["similarity"]["intra"] if "similarity" in evaluation else Tree({}, "")
+    return ConceptFigures(
+        id=identifier,
+        name=entry.name,
+        definition=entry.definition,
+        origin=str(entry.origin),
+        rule=entry.rule,
+        axis_auc=tree["axis_auc"].estimates(),
+        probe_auc=tree["probe_auc"].estimate(),
+        best_filter_auc=tree["best_filter_auc"].estimate(),
+        positives=int(tree["positives"].content),
+        negatives=int(tree["negatives"].content),
+        train_positives=int(tree["train_positives"].content),
+        reason=None if assessable else tree.content.get("reason") or "no reason was recorded",
+        rival=_rival(identifier, evaluation["matrix"], release) if assessable else None,
+        intra_similarity=intra[identifier].estimate() if identifier in intra else None,
+    )
+
+
+def _rival(concept: str, matrix: Tree, release: Release) -> Rival | None:
+    order, rows = matrix["concepts"].content, matrix["auc"].content
+    if concept not in order:
+        return None
+    column = order.index(concept)
+    own = rows[column][column]
+    others = [(row[column], order[i]) for i, row in enumerate(rows) if i != column and row[column] is not None]
+    if own is None or not others or max(others)[0] <= own:
+        return None
+    auc, identifier = max(others)
+    name = next((entry.name for entry in release.concepts if entry.id == identifier), identifier)
+    return Rival(name, auc)
+
+
+def _purity_mean(tree: Tree, activation: str) -> dict[str, Estimate]:
+    baselines = {key: tree[key].estimate() for key in ("probe_auc", "best_filter_auc") if key in tree}
+    return {"axis_auc": tree["axis_auc"][activation].estimate(), **baselines}
+
+
+def _matrix(tree: Tree, names: Mapping[str, str]) -> Matrix:
+    order = tuple(names.get(one, one) for one in tree["concepts"].content)
+    return Matrix(order, tuple(tuple(row) for row in tree["auc"].content))
+
+
+def _inter_similarity(evaluation: Tree, names: Mapping[str, str]) -> dict[str, dict[str, float | None]]:
+    if "similarity" not in evaluation:
+        return {}
+    pairs = evaluation["similarity"]["inter"].content
+    return {names.get(a, a): {names.get(b, b): value for b, value in row.items()} for a, row in pairs.items()}
+
+
+def _importance(
+    explanation: Tree, classes: tuple[Named, ...], *, names: Mapping[str, str], verdicts: Mapping[str, Verdict]
+) -> tuple[ImportancePanel, ...]:
+    targets = (Named(OVERALL, "all diagnoses"), *classes)
+    truth = explanation.content.get("truth", {}).get("importance", {})
+    return tuple(
+        ImportancePanel(
+            target=target,
+            concepts=_ranked(explanation["importance"][target.id], truth.get(target.id, {}), names, verdicts),
+            unnamed_share=explanation["importance"][target.id][UNNAMED].estimate(),
+        )
+        for target in targets
+    )
+
+
+def _ranked(
+    tree: Tree, truth: Mapping[str, float], names: Mapping[str, str], verdicts: Mapping[str, Verdict]
+) -> tuple[ConceptImportance, ...]:
+    rows = [
+        ConceptImportance(
+            concept=concept,
+            name=names.get(concept, concept),
+            ratio=figures["ratio"].estimate(),
+            rank=int(figures["rank"].content),
+            null_low=_number(figures["null"]["low"].content),
+            null_high=_number(figures["null"]["high"].content),
+            planted=truth.get(concept),
+            verdict=verdicts.get(concept, Verdict.NOT_ASSESSABLE),
+        )
+        for concept, figures in tree.items()
+        if concept != UNNAMED
+    ]
+    return tuple(sorted(rows, key=lambda row: row.rank))
+
+
+def _number(content: float | None) -> float:
+    return float("nan") if content is None else float(content)
+
+
+def _exemplars(tree: Tree, release: Release) -> dict[str, tuple[Exemplar, ...]]:
+    markings = {(example.concept, example.image_id): MARKINGS[example.polarity] for example in release.examples}
+    return {
+        concept: tuple(_exemplar(one, markings.get((concept, one["image_id"]))) for one in images.content)
+        for concept, images in tree.items()
+    }
+
+
+def _exemplar(content: Mapping[str, Any], marking: Marking | None) -> Exemplar:
+    by_label = {1: Marking.PRESENT, 0: Marking.UNMARKED, None: Marking.UNKNOWN}
+    return Exemplar(
+        image_id=content["image_id"],
+        activation=float(content["activation"]),
+        percentile=float(content["percentile"]),
+        marking=marking or by_label.get(content["label"], Marking.UNKNOWN),
+        diagnosis=diagnosis_name(content["diagnosis"]),
+        picture=content["picture"],
+    )

@@ -1,0 +1,162 @@
+"""The report as one HTML file that opens anywhere: style, charts and pictures are in it, scripts are not."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from concepts.estimate import Estimate
+from pipeline.report import charts, phrasing
+from pipeline.report.charts import Dot, Scale
+from pipeline.report.compose import compose
+from pipeline.report.content import ConceptFigures, ImportancePanel, RunReport, Verdict
+from pipeline.report.pictures import data_uri
+from pipeline.report.tables import write_tables
+from pipeline.run import RunFolder
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+def write_report(run: RunFolder) -> None:
+    """Write ``report.html``, ``figures.csv`` and ``importance.csv`` into a run that was evaluated and explained.
+
+    The page is written last: where it exists, the report is whole.
+
+    Raises:
+        RunError: If a file or picture is missing or damaged, or lacks something; names it.
+        ReleaseError: If the run's release was altered.
+    """
+    report = compose(run)
+    page = render(report, run.path)
+    write_tables(run, report)
+    run.write_text("report.html", page)
+
+
+def render(report: RunReport, folder: Path) -> str:
+    """The page.
+
+    Args:
+        report: What it says.
+        folder: Where the pictures of the exemplars are.
+
+    Raises:
+        RunError: If a picture is missing.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html").render(
+        report=report,
+        say=phrasing,
+        activation=report.whitening.activation,
+        assessable=[one for one in report.concepts if report.verdict(one) is not Verdict.NOT_ASSESSABLE],
+        diagnoses=[("macro", "all diagnoses (macro)"), *((one.id, one.name) for one in report.classes)],
+        further=further_figures(report),
+        auc=AucCharts(report),
+        ratios=RatioCharts(report.importance),
+        share_bar=_share_bar,
+        picture=lambda name: data_uri(folder, name),
+        shade=shade,
+        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+    )
+
+
+def further_figures(report: RunReport) -> list[tuple[str, Estimate, Estimate]]:
+    """What is shown beside the AUC: name, the plain network's figure, the whitened network's."""
+    plain, whitened = report.plain, report.whitened
+    rows = [("Balanced accuracy", plain.balanced_accuracy, whitened.balanced_accuracy)]
+    for one in report.classes:
+        name = f"Sensitivity for {one.name} at 80 % specificity"
+        rows.append((name, plain.sensitivity_80[one.id], whitened.sensitivity_80[one.id]))
+        name = f"Sensitivity for {one.name} at 90 % specificity"
+        rows.append((name, plain.sensitivity_90[one.id], whitened.sensitivity_90[one.id]))
+    return [*rows, ("Expected calibration error (0 is best)", plain.ece, whitened.ece)]
+
+
+class AucCharts:
+    """The strips of AUCs, those of diagnoses on one axis and those of concepts on another."""
+
+    def __init__(self, report: RunReport) -> None:
+        self._report = report
+        self._diagnoses = charts.auc_scale([*report.plain.auc.values(), *report.whitened.auc.values()])
+        self._concepts = charts.auc_scale(figure for one in report.concepts for figure in self._figures(one))
+
+    def diagnosis(self, key: str, name: str) -> Markup:
+        """The plain and the whitened network's AUC for a diagnosis, or ``macro``."""
+        dots = [
+            Dot(self._report.plain.auc[key], "plain", "plain network"),
+            Dot(self._report.whitened.auc[key], "accent", "whitened network"),
+        ]
+        return Markup(charts.strip(dots, self._diagnoses, title=f"AUC, {name}"))
+
+    def concept(self, concept: ConceptFigures) -> Markup:
+        """The AUC of the axis, of the linear probe and of the best filter."""
+        names = (("accent", "axis"), ("plain", "linear probe"), ("faint", "best filter"))
+        dots = [Dot(figure, style, name) for figure, (style, name) in zip(self._figures(concept), names, strict=True)]
+        return Markup(charts.strip(dots, self._concepts, title=f"AUC, {concept.name}"))
+
+    @property
+    def diagnosis_axis(self) -> Markup:
+        """Labels of the diagnoses' axis."""
+        return _axis(self._diagnoses, "AUC, axis")
+
+    @property
+    def concept_axis(self) -> Markup:
+        """Labels of the concepts' axis."""
+        return _axis(self._concepts, "AUC, axis")
+
+    def _figures(self, concept: ConceptFigures) -> tuple[Estimate, Estimate, Estimate]:
+        return concept.axis_auc[self._report.whitening.activation], concept.probe_auc, concept.best_filter_auc
+
+
+class RatioCharts:
+    """The strips of importance, all on one axis so that panels can be compared."""
+
+    def __init__(self, panels: Iterable[ImportancePanel]) -> None:
+        rows = [row for panel in panels for row in panel.concepts]
+        ends = [end for row in rows for end in (row.ratio.low, row.ratio.high, row.null_low, row.null_high)]
+        self._scale = charts.ratio_scale([*ends, *(row.planted for row in rows if row.planted is not None)])
+        self.has_planted = any(row.planted is not None for row in rows)
+
+    def strips(self, panel: ImportancePanel) -> list[tuple[Any, Markup]]:
+        """Each concept of a panel with its strip."""
+        return [
+            (
+                row,
+                Markup(
+                    charts.strip(
+                        [Dot(row.ratio, "accent" if row.stands_out else "plain", "ratio")],
+                        self._scale,
+                        title=f"Importance of {row.name}, {panel.target.name}",
+                        band=(row.null_low, row.null_high),
+                        planted=row.planted,
+                    )
+                ),
+            )
+            for row in panel.concepts
+        ]
+
+    @property
+    def axis(self) -> Markup:
+        """Labels of the axis."""
+        return _axis(self._scale, "loss ratio, logarithmic axis")
+
+
+def shade(auc: float | None) -> int:
+    """How strongly a cell of the matrix is shaded, from -50 (answers inversely) over 0 (chance) to 50, in percent."""
+    return 0 if auc is None else round(100 * (min(max(auc, 0.0), 1.0) - 0.5))
+
+
+def _axis(scale: Scale, title: str) -> Markup:
+    return Markup(charts.axis(scale, title=title))
+
+
+def _share_bar(panel: ImportancePanel) -> Markup:
+    title = f"Share of unnamed axes, {panel.target.name}"
+    return Markup(charts.share_bar(panel.unnamed_share, title=title))
