@@ -1,0 +1,167 @@
+"""What each case loses when maps of a layer are permuted across cases and the tail of the network runs again."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Tail = Callable[[Tensor, tuple[Tensor, ...]], Tensor]
+Losses = NDArray[np.float64]
+
+
+class Joint(StrEnum):
+    """Axes that are permuted together, by the same permutation."""
+
+    NAMED = "named"
+    FREE = "free"
+    ALL = "all"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The output of a layer for all cases, and what comes after it.
+
+    Attributes:
+        tail: ``tail(maps, rest)`` gives logits; it must treat each case by itself, as in evaluation mode.
+        maps: N x C x H x W or N x C, where the tail expects them (same device).
+        rest: Other inputs of the tail, e.g. a skip connection; first dimension N. They stay with their case.
+    """
+
+    tail: Tail
+    maps: Tensor
+    rest: tuple[Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is computed; one pass is one run of the tail over all cases.
+
+    Attributes:
+        permutations: Passes for each named axis.
+        joint_permutations: Passes for each of three joint permutations (named axes, free axes, all), from which the
+            unnamed share comes.
+        free_axes: Number of free axes, drawn at random, that make up the null band.
+        free_permutations: Passes for each of these; fewer make the band a little wider.
+        batch_size: Cases that the tail takes at a time; without influence on the result.
+    """
+
+    permutations: int = 20
+    joint_permutations: int = 10
+    free_axes: int = 20
+    free_permutations: int = 5
+    batch_size: int = 64
+
+    def passes(self, named: int, channels: int) -> int:
+        """Number of passes for a layer with so many named axes among its channels."""
+        free = min(self.free_axes, channels - named)
+        return 1 + named * self.permutations + free * self.free_permutations + 3 * self.joint_permutations
+
+
+@dataclass(frozen=True)
+class PermutedLosses:
+    """Losses of each case for each diagnosis, intact and permuted.
+
+    Attributes:
+        intact: N x D.
+        single: By axis: P x N x D, the axis permuted alone. The named axes, and a sample of the free ones.
+        joint: P x N x D, several axes permuted together; the same permutations for all three.
+    """
+
+    intact: Losses
+    single: Mapping[int, Losses]
+    joint: Mapping[Joint, Losses]
+
+
+def measure(
+    layer: Layer,
+    labels: Tensor,
+    *,
+    named: int,
+    effort: Effort,
+    generator: np.random.Generator,
+    advance: Callable[[int], None] | None = None,
+) -> PermutedLosses:
+    """Run the tail on intact maps, on those with one axis permuted, and on those with many permuted together.
+
+    Args:
+        layer: The layer's output and the tail.
+        labels: N indices of the diagnoses.
+        named: Number k of named axes, which come first.
+        effort: How much is computed.
+        generator: Draws the permutations and the sample of free axes.
+        advance: Called with 1 after each of `Effort.passes` passes.
+    """
+
+    def losses(axes: slice | int, order: Tensor | None) -> Losses:
+        found = permuted_losses(layer, labels, axes=axes, order=order, batch_size=effort.batch_size)
+        if advance is not None:
+            advance(1)
+        return found
+
+    cases, channels = layer.maps.shape[:2]
+    intact = losses(0, None)
+    single = {}
+    for axis in [*range(named), *sample_free(named, channels, effort.free_axes, generator)]:
+        count = effort.permutations if axis < named else effort.free_permutations
+        single[axis] = np.stack([losses(axis, order) for order in _orders(generator, cases, count)])
+    orders = _orders(generator, cases, effort.joint_permutations)
+    groups = {Joint.NAMED: slice(0, named), Joint.FREE: slice(named, channels), Joint.ALL: slice(0, channels)}
+    joint = {kind: np.stack([losses(axes, order) for order in orders]) for kind, axes in groups.items()}
+    return PermutedLosses(intact, single, joint)
+
+
+def sample_free(named: int, channels: int, count: int, generator: np.random.Generator) -> list[int]:
+    """At most ``count`` of the axes that no concept has, drawn without replacement, in ascending order."""
+    free = channels - named
+    drawn: list[int] = (generator.choice(free, size=min(count, free), replace=False) + named).tolist() if free else []
+    return sorted(drawn)
+
+
+def permuted_losses(
+    layer: Layer, labels: Tensor, *, axes: slice | int, order: Tensor | None, batch_size: int
+) -> Losses:
+    """Losses N x D (see `one_against_rest`) with the maps of some axes taken from other cases.
+
+    Args:
+        layer: The layer's output and the tail.
+        labels: N indices.
+        axes: Which axes.
+        order: N, the case from which each case gets these maps; None leaves all as they are.
+        batch_size: Cases that the tail takes at a time.
+    """
+    logits = []
+    with torch.inference_mode():
+        for start in range(0, len(labels), batch_size):
+            rows = slice(start, start + batch_size)
+            maps = layer.maps[rows]
+            if order is not None:
+                maps = maps.clone()
+                maps[:, axes] = layer.maps[order[rows], axes]
+            logits.append(layer.tail(maps, tuple(one[rows] for one in layer.rest)).cpu())
+    return one_against_rest(torch.cat(logits), labels.cpu())
+
+
+def one_against_rest(logits: Tensor, labels: Tensor) -> Losses:
+    """Binary cross-entropy of each case for each diagnosis against the rest, from softmax probabilities.
+
+    Args:
+        logits: N x D, D at least 2.
+        labels: N indices.
+
+    Returns:
+        N x D, in nats: -log p_d where the case has diagnosis d, else -log(1 - p_d); finite for any finite logits.
+    """
+    raw = logits.double()
+    is_class = torch.eye(raw.shape[1], dtype=torch.bool)
+    others = raw[:, None, :].masked_fill(is_class, -torch.inf).logsumexp(dim=2)
+    chosen = torch.where(is_class[labels], raw, others)
+    losses: Losses = (raw.logsumexp(dim=1, keepdim=True) - chosen).clamp(min=0).numpy()
+    return losses
+
+
+def _orders(generator: np.random.Generator, cases: int, permutations: int) -> list[Tensor]:
+    return [torch.from_numpy(generator.permutation(cases)) for _ in range(permutations)]
