@@ -103,7 +103,7 @@ def prepare_cohort(
     samples = load_samples(settings)
     cache = decoded_cache(settings)
     decode(samples, cache, workers=settings.data.workers, tracker=tracker)
-    groups = group_ids(samples, duplicates(samples, cache, bits=settings.data.split.near_duplicate_bits))
+    groups = group_ids(samples, near_duplicates(samples, cache, bits=settings.data.split.near_duplicate_bits))
     split = split or _new_split(settings, samples, groups)
     check_split(split, samples, groups)
     release = release or read_or_freeze(settings, samples)
@@ -191,8 +191,10 @@ def decode(samples: Sequence[Sample], cache: DecodedCache, *, workers: int, trac
         )
 
 
-def duplicates(samples: Sequence[Sample], cache: DecodedCache, *, bits: int) -> NDArray[np.int64]:
-    """The near-duplicate group of each sample, from its decoded image."""
+def near_duplicates(samples: Sequence[Sample], cache: DecodedCache, *, bits: int) -> NDArray[np.int64] | None:
+    """The near-duplicate group of each sample, from its decoded image; None where the source knows every patient."""
+    if all(sample.patient_id is not None for sample in samples):
+        return None
     step = max(1, cache.size // THUMBNAIL)
     thumbnails = np.stack([cache.get(sample)[::step, ::step][:THUMBNAIL, :THUMBNAIL] for sample in samples])
     return near_duplicate_groups(perceptual_hashes(thumbnails), bits=bits)

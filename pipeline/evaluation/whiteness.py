@@ -53,7 +53,7 @@ def residual_estimate(moments: BlockMoments) -> Estimate:
     value = _residual(moments.counts.sum(), moments.sums.sum(axis=0), moments.products.sum(axis=0))
     if len(used) < 2:
         return Estimate(value, float("nan"), float("nan"), moments.images)
-    without = np.array([_leave_out(moments, block) for block in used])
+    without = np.array([_leave_out(moments, int(block)) for block in used])
     error = np.sqrt((len(used) - 1) / len(used) * ((without - without.mean()) ** 2).sum())
     reach = float(student.ppf(0.975, len(used) - 1) * error)
     return Estimate(value, max(0.0, value - reach), value + reach, moments.images)

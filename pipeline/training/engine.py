@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pipeline.config import TrainingSettings
+from pipeline.data.loaders import CaseDataset
 from pipeline.models.state import load_state, save_state
 from pipeline.progress import Tracker
 from pipeline.training.loss import TrainingLoss
@@ -138,7 +139,7 @@ class PhaseTrainer:
     def _seed_epoch(self, engine: Engine) -> None:
         epoch = engine.state.epoch
         torch.manual_seed(epoch_seed(self.phase, epoch))
-        self.train.dataset.set_epoch(epoch)
+        cast(CaseDataset, self.train.dataset).set_epoch(epoch)
 
     def _set_learning_rate(self, engine: Engine) -> None:
         total = engine.state.max_epochs * engine.state.epoch_length

@@ -1,6 +1,6 @@
 """What training minimises: the diagnosis, and optionally the concepts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +73,7 @@ class TrainingLoss(nn.Module):
             total = total + self.settings.region_weight * region_loss(calibrated, targets["regions"])
         return total
 
-    def _keeper(self, index: int):  # noqa: ANN202  # a hook, typed by torch
+    def _keeper(self, index: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
             self._maps[index] = output
 

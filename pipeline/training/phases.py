@@ -16,14 +16,14 @@ from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
 from pipeline.data.transforms import eval_transforms, train_transforms
 from pipeline.models.backbones import Backbone, build_backbone
-from pipeline.models.checkpoint import ModelDescription, WhiteningDescription, load_model, save_model
+from pipeline.models.checkpoint import ModelDescription, WhiteningDescription, load_model, put_whitening, save_model
 from pipeline.models.weights import load_weights
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder
 from pipeline.training.alignment import ConceptAlignment, align
 from pipeline.training.engine import History, Phase, PhaseTrainer
 from pipeline.training.loss import TrainingLoss, class_weights
-from pipeline.whitening.surgery import insert_after, replace_norm, whitening_layers
+from pipeline.whitening.surgery import whitening_layers
 
 PLAIN = "plain"
 MODEL = "model"
@@ -127,11 +127,10 @@ def whiten(
 ) -> ModelDescription:
     """Put the whitening layer into a plain network, in place; returns the description with the layer in it."""
     name = settings.model.layer or build_backbone(settings.model, len(cohort.classes)).layer
-    operate = replace_norm if settings.model.placement is Placement.REPLACE else insert_after
-    operate(network, name, concepts=cohort.concepts, activation=settings.model.activation)
     whitening = WhiteningDescription(
         layer=name, placement=settings.model.placement, activation=settings.model.activation, concepts=cohort.concepts
     )
+    put_whitening(network, whitening)
     return description.model_copy(update={"whitening": whitening})
 
 

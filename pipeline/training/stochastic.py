@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from pipeline.config import Objective
 from pipeline.whitening.activation import axis_activations
 from pipeline.whitening.distributed import sum_over_processes
-from pipeline.whitening.layer import ConceptWhitening, apply_map
+from pipeline.whitening.channels import Channels
+from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.rotate import cayley_step
 from pipeline.whitening.surgery import turn
 
@@ -36,10 +37,10 @@ class ActivationGradient:
             return
         layer = self.layer
         whitening = layer.whitening()
-        whitened = apply_map(x, whitening, -whitening @ layer.mean.double())
+        whitened = Channels(x).apply(whitening, -whitening @ layer.mean.double())
         rows = layer.rotation[: layer.num_concepts].detach().requires_grad_()
         with torch.enable_grad():
-            activations = axis_activations(apply_map(whitened, rows), layer.activation)
+            activations = axis_activations(Channels(whitened).apply(rows), layer.activation)
         for side, chosen in enumerate((labels == 1, labels == 0)):
             (gradient,) = torch.autograd.grad(activations, rows, chosen.to(x.dtype), retain_graph=True)
             self._sums[side] += gradient

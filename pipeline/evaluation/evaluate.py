@@ -1,0 +1,191 @@
+"""The evaluation of a run: both networks on the same test images, and the named axes against their baselines."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.config import Activation, RunSettings
+from pipeline.data.cohort import Cohort
+from pipeline.data.sample import Sample
+from pipeline.data.splits import Part
+from pipeline.evaluation.baselines import best_filter, linear_probe
+from pipeline.evaluation.bootstrap import Weights, group_weights
+from pipeline.evaluation.diagnosis import auc_difference, diagnosis_figures
+from pipeline.evaluation.outputs import LayerOutputs, layer_outputs, pooled_features
+from pipeline.evaluation.purity import Assessability, assess, concept_aucs, mean_auc, purity_figures
+from pipeline.evaluation.similarity import concept_similarity
+from pipeline.evaluation.whiteness import BlockMoments, block_numbers, residual_estimate
+from pipeline.models.checkpoint import load_model
+from pipeline.progress import Tracker
+from pipeline.run import RunFolder
+from pipeline.training.phases import MODEL, PLAIN, evaluation_loader
+from pipeline.whitening.surgery import whitening_layers
+
+BOOTSTRAP = 1
+"""Distinguishes the generator of the bootstrap from the run's others."""
+
+
+def evaluate_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker) -> None:
+    """Write ``predictions.csv`` and ``evaluation.json``."""
+    plain, description = load_model(run.path / PLAIN)
+    whitened, whitened_description = load_model(run.path / MODEL)
+    layer = next(iter(whitening_layers(whitened)))
+    name = whitened_description.whitening.layer  # type: ignore[union-attr]
+    test, train = cohort.part(Part.TEST), cohort.part(Part.TRAIN)
+    test_loader = evaluation_loader(settings, cohort, description, test)
+    train_loader = evaluation_loader(settings, cohort, description, train)
+
+    plain_test = layer_outputs(plain, name, test_loader, tracker=tracker, title="plain network, test images")
+    test_maps = layer_outputs(whitened, layer, test_loader, tracker=tracker, title="whitened network, test images")
+    pooling = (Activation.MEAN, settings.model.activation)
+    plain_train = pooled_features(
+        plain, name, train_loader, activations=pooling, tracker=tracker, title="plain network, training images"
+    )
+    moments = BlockMoments(test_maps.maps.shape[1])
+    blocks = block_numbers(cohort.groups(train))
+    pooled_features(
+        whitened,
+        layer,
+        train_loader,
+        activations=(),
+        tracker=tracker,
+        title="whitened network, training images",
+        visit=lambda maps, seen: moments.add(maps, blocks[seen : seen + len(maps)]),
+    )
+
+    weights = bootstrap_weights(settings, cohort.groups(test))
+    write_predictions(run, test, cohort.classes, plain=plain_test, whitened=test_maps)
+    tracker.say("figures and intervals")
+    insertion = run.read_json("run.json").get("insertion_change")
+    run.write_json(
+        "evaluation.json",
+        {
+            "classes": list(cohort.classes),
+            "cohort": cohort.summary(),
+            "diagnosis": _diagnosis(cohort, test, plain_test, test_maps, weights),
+            **_concepts(settings, cohort, plain_train, plain_test, test_maps, weights),
+            "whitening": {
+                "layer": name,
+                "placement": str(settings.model.placement),
+                "activation": str(settings.model.activation),
+                "channels": test_maps.maps.shape[1],
+                "insertion_change": insertion,
+                "residual": {
+                    "train": residual_estimate(moments),
+                    "test": residual_estimate(_moments(test_maps, cohort.groups(test))),
+                },
+            },
+        },
+    )
+
+
+def bootstrap_weights(settings: RunSettings, groups: Sequence[str]) -> Weights:
+    """The same resamples for every figure of a run, so that figures are paired."""
+    generator = np.random.default_rng([settings.seed, BOOTSTRAP])
+    return group_weights(groups, resamples=settings.evaluation.resamples, generator=generator)
+
+
+def class_indices(samples: Sequence[Sample], classes: Sequence[str]) -> NDArray[np.int64]:
+    """The index of each sample's diagnosis."""
+    return np.array([classes.index(sample.diagnosis) for sample in samples])
+
+
+def write_predictions(
+    run: RunFolder, samples: Sequence[Sample], classes: Sequence[str], *, plain: LayerOutputs, whitened: LayerOutputs
+) -> None:
+    """One row per test image: what it is, and both networks' probabilities."""
+    table = pd.DataFrame(
+        {"image_id": [one.image_id for one in samples], "diagnosis": [one.diagnosis for one in samples]}
+    )
+    for network, outputs in (("plain", plain), ("whitened", whitened)):
+        for index, name in enumerate(classes):
+            table[f"{network}_{name}"] = outputs.probabilities[:, index].round(6)
+    run.write_text("predictions.csv", table.to_csv(index=False))
+
+
+def _diagnosis(
+    cohort: Cohort, test: Sequence[Sample], plain: LayerOutputs, whitened: LayerOutputs, weights: Weights
+) -> dict[str, Any]:
+    labels = class_indices(test, cohort.classes)
+    figures = {
+        network: diagnosis_figures(outputs.probabilities, labels, classes=cohort.classes, weights=weights)
+        for network, outputs in (("plain", plain), ("whitened", whitened))
+    }
+    gain = auc_difference(whitened.probabilities, plain.probabilities, labels, classes=cohort.classes, weights=weights)
+    return {**figures, "difference": {"auc": {"macro": gain}}}
+
+
+def _concepts(
+    settings: RunSettings,
+    cohort: Cohort,
+    plain_train: dict[Activation, NDArray[np.float32]],
+    plain_test: LayerOutputs,
+    whitened_test: LayerOutputs,
+    weights: Weights,
+) -> dict[str, Any]:
+    train, test = cohort.part(Part.TRAIN), cohort.part(Part.TEST)
+    labels, train_labels = cohort.concept_labels(test), cohort.concept_labels(train)
+    counts = assess(labels, _positives(train_labels), minimum=settings.concepts.minimum_positives)
+    fine = [one.assessable for one in counts]
+    own = settings.model.activation
+    probe = linear_probe(
+        plain_train[Activation.MEAN],
+        train_labels,
+        plain_test.activations(Activation.MEAN),
+        train_groups=cohort.groups(train),
+    )
+    filters = best_filter(plain_train[own], train_labels).scores(plain_test.activations(own))
+    baselines = {
+        "probe_auc": concept_aucs(probe, labels, weights, assessable=fine),
+        "best_filter_auc": concept_aucs(filters, labels, weights, assessable=fine),
+    }
+    named = len(cohort.concepts)
+    axes = {how: whitened_test.activations(how)[:, :named] for how in Activation}
+    purity, means, matrix = purity_figures(
+        axes, labels, concepts=cohort.concepts, activation=own, counts=counts, weights=weights
+    )
+    similarity = concept_similarity(whitened_test.activations(Activation.MEAN), labels, weights)
+    return {
+        "purity": {
+            name: {
+                "axis_auc": dict(purity[name].axis_auc),
+                "best_other": purity[name].best_other,
+                "best_other_auc": purity[name].best_other_auc,
+                **{baseline: figures[index].estimate() for baseline, figures in baselines.items()},
+                **_counts(counts[index]),
+            }
+            for index, name in enumerate(cohort.concepts)
+        },
+        "purity_mean": {"axis_auc": means} | {name: mean_auc(figures) for name, figures in baselines.items()},
+        "matrix": {"concepts": list(cohort.concepts), "auc": matrix.tolist()},
+        "similarity": {
+            "intra": dict(zip(cohort.concepts, similarity.intra, strict=True)),
+            "inter": {
+                name: {other: row[column].value for column, other in enumerate(cohort.concepts)}
+                for name, row in zip(cohort.concepts, similarity.inter, strict=True)
+            },
+        },
+    }
+
+
+def _positives(labels: NDArray[np.float64]) -> list[int]:
+    return [int(count) for count in (labels == 1).sum(axis=0)]
+
+
+def _counts(counts: Assessability) -> dict[str, Any]:
+    return {
+        "positives": counts.positives,
+        "negatives": counts.negatives,
+        "train_positives": counts.train_positives,
+        "assessable": counts.assessable,
+        "reason": counts.reason,
+    }
+
+
+def _moments(outputs: LayerOutputs, groups: Sequence[str]) -> BlockMoments:
+    moments = BlockMoments(outputs.maps.shape[1])
+    moments.add(outputs.maps, block_numbers(groups))
+    return moments

@@ -1,0 +1,111 @@
+"""The explanation of a run: importance per diagnosis, and the images on which each named axis is most active."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.config import RunSettings
+from pipeline.data.cohort import Cohort
+from pipeline.data.sample import Sample
+from pipeline.data.splits import Part
+from pipeline.data.transforms import display_transforms
+from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
+from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
+from pipeline.explanation.exemplars import Exemplar, most_activated
+from pipeline.explanation.importance import importance
+from pipeline.explanation.permutation import Effort
+from pipeline.models.checkpoint import load_model
+from pipeline.progress import Tracker
+from pipeline.run import RunFolder
+from pipeline.training.phases import MODEL, evaluation_loader
+from pipeline.whitening.surgery import whitening_layers
+
+PERMUTATIONS = 2
+"""Distinguishes the generator of the permutations from the run's others."""
+PICTURES = "exemplars"
+JPEG_QUALITY = 88
+
+
+def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker) -> None:
+    """Write ``explanation.json`` and the pictures in ``exemplars/``."""
+    network, description = load_model(run.path / MODEL)
+    layer = next(iter(whitening_layers(network)))
+    test = cohort.part(Part.TEST)
+    loader = evaluation_loader(settings, cohort, description, test)
+    outputs = layer_outputs(network, layer, loader, tracker=tracker, title="whitened network, test images")
+    effort = Effort(permutations=settings.explanation.permutations, batch_size=settings.training.batch_size)
+    total = effort.passes(len(cohort.concepts), outputs.maps.shape[1])
+    with tracker.task("permuting axes", total) as advance:
+        table = importance(
+            outputs.tail,
+            outputs.maps,
+            outputs.rest,
+            torch.from_numpy(class_indices(test, cohort.classes)),
+            concepts=cohort.concepts,
+            classes=cohort.classes,
+            weights=bootstrap_weights(settings, cohort.groups(test)),
+            generator=np.random.default_rng([settings.seed, PERMUTATIONS]),
+            effort=effort,
+            advance=advance,
+        )
+    run.write_json(
+        "explanation.json",
+        {
+            "importance": table.to_json(),
+            "permutations": effort.permutations,
+            "exemplars": _exemplars(settings, cohort, test, outputs, run),
+            **_truth(cohort),
+        },
+    )
+
+
+def _exemplars(
+    settings: RunSettings, cohort: Cohort, test: Sequence[Sample], outputs: LayerOutputs, run: RunFolder
+) -> dict[str, Any]:
+    activations = outputs.activations(settings.model.activation)[:, : len(cohort.concepts)]
+    by_id = {sample.image_id: row for row, sample in enumerate(test)}
+    labels = cohort.concept_labels(test)
+    found = most_activated(activations, list(by_id), count=settings.explanation.exemplars)
+    run.file(PICTURES).mkdir(exist_ok=True)
+    entries: dict[str, Any] = {}
+    for column, (concept, exemplars) in enumerate(zip(cohort.concepts, found, strict=True)):
+        entries[concept] = []
+        for rank, exemplar in enumerate(exemplars, start=1):
+            row = by_id[exemplar.image_id]
+            picture = f"{PICTURES}/{concept}-{rank}.jpg"
+            _save_picture(settings, cohort, test[row], run, picture)
+            entries[concept].append(_entry(exemplar, test[row], labels[row, column], picture))
+    return entries
+
+
+def _entry(exemplar: Exemplar, sample: Sample, label: float, picture: str) -> dict[str, Any]:
+    return {
+        "image_id": exemplar.image_id,
+        "activation": exemplar.activation,
+        "percentile": exemplar.percentile,
+        "label": None if np.isnan(label) else int(label),
+        "diagnosis": sample.diagnosis,
+        "picture": picture,
+    }
+
+
+def _save_picture(settings: RunSettings, cohort: Cohort, sample: Sample, run: RunFolder, name: str) -> None:
+    shown: NDArray[np.uint8] = np.asarray(
+        display_transforms(settings.transforms)({"image": cohort.cache.get(sample)})["image"]
+    )
+    temporary = run.file(f".{name.replace('/', '-')}.tmp")
+    Image.fromarray(shown).save(temporary, format="JPEG", quality=JPEG_QUALITY)
+    temporary.replace(run.file(name))
+
+
+def _truth(cohort: Cohort) -> dict[str, Any]:
+    """What the phantom's rule itself says about importance, where the cohort is one."""
+    file = cohort.root / "phantom.json"
+    if cohort.samples[0].source != "phantom" or not file.is_file():
+        return {}
+    return {"truth": {"importance": json.loads(file.read_text(encoding="utf-8"))["importance"]}}

@@ -1,0 +1,130 @@
+"""Networks by name, with what must be known to feed them and to whiten them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from monai.networks.nets.densenet import DenseNet121
+from monai.networks.nets.efficientnet import EfficientNetBN
+from monai.networks.nets.resnet import ResNet
+from torch import nn
+
+from concepts.errors import SettingsError
+from pipeline.config import ModelSettings, Placement
+from pipeline.models.mobilenet import NARROWEST, MobileNetV1
+
+Channels = tuple[float, float, float]
+
+IMAGENET_MEAN: Channels = (0.485, 0.456, 0.406)
+IMAGENET_STD: Channels = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network with random weights, and what its users need to know of it.
+
+    Attributes:
+        network: N x 3 x H x W, normalised, to N x D logits.
+        mean: Subtracted from each of red, green and blue, which lie in [0, 1].
+        std: Divides what remains.
+        layer: Recommended module for concept whitening in the placement asked for: late, and of at most
+            1,024 channels. Where the placement is ``insert``, nothing bypasses it.
+        size: Side in pixels of the squares that its published weights were trained on.
+    """
+
+    network: nn.Module
+    mean: Channels
+    std: Channels
+    layer: str
+    size: int = 224
+
+
+@dataclass(frozen=True)
+class _Architecture:
+    build: Callable[[int, float], nn.Module]
+    replace: str
+    insert: str
+    mean: Channels = IMAGENET_MEAN
+    std: Channels = IMAGENET_STD
+    width: float = 1.0
+    scales: bool = True
+
+
+def build_backbone(settings: ModelSettings, num_classes: int) -> Backbone:
+    """A network by its name, with random weights drawn from torch's global generator.
+
+    Activations do not work in place, so that what a hook or a caller kept of a layer's output stays as it was.
+
+    Args:
+        settings: ``architecture``, ``width`` (None: the architecture's own) and ``placement`` are read.
+        num_classes: Number of logits.
+
+    Raises:
+        SettingsError: If the architecture is unknown, or has no width to set.
+    """
+    architecture = _ARCHITECTURES.get(settings.architecture)
+    if architecture is None:
+        known = ", ".join(_ARCHITECTURES)
+        raise SettingsError(f"model.architecture: '{settings.architecture}' is not known; choose one of {known}")
+    width = architecture.width if settings.width is None else settings.width
+    if width != architecture.width and not architecture.scales:
+        raise SettingsError(f"model.width: {settings.architecture} has no width to set (got {width:g}); leave it out")
+    network = architecture.build(num_classes, width)
+    _work_out_of_place(network)
+    layer = architecture.replace if settings.placement is Placement.REPLACE else architecture.insert
+    return Backbone(network, architecture.mean, architecture.std, layer)
+
+
+def _resnet(block: str, layers: tuple[int, int, int, int]) -> Callable[[int, float], nn.Module]:
+    def build(num_classes: int, width: float) -> nn.Module:
+        # MONAI's defaults, made for volumes, keep the stem at full resolution and give the downsampling convolutions a
+        # bias, which published weights do not have.
+        return ResNet(
+            block,
+            list(layers),
+            [max(NARROWEST, int(planes * width)) for planes in (64, 128, 256, 512)],
+            spatial_dims=2,
+            conv1_t_stride=2,
+            bias_downsample=False,
+            num_classes=num_classes,
+        )
+
+    return build
+
+
+def _densenet121(num_classes: int, _: float) -> nn.Module:
+    return DenseNet121(spatial_dims=2, in_channels=3, out_channels=num_classes, pretrained=False)
+
+
+def _efficientnet_b0(num_classes: int, _: float) -> nn.Module:
+    return EfficientNetBN("efficientnet-b0", spatial_dims=2, num_classes=num_classes, pretrained=False)
+
+
+def _mobilenet_v1(num_classes: int, width: float) -> nn.Module:
+    return MobileNetV1(num_classes, width=width)
+
+
+def _work_out_of_place(network: nn.Module) -> None:
+    for module in network.modules():
+        if getattr(module, "inplace", False):
+            setattr(module, "inplace", False)  # noqa: B010  # nn.Module declares no such attribute
+
+
+_ARCHITECTURES = {
+    "resnet18": _Architecture(_resnet("basic", (2, 2, 2, 2)), replace="layer4.1.bn1", insert="layer4.1"),
+    "resnet34": _Architecture(_resnet("basic", (3, 4, 6, 3)), replace="layer4.2.bn1", insert="layer4.2"),
+    "resnet50": _Architecture(_resnet("bottleneck", (3, 4, 6, 3)), replace="layer4.2.bn2", insert="layer3.5"),
+    "densenet121": _Architecture(
+        _densenet121, replace="features.norm5", insert="features.transition3.conv", scales=False
+    ),
+    "efficientnet-b0": _Architecture(
+        _efficientnet_b0, replace="_blocks.6.15._bn2", insert="_blocks.6.15._bn2", scales=False
+    ),
+    "mobilenet_v1": _Architecture(
+        _mobilenet_v1,
+        replace="blocks.11.pointwise.norm",
+        insert="blocks.11.pointwise.norm",
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        width=0.75,
+    ),
+}

@@ -1,0 +1,105 @@
+"""Weights from a local file, in the layout of the network itself or of torchvision."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError  # only the name of what torch.load raises
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from concepts.errors import WeightsError
+
+HEADS = ("classifier", "fc", "class_layers.out", "_fc", "head")
+ENOUGH = 0.9
+"""Share of the body's tensors that must fit; below it the file is another network's."""
+WRAPPERS = ("state_dict", "model", "model_state_dict")
+
+
+@dataclass(frozen=True)
+class WeightsReport:
+    """What became of the tensors of a file and of a network.
+
+    Attributes:
+        loaded: Names in the network that took a tensor.
+        dropped: Names in the file that were not used: the head of another task.
+        missing: Names in the network that keep their initial values.
+    """
+
+    loaded: tuple[str, ...]
+    dropped: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+def load_weights(network: nn.Module, path: Path) -> WeightsReport:
+    """Load what fits from a safetensors or state-dict file; the head of another number of classes is dropped.
+
+    Args:
+        network: Changed in place, only if the file fits.
+        path: ``.safetensors``, or ``.pt`` / ``.pth`` that holds tensors only (loaded with ``weights_only``).
+
+    Raises:
+        WeightsError: If the file is missing or unreadable, or is another network's.
+    """
+    found = {_own_name(name): (name, tensor) for name, tensor in read_tensors(path).items()}
+    own = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    fitting = {name: found[name][1] for name in own if name in found and found[name][1].shape == own[name].shape}
+    _refuse_other_network(network, path, own=own, found={name: pair[1] for name, pair in found.items()})
+    network.load_state_dict(fitting, strict=False)
+    dropped = [given for name, (given, _) in found.items() if name not in fitting and not _is_counter(name)]
+    return WeightsReport(tuple(fitting), tuple(dropped), tuple(name for name in own if name not in fitting))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a weights file by name, wrappers such as ``state_dict`` and ``module.`` taken off.
+
+    Raises:
+        WeightsError: If the file is missing, unreadable, or holds something else than tensors.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file; weights are never downloaded: give a local file")
+    try:
+        content: Any = load_file(path) if path.suffix == ".safetensors" else _load_torch(path)
+    except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise WeightsError(
+            f"{path}: not a readable file of tensors ({reason}); expected safetensors or a state dict"
+        ) from error
+    while isinstance(content, Mapping) and (inner := next((content[key] for key in WRAPPERS if key in content), None)):
+        content = inner
+    if not isinstance(content, Mapping) or not all(isinstance(one, Tensor) for one in content.values()):
+        raise WeightsError(f"{path}: holds no state dict (names with tensors); save network.state_dict()")
+    return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def _load_torch(path: Path) -> Any:  # noqa: ANN401  # checked by the caller
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _own_name(name: str) -> str:
+    """A name as MONAI's DenseNet spells it; torchvision writes ``denselayer1.norm1``, once ``denselayer1.norm.1``."""
+    return re.sub(r"^(features\.denseblock\d+\.denselayer\d+\.)(norm|relu|conv)\.?([12])\.", r"\1layers.\2\3.", name)
+
+
+def _refuse_other_network(
+    network: nn.Module, path: Path, *, own: Mapping[str, Tensor], found: Mapping[str, Tensor]
+) -> None:
+    body = [name for name in own if not name.startswith(HEADS)]
+    misfits = [name for name in body if name not in found or found[name].shape != own[name].shape]
+    if len(misfits) <= (1 - ENOUGH) * len(body):
+        return
+    first = misfits[0]
+    there = f"has shape {tuple(found[first].shape)}" if first in found else "is not in the file"
+    raise WeightsError(
+        f"{path}: weights of another network: {len(body) - len(misfits)} of {len(body)} tensors of "
+        f"{type(network).__name__} fit; the first that does not, {first} {tuple(own[first].shape)}, {there}; "
+        "choose the matching model.architecture and model.width, or another file"
+    )
+
+
+def _is_counter(name: str) -> bool:
+    return name.endswith("num_batches_tracked")
