@@ -73,8 +73,8 @@ def near_duplicate_pairs(hashes: Hashes, *, bits: int) -> tuple[NDArray[np.int64
 
 
 def _grey(image: NDArray[np.uint8]) -> NDArray[np.float64]:
-    small = Image.fromarray(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=None)
-    return np.asarray(small, dtype=np.float64)
+    grey = Image.fromarray(image).convert("L").convert("F")
+    return np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.float64)
 
 
 def _turned(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
