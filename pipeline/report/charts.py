@@ -11,11 +11,13 @@ from html import escape
 
 from concepts.estimate import Estimate
 from pipeline.report.content import is_known
-from pipeline.report.phrasing import number
+from pipeline.report.numerals import number
 
 LOG_TICKS = (0.1, 0.2, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0)
 MARGIN = 3.0
 LANE = 14
+TICK_GAP = 0.075
+"""Least distance between two labels of a logarithmic axis, as a share of it."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def ratio_scale(values: Iterable[float]) -> Scale:
     known = [value for value in values if value == value and value > 0]
     low, high = min([0.95, *known]) * 0.98, max([1.25, *known]) * 1.02
     ticks = [tick for tick in LOG_TICKS if low <= tick <= high]
-    least = 0.09 * math.log(high / low)
+    least = TICK_GAP * math.log(high / low)
     kept = [1.0]
     for tick in ticks:
         if all(abs(math.log(tick / other)) >= least for other in kept):
@@ -100,17 +102,19 @@ def strip(
         scale: The axis.
         title: What the row is about.
         band: Ends of a shaded band, e.g. of the free axes.
-        planted: Where a known truth is; a hollow diamond.
+        planted: Where a known truth is; a hollow diamond below the dots.
 
     Returns:
-        An SVG of fixed height and any width.
+        An SVG that fills its box; leave `LANE` pixels for each dot and for a planted truth.
     """
-    height = 8 + LANE * max(len(dots), 1)
-    shapes = [_band(band, scale, height), _grid(scale, height)]
-    shapes += [_dot(dot, scale, 4 + LANE * index + LANE / 2) for index, dot in enumerate(dots)]
-    shapes.append(_diamond(planted, scale, height / 2))
+    lanes = len(dots) + (planted is not None)
+    offsets = [LANE * (lane - (lanes - 1) / 2) for lane in range(lanes)]
+    shapes = [_band(band, scale), _grid(scale)]
+    shapes += [_dot(dot, scale, offset) for dot, offset in zip(dots, offsets, strict=False)]
+    shapes.append(_diamond(planted, scale, offsets[-1] if offsets else 0.0))
     said = "; ".join(f"{dot.name} {_words(dot.figure)}" for dot in dots)
-    return _svg("".join(shapes), height, title=title, description=said)
+    known = "" if planted is None else f"; planted {number(planted)}"
+    return _svg("".join(shapes), "100%", title=title, description=said + known)
 
 
 def axis(scale: Scale, *, title: str) -> str:
@@ -120,7 +124,7 @@ def axis(scale: Scale, *, title: str) -> str:
         for tick in scale.ticks
     )
     said = f"from {_label(scale.ticks[0])} to {_label(scale.ticks[-1])}"
-    return _svg(labels, 18, title=title, description=said)
+    return _svg(labels, "18", title=title, description=said)
 
 
 def share_bar(figure: Estimate, *, title: str) -> str:
@@ -131,48 +135,49 @@ def share_bar(figure: Estimate, *, title: str) -> str:
     start, end = scale.position(0.0), scale.position(figure.value)
     whole = f'<rect class="whole" x="{start}%" y="4" width="{100 - 2 * MARGIN}%" height="14"/>'
     part = f'<rect class="part" x="{start}%" y="4" width="{end - start:.2f}%" height="14"/>'
-    line = _line(scale, figure.low, figure.high, y=11, style="whisker")
-    return _svg(whole + part + line, 22, title=title, description=_words(figure))
+    line = _line(scale, figure.low, figure.high, offset=0, style="whisker")
+    return _svg(whole + part + line, "22", title=title, description=_words(figure))
 
 
-def _svg(shapes: str, height: float, *, title: str, description: str) -> str:
+def _svg(shapes: str, height: str, *, title: str, description: str) -> str:
     words = f"<title>{escape(title)}</title><desc>{escape(description)}</desc>"
-    return f'<svg class="chart" role="img" width="100%" height="{height:g}">{words}{shapes}</svg>'
+    return f'<svg class="chart" role="img" width="100%" height="{height}">{words}{shapes}</svg>'
 
 
-def _grid(scale: Scale, height: float) -> str:
+def _grid(scale: Scale) -> str:
     lines = []
     for tick in sorted({*scale.ticks, scale.reference}):
         x, style = scale.position(tick), "reference" if tick == scale.reference else "grid"
-        lines.append(f'<line class="{style}" x1="{x:.2f}%" x2="{x:.2f}%" y1="0" y2="{height:g}"/>')
+        lines.append(f'<line class="{style}" x1="{x:.2f}%" x2="{x:.2f}%" y1="0" y2="100%"/>')
     return "".join(lines)
 
 
-def _band(band: tuple[float, float] | None, scale: Scale, height: float) -> str:
+def _band(band: tuple[float, float] | None, scale: Scale) -> str:
     if band is None or any(end != end for end in band):
         return ""
     start, end = scale.position(band[0]), scale.position(band[1])
-    return f'<rect class="band" x="{start:.2f}%" y="0" width="{max(end - start, 0.4):.2f}%" height="{height:g}"/>'
+    return f'<rect class="band" x="{start:.2f}%" y="0" width="{max(end - start, 0.4):.2f}%" height="100%"/>'
 
 
-def _dot(dot: Dot, scale: Scale, y: float) -> str:
+def _dot(dot: Dot, scale: Scale, offset: float) -> str:
     if not is_known(dot.figure):
         return ""
     x = scale.position(dot.figure.value)
-    line = _line(scale, dot.figure.low, dot.figure.high, y=y, style=f"line {dot.style}")
-    return f'{line}<circle class="dot {dot.style}" cx="{x:.2f}%" cy="{y:g}" r="4.5"/>'
+    line = _line(scale, dot.figure.low, dot.figure.high, offset=offset, style=f"line {dot.style}")
+    return f'{line}<circle class="dot {dot.style}" cx="{x:.2f}%" cy="50%" r="4.5" transform="translate(0 {offset:g})"/>'
 
 
-def _line(scale: Scale, low: float, high: float, *, y: float, style: str) -> str:
+def _line(scale: Scale, low: float, high: float, *, offset: float, style: str) -> str:
     start, end = scale.position(low), scale.position(high)
-    return f'<line class="{style}" x1="{start:.2f}%" x2="{end:.2f}%" y1="{y:g}" y2="{y:g}"/>'
+    ends = f'x1="{start:.2f}%" x2="{end:.2f}%" y1="50%" y2="50%"'
+    return f'<line class="{style}" {ends} transform="translate(0 {offset:g})"/>'
 
 
-def _diamond(value: float | None, scale: Scale, y: float) -> str:
+def _diamond(value: float | None, scale: Scale, offset: float) -> str:
     if value is None or value != value or not scale.holds(value):
         return ""
-    shape = '<path class="planted" d="M0 -5.5 L5.5 0 L0 5.5 L-5.5 0 Z"/>'
-    return f'<svg x="{scale.position(value):.2f}%" y="{y:g}" overflow="visible">{shape}</svg>'
+    shape = f'<path class="planted" d="M0 -5.5 L5.5 0 L0 5.5 L-5.5 0 Z" transform="translate(0 {offset:g})"/>'
+    return f'<svg x="{scale.position(value):.2f}%" y="50%" overflow="visible">{shape}</svg>'
 
 
 def _words(figure: Estimate) -> str:

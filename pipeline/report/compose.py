@@ -26,10 +26,10 @@ from pipeline.report.content import (
     Verdict,
     WhiteningFacts,
 )
+from pipeline.report.phrasing import OVERALL
 from pipeline.run import RunFolder
 
 PARTS = ("train", "validation", "test")
-OVERALL = "overall"
 UNNAMED = "unnamed_share"
 MARKINGS = {
     Polarity.PRESENT: Marking.PRESENT,
@@ -103,7 +103,7 @@ def compose(run: RunFolder) -> RunReport:
         concepts=concepts,
         purity_mean=_purity_mean(evaluation["purity_mean"], whitening.activation),
         matrix=_matrix(evaluation["matrix"], names),
-        inter_similarity=_inter_similarity(evaluation, names),
+        inter_similarity=evaluation["similarity"]["inter"].content if "similarity" in evaluation else {},
         importance=_importance(explanation, classes, names=names, verdicts=verdicts),
         permutations=int(explanation["permutations"].content),
         exemplars=_exemplars(explanation["exemplars"], release),
@@ -222,13 +222,6 @@ def _matrix(tree: Tree, names: Mapping[str, str]) -> Matrix:
     return Matrix(order, tuple(tuple(row) for row in tree["auc"].content))
 
 
-def _inter_similarity(evaluation: Tree, names: Mapping[str, str]) -> dict[str, dict[str, float | None]]:
-    if "similarity" not in evaluation:
-        return {}
-    pairs = evaluation["similarity"]["inter"].content
-    return {names.get(a, a): {names.get(b, b): value for b, value in row.items()} for a, row in pairs.items()}
-
-
 def _importance(
     explanation: Tree, classes: tuple[Named, ...], *, names: Mapping[str, str], verdicts: Mapping[str, Verdict]
 ) -> tuple[ImportancePanel, ...]:
@@ -252,7 +245,7 @@ def _ranked(
             concept=concept,
             name=names.get(concept, concept),
             ratio=figures["ratio"].estimate(),
-            rank=int(figures["rank"].content),
+            rank=figures["rank"].content,
             null_low=_number(figures["null"]["low"].content),
             null_high=_number(figures["null"]["high"].content),
             planted=truth.get(concept),
@@ -261,7 +254,7 @@ def _ranked(
         for concept, figures in tree.items()
         if concept != UNNAMED
     ]
-    return tuple(sorted(rows, key=lambda row: row.rank))
+    return tuple(sorted(rows, key=lambda row: row.rank or len(rows) + 1))
 
 
 def _number(content: float | None) -> float:

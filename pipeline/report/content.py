@@ -115,7 +115,7 @@ class WhiteningFacts:
         placement: ``replace`` or ``insert``.
         activation: How a map becomes one number per image.
         channels: Number of axes, named and free.
-        residual_train: |cov(z) - I| on training images.
+        residual_train: |cov(z) - I| / |I|, Frobenius, on training images; 0 is perfectly white.
         residual_test: The same on test images.
         insertion_change: Largest change of a logit when the layer was put in; None where that was not measured.
     """
@@ -202,8 +202,8 @@ class ConceptImportance:
         concept: Identifier.
         name: Name for people.
         ratio: Loss with the axis permuted over the loss without; 1 means no effect.
-        rank: 1 for the most important named axis of the diagnosis.
-        null_low: Lower end of the band of single free axes.
+        rank: 1 for the most important named axis of the diagnosis; None where the ratio is not known.
+        null_low: Lower end of the band in which single free axes lie; NaN where there are none.
         null_high: Upper end of it.
         planted: On a phantom, the ratio that follows from the rule by which the diagnoses were drawn.
         verdict: How far the axis may be read as the concept.
@@ -212,7 +212,7 @@ class ConceptImportance:
     concept: str
     name: str
     ratio: Estimate
-    rank: int
+    rank: int | None
     null_low: float
     null_high: float
     planted: float | None
@@ -220,8 +220,9 @@ class ConceptImportance:
 
     @property
     def stands_out(self) -> bool:
-        """Whether the whole interval lies above 1 and above the band of the free axes."""
-        return is_known(self.ratio) and self.ratio.low > max(1.0, self.null_high)
+        """Whether the whole interval lies above 1 and above the band of the free axes, where there are any."""
+        top = 1.0 if self.null_high != self.null_high else max(1.0, self.null_high)
+        return is_known(self.ratio) and self.ratio.low > top
 
 
 @dataclass(frozen=True)
@@ -291,7 +292,7 @@ class RunReport:
         classes: The diagnoses, in the order of the network's outputs.
         difference: Macro AUC of the whitened minus that of the plain network, on the same test images.
         purity_mean: Mean over the assessable concepts of axis AUC (configured activation), probe and best filter.
-        inter_similarity: By two concept names, the mean cosine similarity of their images at the layer.
+        inter_similarity: By two concept identifiers, the mean cosine similarity of their images at the layer.
         exemplars: By concept identifier.
         permutations: How often each axis was permuted.
     """

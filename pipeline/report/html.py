@@ -8,10 +8,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from concepts.estimate import Estimate
-from pipeline.report import charts, phrasing
+from pipeline.report import charts, numerals, phrasing
 from pipeline.report.charts import Dot, Scale
 from pipeline.report.compose import compose
 from pipeline.report.content import ConceptFigures, ImportancePanel, RunReport, Verdict
+from pipeline.report.numerals import SPACE
 from pipeline.report.pictures import data_uri
 from pipeline.report.tables import write_tables
 from pipeline.run import RunFolder
@@ -54,6 +55,7 @@ def render(report: RunReport, folder: Path) -> str:
     return environment.get_template("report.html").render(
         report=report,
         say=phrasing,
+        write=numerals,
         activation=report.whitening.activation,
         assessable=[one for one in report.concepts if report.verdict(one) is not Verdict.NOT_ASSESSABLE],
         diagnoses=[("macro", "all diagnoses (macro)"), *((one.id, one.name) for one in report.classes)],
@@ -67,16 +69,23 @@ def render(report: RunReport, folder: Path) -> str:
     )
 
 
-def further_figures(report: RunReport) -> list[tuple[str, Estimate, Estimate]]:
-    """What is shown beside the AUC: name, the plain network's figure, the whitened network's."""
+def further_figures(report: RunReport) -> list[tuple[str, list[tuple[str, Estimate, Estimate]]]]:
+    """What is shown beside the AUC, in groups with a heading: name, the plain network's figure, the whitened one's."""
     plain, whitened = report.plain, report.whitened
-    rows = [("Balanced accuracy", plain.balanced_accuracy, whitened.balanced_accuracy)]
-    for one in report.classes:
-        name = f"Sensitivity for {one.name} at 80 % specificity"
-        rows.append((name, plain.sensitivity_80[one.id], whitened.sensitivity_80[one.id]))
-        name = f"Sensitivity for {one.name} at 90 % specificity"
-        rows.append((name, plain.sensitivity_90[one.id], whitened.sensitivity_90[one.id]))
-    return [*rows, ("Expected calibration error (0 is best)", plain.ece, whitened.ece)]
+    by_specificity = (
+        (80, plain.sensitivity_80, whitened.sensitivity_80),
+        (90, plain.sensitivity_90, whitened.sensitivity_90),
+    )
+    sensitivities = [
+        (
+            f"Sensitivity at {at}{SPACE}% specificity",
+            [(one.name, ours[one.id], other[one.id]) for one in report.classes],
+        )
+        for at, ours, other in by_specificity
+    ]
+    accuracy = ("balanced accuracy", plain.balanced_accuracy, whitened.balanced_accuracy)
+    calibration = ("expected calibration error (0 is best)", plain.ece, whitened.ece)
+    return [("", [accuracy]), *sensitivities, ("", [calibration])]
 
 
 class AucCharts:

@@ -18,11 +18,25 @@ from pipeline.report.content import (
     Verdict,
     is_known,
 )
+from pipeline.report.numerals import (
+    INTERVAL,
+    NOT_ASSESSABLE,
+    SPACE,
+    capital,
+    cases,
+    count,
+    enumeration,
+    estimate,
+    interval,
+    number,
+    plural,
+    share,
+    short,
+    significant,
+)
 
-MINUS = "\N{MINUS SIGN}"
-UNKNOWN = "\N{EN DASH}"
-NOT_ASSESSABLE = "not assessable"
 CHANCE = 0.5
+OVERALL = "overall"
 ORIGINS = {
     "marked": "outlined by experts",
     "measured": "measured on the lesion mask",
@@ -30,6 +44,7 @@ ORIGINS = {
     "planted": "planted in generated lesions",
     "judged": "judged by readers",
 }
+SOURCES = {"phantom": "the generated phantom cohort", "isic2018": "ISIC 2018", "isic": "the ISIC archive"}
 MARKINGS = {
     Marking.PRESENT: "✓ present",
     Marking.ABSENT: "absent",
@@ -44,83 +59,28 @@ ACTIVATIONS = {
 }
 
 
-def number(value: float | None, decimals: int = 3) -> str:
-    """A number with a true minus sign and never a negative zero; a dash for what is not known."""
-    if value is None or value != value:
-        return UNKNOWN
-    text = f"{value:.{decimals}f}"
-    return text.replace("-", MINUS) if float(text) else f"{0:.{decimals}f}"
-
-
-def count(value: int) -> str:
-    """A whole number with a comma between thousands."""
-    return f"{value:,}"
-
-
-def percent(value: float | None, decimals: int = 0) -> str:
-    """A share from 0 to 1 in percent."""
-    return UNKNOWN if value is None or value != value else f"{number(100 * value, decimals)} %"
-
-
-def interval(figure: Estimate, decimals: int = 3) -> str:
-    """The ends of an interval: ``0.861 to 0.918``."""
-    return f"{number(figure.low, decimals)} to {number(figure.high, decimals)}"
-
-
-def estimate(figure: Estimate, decimals: int = 3) -> str:
-    """A figure with its interval and n: ``0.890 (95 % interval 0.861 to 0.918, n = 520)``."""
-    if not is_known(figure):
-        return f"{NOT_ASSESSABLE} (n = {count(figure.n)})"
-    return f"{number(figure.value, decimals)} (95 % interval {interval(figure, decimals)}, n = {count(figure.n)})"
-
-
-def short(figure: Estimate, decimals: int = 3) -> str:
-    """A figure with its interval, for a table's cell: ``0.890 (0.861 to 0.918)``."""
-    if not is_known(figure):
-        return NOT_ASSESSABLE
-    return f"{number(figure.value, decimals)} ({interval(figure, decimals)})"
-
-
-def share(figure: Estimate) -> str:
-    """A share with its interval, in percent."""
-    if not is_known(figure):
-        return f"{NOT_ASSESSABLE} (n = {count(figure.n)})"
-    ends = f"{number(100 * figure.low, 0)} to {number(100 * figure.high, 0)} %"
-    return f"{percent(figure.value)} (95 % interval {ends}, n = {count(figure.n)})"
-
-
-def enumeration(words: Sequence[str]) -> str:
-    """Words as a list within a sentence: ``a, b and c``."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]])) if words else "none"
-
-
-def capital(text: str) -> str:
-    """The text with its first letter in upper case and all others as they are."""
-    return text[:1].upper() + text[1:]
-
-
-def plural(amount: int, singular: str, several: str | None = None) -> str:
-    """An amount with its noun."""
-    return f"{count(amount)} {singular if amount == 1 else several or singular + 's'}"
-
-
 def what_was_done(report: RunReport) -> str:
     """What was trained on what."""
     classes = enumeration([one.name for one in report.classes])
     return (
         f"A {report.architecture} network was trained to tell {classes} apart on "
-        f"{plural(report.cohort.images('train'), 'image')} ({report.cohort.source}). Then concept whitening was put in "
+        f"{plural(report.cohort.images('train'), 'image')} of {source(report)}. Then concept whitening was put in "
         f"at its layer {report.whitening.layer}, which gives {plural(len(report.concepts), 'axis', 'axes')} of that "
         f"layer's {count(report.whitening.channels)} to named concepts. All figures are from "
         f"{plural(report.cohort.images('test'), 'test image')} that served neither training nor choosing."
     )
 
 
+def source(report: RunReport) -> str:
+    """Where the images come from."""
+    return SOURCES.get(report.cohort.source, report.cohort.source)
+
+
 def comparison(report: RunReport) -> str:
     """The whitened network's macro AUC against the plain network's, and what the interval of the difference allows."""
     whitened, plain, difference = report.whitened.auc["macro"], report.plain.auc["macro"], report.difference
     if not (is_known(whitened) and is_known(difference)):
-        return f"The macro AUC of the two networks cannot be compared (n = {count(whitened.n)})."
+        return f"The macro AUC of the two networks cannot be compared ({cases(whitened)})."
     first = f"The whitened network's macro AUC is {estimate(whitened)}"
     return f"{first}, {_against(plain, difference)}: {_allows(difference)}."
 
@@ -151,7 +111,7 @@ def not_assessable(concept: ConceptFigures) -> str:
 def reliability_rule() -> str:
     """The rule behind the verdict words."""
     return (
-        f"An axis is called reliable when the lower end of the 95 % interval of its AUC, concept present against not, "
+        f"An axis is called reliable when the lower end of the {INTERVAL} of its AUC, concept present against not, "
         f"is at least {number(RELIABLE_FROM, 2)} on the test images; weak when it is lower; and not assessable when "
         f"there are too few images with or without the concept. An AUC of {number(CHANCE, 1)} is chance, 1 is perfect."
     )
@@ -160,7 +120,11 @@ def reliability_rule() -> str:
 def reliability_counts(report: RunReport) -> str:
     """How many axes are reliable, weak and not assessable."""
     verdicts = [report.verdict(concept) for concept in report.concepts]
-    parts = [f"{count(verdicts.count(verdict))} {verdict}" for verdict in Verdict if verdict in verdicts]
+    parts = [
+        f"{count(verdicts.count(verdict))} {'is' if verdicts.count(verdict) == 1 else 'are'} {verdict}"
+        for verdict in Verdict
+        if verdict in verdicts
+    ]
     return f"Of {plural(len(verdicts), 'concept axis', 'concept axes')}, {enumeration(parts)}."
 
 
@@ -241,17 +205,23 @@ def whiteness(report: RunReport) -> str:
     """How white the layer's output is."""
     facts = report.whitening
     said = (
-        f"The layer's output is white up to a residual |cov(z) {MINUS} I| of {short(facts.residual_train)} on training "
-        f"and {short(facts.residual_test)} on test images (0 is perfectly white)."
+        f"The covariance of the layer's output differs from the identity by {_residual(facts.residual_train)} on "
+        f"training and {_residual(facts.residual_test)} on test images (relative Frobenius norm; 0 is perfectly white)."
     )
     if facts.insertion_change is None:
         return said
-    return f"{said} Putting the layer in changed no logit by more than {facts.insertion_change:.1e}."
+    return f"{said} Putting the layer in changed no logit by more than {significant(facts.insertion_change)}."
+
+
+def _residual(figure: Estimate) -> str:
+    if not is_known(figure):
+        return significant(figure.value)
+    return f"{significant(figure.value)} ({significant(figure.low)} to {significant(figure.high)}, {cases(figure)})"
 
 
 def importance(panel: ImportancePanel) -> str:
     """Which concepts stand out for a diagnosis, and by how much."""
-    subject = "Over all diagnoses" if panel.target.id == "overall" else f"For {panel.target.name}"
+    subject = "Over all diagnoses" if panel.target.id == OVERALL else f"For {panel.target.name}"
     outstanding = [row for row in panel.concepts if row.stands_out]
     if not outstanding:
         return (
@@ -259,12 +229,19 @@ def importance(panel: ImportancePanel) -> str:
             "the intervals say how much each may."
         )
     first = max(outstanding, key=lambda row: row.ratio.value)
-    rest = [row.name for row in outstanding if row is not first]
-    more = f" Also above the band of single unnamed axes: {enumeration(rest)}." if rest else ""
+    rest = [row for row in outstanding if row is not first]
     return (
-        f"{subject}, the network used the axis of {first.name} most: with it permuted, the loss is "
-        f"{estimate(first.ratio, 2)} times what it is otherwise.{_caveat(first)}{more}"
+        f"{subject}, of the named axes the network used that of {first.name} most: with it permuted, the loss is "
+        f"{estimate(first.ratio, 2)} times what it is otherwise.{_caveat(first)}{_others(first, rest)}"
     )
+
+
+def _others(first: ConceptImportance, rest: Sequence[ConceptImportance]) -> str:
+    if not rest:
+        return ""
+    said = f" Also above the band of single unnamed axes: {enumeration([row.name for row in rest])}."
+    close = [row.name for row in rest if row.ratio.high >= first.ratio.low]
+    return f"{said} The intervals do not tell the first from {enumeration(close)}." if close else said
 
 
 def _caveat(row: ConceptImportance) -> str:
@@ -275,7 +252,8 @@ def _caveat(row: ConceptImportance) -> str:
 
 def unnamed_share(panel: ImportancePanel) -> str:
     """How much of the importance no named axis carries."""
-    subject = "what the layer contributes" if panel.target.id == "overall" else f"its part in {panel.target.name}"
+    whole = "what the layer contributes"
+    subject = whole if panel.target.id == OVERALL else f"{whole} to {panel.target.name}"
     if not is_known(panel.unnamed_share):
         return f"What share of {subject} no named axis carries is {NOT_ASSESSABLE}."
     return f"Unnamed axes carry {share(panel.unnamed_share)} of {subject}: no concept here explains that."
@@ -303,9 +281,10 @@ def limits(report: RunReport) -> tuple[str, ...]:
         "An importance ratio is the loss with one axis permuted across the whole test set over the loss without. It "
         "says that the network used the axis on these images. It does not say that the concept causes, or is a sign "
         "of, the diagnosis, and it does not say which way it counts.",
-        f"Intervals are 95 % bootstrap intervals over {count(report.provenance.resamples)} resamples of groups "
-        "(patients, or lesions or near-duplicates where no patient is known). They cover the choice of test images, "
-        "not the chance of training: another seed may give another network.",
+        f"Intervals are 95{SPACE}% bootstrap intervals over {count(report.provenance.resamples)} resamples of groups "
+        "(patients, or lesions or near-duplicates where no patient is known); that of the whitening residual is a "
+        "jackknife over blocks of groups. They cover the choice of test images, not the chance of training: another "
+        "seed may give another network.",
         "The checkpoint was chosen on the validation part. The test part chose nothing.",
         _unmarked(report),
         _thin(report),
@@ -331,7 +310,10 @@ def _thin(report: RunReport) -> str:
     if not thin:
         return ""
     listed = enumeration([f"{concept.name}, {not_assessable(concept)}" for concept in thin])
-    return f"Too few examples: {listed}. No figure is shown for them, and their importance must not be read as theirs."
+    return (
+        f"Too few examples: {listed}. How far their axes answer to them is not known, and the importance of those axes "
+        "must not be read as theirs."
+    )
 
 
 def splitting(report: RunReport) -> str:

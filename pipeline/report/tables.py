@@ -2,13 +2,12 @@
 
 import csv
 import io
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.report.compose import compose
 from pipeline.report.content import ConceptImportance, RunReport, Verdict
-from pipeline.report.phrasing import short
+from pipeline.report.numerals import plain_text, short
 from pipeline.run import RunFolder
 
 ESTIMATE = {"value", "low", "high", "n"}
@@ -76,10 +75,10 @@ def terminal_table(run: RunFolder) -> str:
     ]
     for concept in report.concepts:
         verdict = report.verdict(concept)
-        shown = "" if verdict is Verdict.NOT_ASSESSABLE else f"{short(concept.axis_auc[activation])}  "
+        shown = "" if verdict is Verdict.NOT_ASSESSABLE else f"{short(concept.axis_auc[activation])}, "
         rows.append((f"axis AUC, {concept.name}", f"{shown}{verdict}"))
     width = max(len(label) for label, _ in rows)
-    return os.linesep.join(f"  {label:<{width}}  {figure}" for label, figure in rows)
+    return "\n".join(f"  {label:<{width}}  {plain_text(figure)}" for label, figure in rows)
 
 
 def _importance_cells(row: ConceptImportance) -> tuple[Cell, ...]:
