@@ -121,8 +121,8 @@ _ARCHITECTURES = {
     ),
     "mobilenet_v1": _Architecture(
         _mobilenet_v1,
-        replace="blocks.11.pointwise.norm",
-        insert="blocks.11.pointwise.norm",
+        replace="blocks.10.pointwise.norm",
+        insert="blocks.10.pointwise.norm",
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
         width=0.75,

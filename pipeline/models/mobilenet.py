@@ -86,7 +86,7 @@ class MobileNetV1(nn.Module):
     ReLU6 and the normalisation adds 1e-3 to the variance.
     """
 
-    def __init__(self, num_classes: int, *, width: float = 0.75, dropout: float = 0.0) -> None:
+    def __init__(self, num_classes: int, *, width: float = 0.75, dropout: float = 0.2) -> None:
         super().__init__()
         channels = [max(NARROWEST, int(count * width)) for count in WIDTHS]
         self.stem = ConvNorm(SameConv2d(3, channels[0], stride=2))
