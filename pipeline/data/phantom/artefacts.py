@@ -1,4 +1,4 @@
-"""What lies on the skin or in the optics, one class each; sizes are shares of the image's side where no unit is named."""
+"""What lies on the skin or in the optics, one class each: shares of the image's side, or units where said."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.phantom.frame import UNIT_SIDE, Pencil, Plane, Point, pixel_centres, step
+from pipeline.data.phantom.frame import UNIT_SIDE, Pencil, Plane, Point, length, pixel_centres, step
 from pipeline.data.phantom.layer import Layer, Scene, single
 from pipeline.data.phantom.skin import Colour, lab_to_rgb
 
@@ -43,7 +43,7 @@ class Hair:
         bend = middle + across * rng.normal(0, 0.16, (count, 1))
         return cls(
             bends=np.stack([middle - half, bend, middle + half], axis=1),
-            widths=rng.uniform(0.7, 1.3, count),
+            widths=rng.uniform(0.9, 1.4, count),
             strength=float(rng.uniform(0.8, 0.95)),
         )
 
@@ -54,8 +54,9 @@ class Hair:
         t = np.linspace(0, 1, 13)[:, None]
         for (start, bend, end), width in zip(self.bends * size, self.widths, strict=True):
             curve = (1 - t) ** 2 * start + 2 * t * (1 - t) * bend + t**2 * end
-            pencil.line([(float(x), float(y)) for x, y in curve], width=width * size / UNIT_SIDE)
-        return single(np.float32(self.strength) * pencil.lift(), lab_to_rgb(9, 4, 5))
+            pencil.line(curve, width=width * size / UNIT_SIDE)
+        opacity = np.float32(self.strength) * pencil.lift()
+        return single(opacity, lab_to_rgb(9, 4, 5), opacity > 0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +90,18 @@ class Ruler:
         size = scene.frame.size
         pencil = Pencil(size)
         width = 0.0105 * size
-        pencil.line([self._place(-0.1, 0.012, size), self._place(1.1, 0.012, size)], width=width)
+        pencil.line(self._stroke((-0.1, 0.012), (1.1, 0.012)) * size, width=width)
         for count in range(round(1 / self.pitch) + 2):
             at = (count + self.start % 1) * self.pitch
             length = self.length * (2 if (count + int(self.start)) % 5 == 0 else 1)
-            pencil.line([self._place(at, 0.0, size), self._place(at, length, size)], width=width)
+            pencil.line(self._stroke((at, 0.0), (at, length)) * size, width=width)
         return single(np.float32(0.95) * pencil.lift(), BLACK)
 
-    def _place(self, along: float, inwards: float, size: int) -> Point:
-        x, y = [(along, inwards), (1 - inwards, along), (along, 1 - inwards), (inwards, along)][self.side]
-        return x * size, y * size
+    def _stroke(self, *points: Point) -> NDArray[np.float64]:
+        """Points given along the side and inwards from it, as x and y."""
+        along, inwards = np.array(points).T
+        turned = [(along, inwards), (1 - inwards, along), (along, 1 - inwards), (inwards, along)][self.side]
+        return np.stack(turned, axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,9 +142,9 @@ class Ink:
         for angle, span, (first, last) in zip(self.angles, self.spans, self.distance, strict=True):
             around = np.linspace(angle - span, angle + span, 9)
             away = np.linspace(first, last, 9) * size
-            points = zip(size / 2 + away * np.cos(around), size / 2 + away * np.sin(around), strict=True)
-            pencil.line([(float(x), float(y)) for x, y in points], width=self.width * size / UNIT_SIDE)
-        opacity = np.float32(0.8) * pencil.lift(blur=0.6 * size / UNIT_SIDE)
+            points = size / 2 + away[:, None] * np.stack([np.cos(around), np.sin(around)], axis=1)
+            pencil.line(points, width=self.width * size / UNIT_SIDE)
+        opacity = np.float32(0.8) * pencil.lift()
         return single(opacity, lab_to_rgb(28, 42, self.hue))
 
 
@@ -169,7 +172,7 @@ class DarkCorner:
         """Black outside a circle."""
         size = scene.frame.size
         opacity = step(_distance((0.5 + self.x, 0.5 + self.y), size), self.radius * size, 0.02 * size)
-        return single(opacity, np.float32(0.5) * BLACK)
+        return single(opacity, np.float32(0.5) * BLACK, opacity > 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,14 +232,15 @@ class GelBubble:
         """Rim and highlight in white, with a thin shadow inside the rim."""
         size = scene.frame.size
         rim, shadow, inside = (np.zeros((size, size), dtype=np.float32) for _ in range(3))
+        radii = self.radii * size
         shine = Pencil(size)
-        for (x, y), radius in zip(self.centres, self.radii * size, strict=True):
+        shine.dots(self.centres * size - 0.4 * radii[:, None], np.maximum(0.01 * size, 0.2 * radii))
+        for (x, y), radius in zip(self.centres, radii, strict=True):
             away = _distance((float(x), float(y)), size) - np.float32(radius)
             width = 0.009 * size
             np.maximum(rim, np.clip(1.5 - np.abs(away) / np.float32(width), 0, 1), out=rim)
             np.maximum(shadow, np.clip(1 - np.abs(away + 2 * width) / np.float32(1.5 * width), 0, 1), out=shadow)
             np.maximum(inside, step(-away, 0.0, 1.0), out=inside)
-            shine.dot((x * size - 0.4 * radius, y * size - 0.4 * radius), radius=max(1.2, 0.2 * radius))
         paints = (
             (np.float32(0.12) * inside, WHITE),
             (np.float32(0.35) * shadow, BLACK),
@@ -249,4 +253,4 @@ class GelBubble:
 def _distance(centre: Point, size: int) -> Plane:
     """Of each pixel from a point given as shares of the side, in pixels."""
     columns, rows = pixel_centres(size)
-    return np.hypot(columns - np.float32(centre[0] * size), rows - np.float32(centre[1] * size))
+    return length(columns - np.float32(centre[0] * size), rows - np.float32(centre[1] * size))

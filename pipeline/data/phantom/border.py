@@ -69,13 +69,18 @@ def throw_border(rng: np.random.Generator) -> Border:
 
 
 def profiles(border: Border) -> tuple[Profile, Profile]:
-    """The outline without and with its bulges: polar, in `ANGLES` steps from the long axis, shares of the side."""
+    """The outline without and with its bulges: polar, in `ANGLES` steps from the long axis, shares of the side.
+
+    Both enclose the same area, and both lie with their streaks inside the image.
+    """
     long, short = border.radius / math.sqrt(border.aspect), border.radius * math.sqrt(border.aspect)
-    distance = long * short / np.hypot(short * np.cos(_ANGLES), long * np.sin(_ANGLES))
+    plain = long * short / np.hypot(short * np.cos(_ANGLES), long * np.sin(_ANGLES))
     for crests, height, phase in border.waves:
-        distance *= 1 + height * np.cos(crests * _ANGLES + phase)
-    pushed = distance * (1 + sum(_push(bulge) for bulge in border.bulges))
-    return _fitted(distance), _fitted(pushed)
+        plain *= 1 + height * np.cos(crests * _ANGLES + phase)
+    pushed = plain * (1 + sum(_push(bulge) for bulge in border.bulges))
+    pushed *= math.sqrt(float(plain @ plain) / float(pushed @ pushed))
+    shrinkage = min(1.0, (0.5 - MARGIN) / (STREAK_REACH * max(plain.max(), pushed.max())))
+    return (plain * shrinkage).astype(np.float32), (pushed * shrinkage).astype(np.float32)
 
 
 def room(outlines: tuple[Profile, Profile]) -> float:
@@ -96,9 +101,3 @@ def _throw_bulges(rng: np.random.Generator) -> tuple[Bulge, ...]:
 def _push(bulge: Bulge) -> NDArray[np.float64]:
     away = (_ANGLES - bulge.angle + np.pi) % (2 * np.pi) - np.pi
     return np.asarray(bulge.height * np.exp(-0.5 * (away / bulge.width) ** 2))
-
-
-def _fitted(distance: NDArray[np.float64]) -> Profile:
-    """Keep the lesion with its streaks inside the image."""
-    shrinkage = min(1.0, (0.5 - MARGIN) / (STREAK_REACH * float(distance.max())))
-    return (distance * shrinkage).astype(np.float32)

@@ -10,7 +10,7 @@ from pipeline.data.phantom.frame import Frame, Mask, Plane
 from pipeline.data.phantom.places import Places
 from pipeline.data.phantom.skin import Colour, Pigment, Skin
 
-VISIBLE = 0.3
+VISIBLE = 0.25
 """Where no region is given, a layer's mask is where its opacity exceeds this."""
 
 

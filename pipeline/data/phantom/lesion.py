@@ -11,10 +11,11 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from pipeline.data.phantom.artefacts import ColourPatch, DarkCorner, GelBubble, Hair, Ink, Ruler
 from pipeline.data.phantom.border import Border, profiles, room, throw_border
-from pipeline.data.phantom.frame import Frame, Mask, Plane, Pose, make_frame, pixel_centres, step, throw_pose
+from pipeline.data.phantom.frame import Mask, Plane, Pose, make_frame, pixel_centres, step, throw_pose
 from pipeline.data.phantom.layer import Element, Scene, coat
 from pipeline.data.phantom.places import throw_places
 from pipeline.data.phantom.skin import Device, Pigment, Skin, lesion_colour, skin_colour, throw_pigment
@@ -53,8 +54,8 @@ ASYMMETRY = "asymmetry"
 
 LESION = "lesion"
 
-NOISE = 0.013
-"""Standard deviation of the sensor's noise, as a share of the range."""
+NOISE = 0.022
+"""Largest deviation by the sensor's noise (uniform, the same in all colours), as a share of the range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ def draw(lesion: Lesion) -> Drawing:
 
 def child(seed: int, purpose: str) -> np.random.Generator:
     """A generator for one purpose: the same seed and purpose give the same numbers, whatever else is drawn."""
-    return np.random.Generator(np.random.Philox(key=[seed, crc32(purpose.encode())]))
+    return np.random.Generator(np.random.Philox(key=(seed << 32 | crc32(purpose.encode())) % 2**128))
 
 
 def _scene(lesion: Lesion) -> Scene:
@@ -165,8 +166,7 @@ def _scene(lesion: Lesion) -> Scene:
 
 
 def _bare(lesion: Lesion, scene: Scene) -> tuple[NDArray[np.float32], dict[str, Mask]]:
-    """Skin, and a lesion without structures on it."""
-    frame = scene.frame
+    """Skin, and a lesion without structures on it: 3 x size x size."""
     skin, light, dark = (
         colour[:, None, None]
         for colour in (
@@ -175,19 +175,19 @@ def _bare(lesion: Lesion, scene: Scene) -> tuple[NDArray[np.float32], dict[str, 
             lesion_colour(lesion.skin, lesion.pigment, darker=3.0),
         )
     )
-    clouds = _clouds(frame, child(lesion.seed, "clouds"))
+    clouds = _clouds(lesion.size, child(lesion.image_seed, "clouds"))
     ground = skin * (1 + np.float32(0.025) * clouds)
-    body = light + (np.float32(0.5) + np.float32(0.5) * clouds) * (dark - light)
-    softness = lesion.border.softness * 2 / lesion.border.radius
-    return ground + step(-frame.depth, -1.0, softness) * (body - ground), {LESION: frame.depth < 1}
+    body = (light + dark) / 2 + clouds * ((dark - light) / 2)
+    depth = scene.frame.depth
+    softness = 2 * lesion.border.softness / lesion.border.radius
+    image = ground + step(-depth, -1.0, softness) * (body - ground)
+    return image.astype(np.float32, copy=False), {LESION: depth < 1}
 
 
-def _clouds(frame: Frame, rng: np.random.Generator) -> Plane:
-    """Gentle clouds, about -1 to 1, that move with the lesion."""
-    first, second, third, fourth = rng.uniform(0, 2 * np.pi, size=4).astype(np.float32)
-    slow, fast = (2 * np.pi / rng.uniform((50, 26), (80, 40))).astype(np.float32)
-    x, y = frame.x + 6 * np.sin(fast * frame.y + first), frame.y + 6 * np.sin(slow * frame.x + second)
-    return np.asarray(np.float32(0.5) * (np.sin(fast * x + third) + np.sin(slow * y + fourth)))
+def _clouds(size: int, rng: np.random.Generator) -> Plane:
+    """Gentle clouds, about -1 to 1."""
+    coarse = Image.fromarray(rng.uniform(-1, 1, (9, 9)).astype(np.float32))
+    return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def _expose(image: NDArray[np.float32], lesion: Lesion) -> NDArray[np.uint8]:
@@ -197,8 +197,8 @@ def _expose(image: NDArray[np.float32], lesion: Lesion) -> NDArray[np.uint8]:
     x, y = columns / lesion.size - np.float32(0.5), rows / lesion.size - np.float32(0.5)
     across, down = rng.uniform(-0.1, 0.1, size=2).astype(np.float32)
     light = 1 + across * x + down * y - np.float32(2 * lesion.device.falloff) * (x * x + y * y)
-    noise = rng.standard_normal((lesion.size, lesion.size), dtype=np.float32) * np.float32(255 * NOISE)
+    noise = rng.random((lesion.size, lesion.size), dtype=np.float32) * np.float32(2 * 255 * NOISE)
     image *= light
     image *= np.array(lesion.device.gains, dtype=np.float32)[:, None, None] * np.float32(255)
-    image += noise + np.float32(0.5)
-    return np.ascontiguousarray(np.clip(image, 0, 255).astype(np.uint8).transpose(1, 2, 0))
+    image += noise + np.float32(0.5 - 255 * NOISE)
+    return np.stack(list(np.clip(image, 0, 255).astype(np.uint8)), axis=-1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.phantom.frame import Frame, Plane, step
+from pipeline.data.phantom.frame import Frame, Plane, length, step
 
 SITES = 34
 """Sites for small round bodies, spread evenly over the lesion as on a sunflower."""
@@ -51,25 +51,28 @@ class Places:
 
 
 def throw_places(rng: np.random.Generator) -> Places:
-    """Places for all structures; sites near to each other come near to each other in the order, roughly."""
+    """Places for all structures; of the sites, those near to each other come near to each other in the order, roughly.
+
+    Sites on the regression stand in the middle of the order, where neither globules nor cysts are likely to take them:
+    white bodies would be lost there.
+    """
     angle = float(rng.uniform(0, 2 * np.pi))
+    veil = _throw_blot(angle, rng)
+    regression = _throw_blot(angle + np.pi, rng)
     count = np.arange(SITES)
     depths = OUTERMOST * np.sqrt((count + 0.5) / SITES) + rng.uniform(-0.02, 0.02, SITES)
     angles = rng.uniform(0, 2 * np.pi) + GOLDEN * count
     towards = rng.uniform(0, 2 * np.pi)
-    order = np.argsort(depths * np.cos(angles - towards) + rng.normal(0, 0.45, SITES))
-    return Places(
-        veil=_throw_blot(angle, rng),
-        regression=_throw_blot(angle + np.pi + float(rng.uniform(-0.35, 0.35)), rng),
-        depths=depths[order],
-        angles=angles[order],
-    )
+    order = depths * np.cos(angles - towards) + rng.normal(0, 0.45, SITES)
+    order[_is_on(regression, depths, angles)] *= 0.05
+    front_to_back = np.argsort(order)
+    return Places(veil=veil, regression=regression, depths=depths[front_to_back], angles=angles[front_to_back])
 
 
 def cover(blot: Blot, frame: Frame, *, softness: float = 3.0) -> Plane:
-    """Opacity of a blot, 0 to 1, kept inside the lesion; ``softness`` in units."""
+    """Opacity of a blot, 0 to 1, kept in its own half of the lesion; ``softness`` in units."""
     x, y = frame.seen_from(blot.depth, blot.angle)
-    distance = np.hypot(x, y) + np.float32(1e-3)
+    distance = length(x, y) + np.float32(1e-3)
     cosine, sine = x / distance, y / distance
     double, double_sine = 2 * cosine * cosine - 1, 2 * sine * cosine
     triple, triple_sine = cosine * (2 * double - 1), sine * (2 * double + 1)
@@ -77,7 +80,8 @@ def cover(blot: Blot, frame: Frame, *, softness: float = 3.0) -> Plane:
     lobed = 1 + _wave(two, two_phase, double, double_sine) + _wave(three, three_phase, triple, triple_sine)
     mean = float(frame.border.mean()) / frame.unit
     inside = step(np.float32(blot.radius * mean) * lobed - distance, 0.0, softness)
-    return np.asarray(inside * step(-frame.depth, -0.9, 0.1))
+    towards = frame.x * np.float32(np.cos(blot.angle)) + frame.y * np.float32(np.sin(blot.angle))
+    return np.asarray(inside * step(-frame.depth, -0.9, 0.1) * step(towards, 1.5, 1.5))
 
 
 def _throw_blot(angle: float, rng: np.random.Generator) -> Blot:
@@ -88,6 +92,11 @@ def _throw_blot(angle: float, rng: np.random.Generator) -> Blot:
         radius=float(rng.uniform(0.36, 0.46)),
         lobes=(lobes[0], lobes[1]),
     )
+
+
+def _is_on(blot: Blot, depths: NDArray[np.float64], angles: NDArray[np.float64]) -> NDArray[np.bool_]:
+    away = np.abs(depths * np.exp(1j * angles) - blot.depth * np.exp(1j * blot.angle))
+    return np.asarray(away < blot.radius)
 
 
 def _wave(height: float, phase: float, cosine: Plane, sine: Plane) -> Plane:

@@ -10,10 +10,13 @@ from pipeline.data.phantom.border import STREAK_REACH
 from pipeline.data.phantom.frame import Frame, Pencil, Plane, step
 from pipeline.data.phantom.layer import Layer, Scene, single
 from pipeline.data.phantom.places import SITES, cover
-from pipeline.data.phantom.skin import Colour, lab_to_rgb, lesion_colour
+from pipeline.data.phantom.skin import lab_to_rgb, lesion_colour
 
 DARKER_LINES = 24.0
 """Lines, globules and streaks are so much darker than the lesion, in CIE L*."""
+
+HALOS = ((1.5, 0.2), (1.0, 0.4), (0.5, 0.65))
+"""The glow around a cyst: widths in units, opacities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class PigmentNetwork:
         part = self._part(scene)
         opacity = np.float32(self.strength) * part * step(-holes, -self.width, 0.7)
         colour = lesion_colour(scene.skin, scene.pigment, darker=DARKER_LINES)
-        return single(opacity, colour, part > 0.5)
+        return single(opacity, colour, part > 0)
 
     def _holes(self, frame: Frame) -> Plane:
         wavelength = 0.15
@@ -82,7 +85,7 @@ class PigmentNetwork:
         towards = frame.x * np.float32(np.cos(self.middle)) + frame.y * np.float32(np.sin(self.middle))
         around = step(towards / (frame.distance + np.float32(1)), np.cos(min(self.extent, np.pi)) - 0.1, 0.2)
         free = (1 - cover(places.veil, frame)) * (1 - cover(places.regression, frame))
-        return np.asarray(around * free * step(-frame.depth, -0.93, 0.1))
+        return step(around * free * step(-frame.depth, -0.93, 0.1), 0.5, 0.8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +110,7 @@ class Globules:
 
     def paint(self, scene: Scene) -> Layer:
         """Discs on the first sites."""
-        opacity = _dots(scene, self.radii, slice(0, len(self.radii)), blur=0.35)
+        opacity = _dots(scene, self.radii, slice(0, len(self.radii)))
         colour = lesion_colour(scene.skin, scene.pigment, darker=DARKER_LINES + 6)
         return single(np.float32(self.strength) * opacity, colour)
 
@@ -144,15 +147,16 @@ class Streaks:
     def paint(self, scene: Scene) -> Layer:
         """Tapering wedges from inside the border to beyond it."""
         frame = scene.frame
+        bases = frame.points(np.full(len(self.angles), 0.82), self.angles)
+        tips = frame.points(1 + self.lengths, self.angles)
+        along = (tips - bases) / np.linalg.norm(tips - bases, axis=1, keepdims=True)
+        across = along[:, ::-1] * (-frame.unit, frame.unit)
+        wide, thin = across * self.widths[:, None] / 2, across * 0.55
         pencil = Pencil(frame.size)
-        for angle, length, width, bulb in zip(self.angles, self.lengths, self.widths, self.bulbs, strict=True):
-            base, tip = np.array(frame.point(0.82, angle)), np.array(frame.point(1 + length, angle))
-            along = (tip - base) / np.hypot(*(tip - base))
-            across = np.array([-along[1], along[0]]) * frame.unit
-            wedge = (base + across * width / 2, tip + across * 0.55, tip - across * 0.55, base - across * width / 2)
-            pencil.polygon([(float(x), float(y)) for x, y in wedge])
-            if bulb:
-                pencil.dot((float(tip[0]), float(tip[1])), radius=bulb * frame.unit)
+        for wedge in np.stack([bases + wide, tips + thin, tips - thin, bases - wide], axis=1):
+            pencil.polygon(wedge)
+        bulbed = self.bulbs > 0
+        pencil.dots(tips[bulbed], self.bulbs[bulbed] * frame.unit)
         colour = lesion_colour(scene.skin, scene.pigment, darker=DARKER_LINES)
         return single(np.float32(0.92) * pencil.lift(), colour)
 
@@ -182,8 +186,8 @@ class BlueWhitishVeil:
 
     def paint(self, scene: Scene) -> Layer:
         """Blue first, then the haze in its middle."""
-        blot = cover(scene.places.veil, scene.frame, softness=4.0)
-        haze = np.float32(0.3) * np.clip(2 * blot * blot - 1, 0, 1)
+        blot = cover(scene.places.veil, scene.frame, softness=6.0)
+        haze = np.float32(0.4) * np.clip(2 * blot * blot - 1, 0, 1)
         deep, white = lab_to_rgb(self.lightness, 0, self.blue), lab_to_rgb(82, 0, -8)
         return Layer(paints=((np.float32(self.strength) * blot, deep), (haze, white)), mask=blot > 0.4)
 
@@ -213,12 +217,8 @@ class MiliaLikeCysts:
 
     def paint(self, scene: Scene) -> Layer:
         """A halo on the last sites, and a bright core in it."""
-        at = slice(SITES - len(self.radii), SITES)
-        halo = _dots(scene, self.radii + 0.6, at, blur=0.9)
-        core = _dots(scene, self.radii, at, blur=0.3)
-        colour: Colour = lab_to_rgb(95, 0, self.yellow)
-        paints = ((np.float32(0.45) * halo, colour), (np.float32(self.strength) * core, colour))
-        return Layer(paints=paints, mask=halo > 0.3)
+        opacity = _dots(scene, self.radii, slice(SITES - len(self.radii), SITES), halos=HALOS)
+        return single(np.float32(self.strength) * opacity, lab_to_rgb(95, 0, self.yellow), opacity > 0.2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -247,11 +247,10 @@ class Regression:
         """Lighter than the skin around, pinkish white."""
         frame, blot = scene.frame, scene.places.regression
         white = cover(blot, frame)
+        middle = frame.points(np.array([blot.depth]), np.array([blot.angle]))
+        pepper = middle + _turned(self.pepper, frame.turn) * (blot.radius * float(frame.border.mean()))
         pencil = Pencil(frame.size)
-        x, y = frame.point(blot.depth, blot.angle)
-        radius = blot.radius * float(frame.border.mean())
-        for across, down in _turned(self.pepper, frame.turn) * radius:
-            pencil.dot((x + float(across), y + float(down)), radius=0.75 * frame.unit)
+        pencil.dots(pepper, np.full(len(pepper), 0.75 * frame.unit))
         grey = np.float32(0.75) * pencil.lift() * (white > 0.6)
         pale = lab_to_rgb(min(88.0, scene.skin.lightness + 14), 5, 4)
         return Layer(
@@ -259,12 +258,14 @@ class Regression:
         )
 
 
-def _dots(scene: Scene, radii: NDArray[np.float64], at: slice, *, blur: float) -> Plane:
+def _dots(scene: Scene, radii: NDArray[np.float64], at: slice, *, halos: tuple[tuple[float, float], ...] = ()) -> Plane:
+    """Opacity of discs on these sites; halos are rings around them, the widest first: width in units, opacity."""
     frame, places = scene.frame, scene.places
+    centres = frame.points(places.depths[at], places.angles[at])
     pencil = Pencil(frame.size)
-    for depth, angle, radius in zip(places.depths[at], places.angles[at], radii, strict=True):
-        pencil.dot(frame.point(depth, angle), radius=radius * frame.unit)
-    return pencil.lift(blur=blur * frame.unit)
+    for wider, opacity in (*halos, (0.0, 1.0)):
+        pencil.dots(centres, (radii + wider) * frame.unit, opacity=opacity)
+    return pencil.lift()
 
 
 def _turned(points: NDArray[np.float64], angle: float) -> NDArray[np.float64]:

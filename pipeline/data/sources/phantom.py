@@ -76,7 +76,7 @@ def _read_metadata(root: Path) -> pd.DataFrame:
     _refuse(path, table["image_id"], ~table["image_id"].duplicated(), allowed="each image once")
     _refuse(path, table["diagnosis"], table["diagnosis"].isin(DIAGNOSES), allowed=", ".join(DIAGNOSES))
     for concept in CONCEPTS:
-        _refuse(path, table[concept], table[concept].isin([0, 1]), allowed="0 and 1")
+        _refuse(path, table[concept], pd.to_numeric(table[concept], errors="coerce").isin([0, 1]), allowed="0 and 1")
     _refuse(path, table["age"], pd.to_numeric(table["age"], errors="coerce").notna(), allowed="a number of years")
     return table
 
