@@ -8,6 +8,7 @@ from concepts.estimate import Estimate
 from concepts.example import Polarity
 from concepts.release import Release, read_release
 from concepts.vocabulary import load_vocabulary
+from pipeline.config import RunSettings
 from pipeline.report.content import (
     CohortFacts,
     ConceptFigures,
@@ -91,7 +92,7 @@ def compose(run: RunFolder) -> RunReport:
     verdicts = {concept.id: concept.verdict(whitening.activation) for concept in concepts}
     settings = run.settings()
     return RunReport(
-        provenance=_provenance(run, record),
+        provenance=_provenance(run, record, settings),
         architecture=settings.model.architecture,
         cohort=_cohort(evaluation["cohort"]),
         release=ReleaseFacts(release.name, release.version, release.digest, release.licence, release.description),
@@ -120,8 +121,8 @@ def _tree(run: RunFolder, name: str) -> Tree:
     return Tree(run.read_json(name), f"{run.file(name)}:")
 
 
-def _provenance(run: RunFolder, record: Tree) -> Provenance:
-    settings, content = run.settings(), record.content
+def _provenance(run: RunFolder, record: Tree, settings: RunSettings) -> Provenance:
+    content = record.content
     return Provenance(
         id=record["id"].content,
         started=record["started"].content,

@@ -1,6 +1,7 @@
 """The report as one HTML file that opens anywhere: style, charts and pictures are in it, scripts are not."""
 
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,27 +46,24 @@ def render(report: RunReport, folder: Path) -> str:
     Raises:
         RunError: If a picture is missing.
     """
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html").render(
-        report=report,
-        say=phrasing,
-        write=numerals,
-        activation=report.whitening.activation,
-        assessable=[one for one in report.concepts if report.verdict(one) is not Verdict.NOT_ASSESSABLE],
-        diagnoses=[("macro", "all diagnoses (macro)"), *((one.id, one.name) for one in report.classes)],
-        further=further_figures(report),
-        auc=AucCharts(report),
-        ratios=RatioCharts(report.importance),
-        share_bar=_share_bar,
-        picture=lambda name: data_uri(folder, name),
-        shade=shade,
-        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            report=report,
+            say=phrasing,
+            write=numerals,
+            activation=report.whitening.activation,
+            assessable=[one for one in report.concepts if report.verdict(one) is not Verdict.NOT_ASSESSABLE],
+            diagnoses=[("macro", "all diagnoses (macro)"), *((one.id, one.name) for one in report.classes)],
+            further=further_figures(report),
+            auc=AucCharts(report),
+            ratios=RatioCharts(report.importance),
+            share_bar=_share_bar,
+            picture=lambda name: data_uri(folder, name),
+            shade=shade,
+            style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        )
     )
 
 
@@ -160,6 +158,17 @@ class RatioCharts:
 def shade(auc: float | None) -> int:
     """How strongly a cell of the matrix is shaded, from -50 (answers inversely) over 0 (chance) to 50, in percent."""
     return 0 if auc is None else round(100 * (min(max(auc, 0.0), 1.0) - 0.5))
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _axis(scale: Scale, title: str) -> Markup:

@@ -321,5 +321,5 @@ def splitting(report: RunReport) -> str:
     words = {"patient": "by patient", "lesion": "by lesion", "near-duplicate": "by near-duplicate", "none": "alone"}
     grouped = report.cohort.grouped_by
     parts = [f"{count(amount)} {words.get(kind, kind)}" for kind, amount in grouped.items() if amount]
-    kept = f" Images were grouped: {enumeration(parts)}." if parts else ""
+    kept = f" Images were kept together: {enumeration(parts)}." if parts else ""
     return f"No group of related images is in two parts.{kept}"

@@ -102,4 +102,7 @@ def _finite(value: float) -> float | None:
 
 
 def _inert(cell: Cell) -> Cell:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    if not isinstance(cell, str):
+        return cell
+    apostrophe = "'" if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else ""
+    return apostrophe + cell.replace("\r", " ").replace("\n", " ")
