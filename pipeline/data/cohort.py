@@ -21,8 +21,6 @@ from pipeline.data.sample import Sample
 from pipeline.data.splits import Part, Split, check_split, group_ids, limit_samples, make_split
 from pipeline.progress import Tracker
 
-THUMBNAIL = 32
-
 
 @dataclass(frozen=True)
 class Cohort:
@@ -195,9 +193,7 @@ def near_duplicates(samples: Sequence[Sample], cache: DecodedCache, *, bits: int
     """The near-duplicate group of each sample, from its decoded image; None where the source knows every patient."""
     if all(sample.patient_id is not None for sample in samples):
         return None
-    step = max(1, cache.size // THUMBNAIL)
-    thumbnails = np.stack([cache.get(sample)[::step, ::step][:THUMBNAIL, :THUMBNAIL] for sample in samples])
-    return near_duplicate_groups(perceptual_hashes(thumbnails), bits=bits)
+    return near_duplicate_groups(perceptual_hashes(cache.get(sample) for sample in samples), bits=bits)
 
 
 def read_or_freeze(settings: RunSettings, samples: Sequence[Sample]) -> Release:

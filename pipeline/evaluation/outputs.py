@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pipeline.config import Activation
+from pipeline.data.loaders import place_images
 from pipeline.models.tail import split_at
 from pipeline.progress import Tracker
 from pipeline.whitening.activation import axis_activations
@@ -60,7 +61,7 @@ def layer_outputs(
     parts: list[tuple[Tensor, tuple[Tensor, ...], Tensor]] = []
     with tracker.task(title, len(loader)) as advance:
         for batch in loader:
-            maps, rest = head(batch["image"].to(device))
+            maps, rest = head(place_images(batch["image"], device))
             logits = tail(maps, rest)
             parts.append((maps.cpu(), tuple(one.cpu() for one in rest), logits.cpu()))
             advance(1)
@@ -100,7 +101,7 @@ def pooled_features(
     seen = 0
     with tracker.task(title, len(loader)) as advance:
         for batch in loader:
-            maps, _ = head(batch["image"].to(device))
+            maps, _ = head(place_images(batch["image"], device))
             for activation in activations:
                 kept[activation].append(axis_activations(maps, activation).float().cpu().numpy())
             if visit is not None:

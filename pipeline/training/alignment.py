@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from concepts.errors import SettingsError
 from pipeline.config import Objective, Schedule
+from pipeline.data.loaders import place_images
 from pipeline.training.stochastic import ActivationGradient, turn_along
 from pipeline.whitening.early_exit import layer_inputs
 from pipeline.whitening.layer import ConceptWhitening
@@ -122,7 +123,7 @@ def collect_statistics(
     where = torch.device(device) if device is not None else _device(network)
     moments: dict[str, LayerMoments] = {}
     for batch in batches:
-        for name, x in layer_inputs(network, layers, batch["image"].to(where)).items():
+        for name, x in layer_inputs(network, layers, place_images(batch["image"], where)).items():
             layer = layers[name]
             if name not in moments:
                 moments[name] = LayerMoments(layer.num_features, layer.num_concepts, device=where)
@@ -198,7 +199,9 @@ class ConceptAlignment:
         gradients = {name: ActivationGradient(layer, self.objective) for name, layer in layers.items()}
         for batch in islice(self._batches, wanted):
             self._drawn += 1
-            for name, x in layer_inputs(self.network, layers, batch["image"].to(_device(self.network))).items():
+            for name, x in layer_inputs(
+                self.network, layers, place_images(batch["image"], _device(self.network))
+            ).items():
                 gradients[name].add(x, _targets(batch, "concepts", layers[name], x.device))
             if all(gradient.complete for gradient in gradients.values()):
                 break

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pipeline.config import TrainingSettings
-from pipeline.data.loaders import CaseDataset
+from pipeline.data.loaders import CaseDataset, place_images
 from pipeline.models.state import load_state, save_state
 from pipeline.progress import Tracker
 from pipeline.training.loss import TrainingLoss
@@ -86,7 +86,8 @@ class PhaseTrainer:
         tracker: Tracker,
         handlers: Sequence[EpochHandler] = (),
     ) -> None:
-        self.network, self.loss, self.phase, self.settings = network, loss, phase, settings
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.loss, self.phase, self.settings = loss, phase, settings
         self.train, self.validation, self.folder, self.tracker = train, validation, folder, tracker
         self.handlers = list(handlers)
         self.history = History()
@@ -148,7 +149,7 @@ class PhaseTrainer:
             group["lr"] = self.phase.learning_rate * factor
 
     def _refuse_divergence(self, engine: Engine) -> None:
-        value = float(engine.state.output[Keys.LOSS])
+        value = float(engine.state.output[Keys.LOSS].detach())
         if not math.isfinite(value):
             raise FloatingPointError(
                 f"the loss became {value} in step {engine.state.iteration}; lower the learning rate"
@@ -207,7 +208,7 @@ def prepare_batch(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Split a batch into the network's input and everything that the loss may need."""
     moved = {key: value.to(device, non_blocking=non_blocking) for key, value in batch.items()}
-    return moved.pop("image"), moved
+    return place_images(moved.pop("image"), device), moved
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from pipeline.config import Balance, Placement, RunSettings
 from pipeline.data.cohort import Cohort
-from pipeline.data.loaders import CaseDataset, eval_loader, train_loader
+from pipeline.data.loaders import CaseDataset, eval_loader, place_images, train_loader
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
 from pipeline.data.transforms import eval_transforms, train_transforms
@@ -176,7 +176,7 @@ def all_logits(network: nn.Module, loader: DataLoader[Any]) -> Tensor:
     """N x D logits of a network in evaluation mode over a whole loader."""
     network.eval()
     device = next(network.parameters()).device
-    return torch.cat([network(batch["image"].to(device)).float().cpu() for batch in loader])
+    return torch.cat([network(place_images(batch["image"], device)).float().cpu() for batch in loader])
 
 
 def _whitened_trainer(
