@@ -90,7 +90,7 @@ class SplitSettings(Settings):
 
 
 class ShortcutSettings(Settings):
-    """An artefact tied to a diagnosis in the phantom's training and validation patients (and in test, if asked)."""
+    """An artefact tied to a diagnosis in all patients; without it, the same cohort is its counterpart image by image."""
 
     artefact: str
     diagnosis: str

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-
 from concepts.errors import RunError
 from concepts.release import read_release, write_release
 from pipeline.config import RunSettings

@@ -19,7 +19,7 @@ from pipeline.data.decoded import DecodedCache
 from pipeline.data.duplicates import near_duplicate_groups, perceptual_hashes
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part, Split, check_split, group_ids, limit_samples, make_split
-from pipeline.progress import Tracker
+from pipeline.progress import Silent, Tracker
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ def prepare_cohort(
         DataError: If samples or images cannot be used; ``rows`` of the exception lists them all.
         ReleaseError: If the release cannot be used with these images.
     """
+    data_root(settings.data, tracker)
     samples = load_samples(settings)
     cache = decoded_cache(settings)
     decode(samples, cache, workers=settings.data.workers, tracker=tracker)
@@ -147,7 +148,7 @@ def load_samples(settings: RunSettings) -> list[Sample]:
     return samples
 
 
-def data_root(settings: DataSettings) -> Path:
+def data_root(settings: DataSettings, tracker: Tracker | None = None) -> Path:
     """The folder of the data set; generated first where it is the phantom's and not there yet.
 
     Raises:
@@ -155,7 +156,7 @@ def data_root(settings: DataSettings) -> Path:
         DataError: If the folder does not exist.
     """
     if settings.source == "phantom":
-        return _phantom_root(settings)
+        return _phantom_root(settings, tracker or Silent())
     if settings.root is None:
         raise SettingsError(f"data.root is needed for data.source={settings.source}: give data.root=FOLDER")
     root = settings.root.expanduser()
@@ -251,13 +252,14 @@ def _load(settings: DataSettings) -> list[Sample]:
             return load_isic(root)
 
 
-def _phantom_root(settings: DataSettings) -> Path:
+def _phantom_root(settings: DataSettings, tracker: Tracker) -> Path:
     from pipeline.data.phantom.cohort import generate_cohort, phantom_digest
 
     digest = phantom_digest(settings.phantom)
     root = settings.root or settings.cache.expanduser() / "phantom" / digest
     if not (root / "phantom.json").is_file():
-        generate_cohort(settings.phantom, root)
+        with tracker.task("drawing lesions", settings.phantom.images) as advance:
+            generate_cohort(settings.phantom, root, progress=advance)
     return root
 
 
