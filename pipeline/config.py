@@ -165,6 +165,8 @@ class ModelSettings(Settings):
     """Multiplies the channels of ``mobilenet_v1`` (its own: 0.75) and of the ResNets (1)."""
     weights: Path | None = None
     """A local safetensors or state-dict file; default: random initial weights."""
+    frozen: tuple[str, ...] = ()
+    """Modules that keep the weights and statistics that they came with, e.g. ``[stem, blocks.0]``."""
     layer: str | None = None
     """Module that concept whitening replaces or follows; default: the backbone's recommended one."""
     placement: Placement = Placement.INSERT

@@ -22,6 +22,7 @@ from pipeline.progress import Tracker
 from pipeline.run import RunFolder
 from pipeline.training.alignment import ConceptAlignment, align
 from pipeline.training.engine import History, Phase, PhaseTrainer
+from pipeline.training.freeze import freeze
 from pipeline.training.loss import TrainingLoss, class_weights
 from pipeline.whitening.surgery import whitening_layers
 
@@ -61,6 +62,7 @@ def check_model(settings: RunSettings, cohort: Cohort) -> None:
     backbone, description = describe(settings, cohort)
     if settings.model.weights is not None:
         load_weights(backbone.network, settings.model.weights.expanduser())
+    freeze(backbone.network, settings.model.frozen)
     whiten(backbone.network, settings, cohort, description)
 
 
@@ -71,6 +73,7 @@ def train_plain(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
         report = load_weights(backbone.network, settings.model.weights.expanduser())
         run.record(weights={"file": settings.model.weights.name} | asdict(report))
         tracker.say(f"weights: {len(report.loaded)} tensors loaded, {len(report.dropped)} dropped: {report.dropped}")
+    freeze(backbone.network, settings.model.frozen)
     phase = Phase(
         name=PLAIN,
         epochs=settings.training.plain_epochs,
@@ -117,6 +120,7 @@ def train_whitened(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tra
         seed=settings.seed,
         layer=next(iter(layers.values())),
     )
+    freeze(network, settings.model.frozen)
     if phase.epochs > 0:
         _record(run, phase, _whitened_trainer(network, settings, cohort, description, phase, run, tracker).run())
     save_model(run.path / MODEL, network, description)

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from pipeline.config import Objective
 from pipeline.whitening.activation import axis_activations
-from pipeline.whitening.distributed import sum_over_processes
 from pipeline.whitening.channels import Channels
+from pipeline.whitening.distributed import sum_over_processes
 from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.rotate import cayley_step
 from pipeline.whitening.surgery import turn
