@@ -285,7 +285,12 @@ def make_run(folder: Path, *, planted=False, **names) -> RunFolder:
             "whitened": [{"epoch": 1, "macro_auc": 0.89, "axis_auc": 0.75, "loss": 0.31}],
         },
         best_epoch={"plain": 6, "whitened": 1},
-        weights={"file": "mobilenet.safetensors", "loaded": 135, "dropped": ["fc.weight"], "missing": []},
+        weights={
+            "file": "mobilenet.safetensors",
+            "loaded": ["conv.weight", "conv.bias"],
+            "dropped": ["fc.weight"],
+            "missing": [],
+        },
     )
     return run
 
@@ -577,6 +582,7 @@ def test_a_browser_shows_the_page_whole_quietly_and_without_a_network(hostile, w
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page.set_default_timeout(120_000)
         said, asked = [], []
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
