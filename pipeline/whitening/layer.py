@@ -1,18 +1,18 @@
 """The concept-whitening layer."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from concepts.errors import SettingsError
 from pipeline.config import Activation
 from pipeline.whitening.activation import axis_activations
-from pipeline.whitening.distributed import is_distributed, sum_over_processes
-from pipeline.whitening.whiten import covariance, positions, whitening_matrix
+from pipeline.whitening.batch import whiten_batch
+from pipeline.whitening.channels import Channels
+from pipeline.whitening.whiten import covariance, whitening_matrix
 
 ENOUGH_SAMPLES = 4
 """Positions per channel from which a batch's own statistics are used alone."""
@@ -94,9 +94,9 @@ class ConceptWhitening(nn.Module):
         """Whitened and rotated maps, in the shape of the input."""
         self._check(x)
         with torch.autocast(x.device.type, enabled=False):
-            matrix, offset = self._batch_map(x) if self.training else self.affine_map()
-            wide = x.to(torch.promote_types(x.dtype, matrix.dtype))
-            return apply_map(wide, matrix, offset).to(x.dtype)
+            wide = x.to(torch.promote_types(x.dtype, self.rotation.dtype))
+            z = self._whiten_batch(wide) if self.training and len(x) else Channels(wide).apply(*self.affine_map())
+            return z.to(x.dtype)
 
     def pool(self, z: Tensor) -> Tensor:
         """N x k activations of the named axes, from the layer's output."""
@@ -107,12 +107,12 @@ class ConceptWhitening(nn.Module):
         self._check(x)
         matrix, offset = self.affine_map()
         count = self.num_concepts
-        return axis_activations(apply_map(x, matrix[:count], offset[:count]), self.activation)
+        return axis_activations(Channels(x).apply(matrix[:count], offset[:count]), self.activation)
 
     @torch.no_grad()
     def residual(self, x: Tensor) -> float:
         """How far the running statistics are from whitening x: |cov(z) - I|_F / |I|_F; 0 is perfectly white."""
-        _, covariance_z = covariance(apply_map(x.double(), *self.affine_map()))
+        _, covariance_z = covariance(Channels(x.double()).apply(*self.affine_map()))
         identity = torch.eye(self.num_features, dtype=covariance_z.dtype, device=x.device)
         return float(torch.linalg.matrix_norm(covariance_z - identity) / self.num_features**0.5)
 
@@ -170,15 +170,24 @@ class ConceptWhitening(nn.Module):
         """What `print` shows of the layer."""
         return f"{self.num_features}, concepts={self.concepts}, activation={self.activation.value}, eps={self.eps}"
 
-    def _batch_map(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        mean, cov, count = batch_statistics(x)
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        # Casting the network to half precision must not touch the statistics.
+        kept = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
+        super()._apply(fn, recurse)
+        for name, old in kept.items():
+            new = self._buffers[name]
+            if new is not None and new.dtype in (torch.float16, torch.bfloat16):
+                self._buffers[name] = old.to(device=new.device, dtype=torch.promote_types(old.dtype, torch.float32))
+        return self
+
+    def _whiten_batch(self, x: Tensor) -> Tensor:
+        running = (self.mean.clone(), self.covariance.clone())
+        z, mean, cov = whiten_batch(
+            x, self.rotation, running=running, eps=self.eps, enough=ENOUGH_SAMPLES * self.num_features
+        )
         if torch.isfinite(cov).all():
-            self._track(mean.detach(), cov.detach())
-        share = min(1.0, count / (ENOUGH_SAMPLES * self.num_features))
-        mean, cov = mix_statistics((mean, cov), (self.mean.to(mean), self.covariance.to(cov)), share=share)
-        whitening = whitening_matrix(cov, eps=self.eps)
-        matrix = self.rotation.to(whitening.dtype) @ whitening
-        return matrix, -matrix @ mean
+            self._track(mean, cov)
+        return z
 
     @torch.no_grad()
     def _track(self, mean: Tensor, cov: Tensor) -> None:
@@ -200,40 +209,6 @@ class ConceptWhitening(nn.Module):
         if any(buffer.is_inference() for buffer in buffers):
             return None
         return (*buffers, *(buffer._version for buffer in buffers))
-
-
-def apply_map(x: Tensor, matrix: Tensor, offset: Tensor | None = None) -> Tensor:
-    """M x + o at every position of N x C (x H x W), in the dtype of x; M is D x C, o is D."""
-    matrix = matrix.to(x.dtype)
-    offset = None if offset is None else offset.to(x.dtype)
-    if x.ndim == 2:
-        return functional.linear(x, matrix, offset)
-    return functional.conv2d(x, matrix[:, :, None, None], offset)
-
-
-def batch_statistics(x: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Mean, covariance and number of positions of a batch, over all processes of a distributed run."""
-    mean, cov = covariance(x)
-    count = len(positions(x))
-    if not is_distributed():
-        return mean, cov, count
-    counts = sum_over_processes(torch.tensor([float(count)], dtype=torch.float64, device=x.device))
-    share = (count / counts).to(mean.dtype)
-    second = sum_over_processes(torch.cat([share * (cov + torch.outer(mean, mean)), (share * mean)[None]]))
-    mean = second[-1]
-    return mean, second[:-1] - torch.outer(mean, mean), int(counts)
-
-
-def mix_statistics(
-    batch: tuple[Tensor, Tensor], running: tuple[Tensor, Tensor], *, share: float
-) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of a mixture of two distributions, ``share`` of it the first."""
-    if share >= 1:
-        return batch
-    (mean, cov), (other_mean, other_cov) = batch, running
-    gap = mean - other_mean
-    mixed = share * cov + (1 - share) * other_cov + share * (1 - share) * torch.outer(gap, gap)
-    return other_mean + share * gap, mixed
 
 
 def _checked_names(concepts: Sequence[str], num_features: int) -> tuple[str, ...]:

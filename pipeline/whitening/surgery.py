@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from concepts.errors import SettingsError
 from pipeline.config import Activation
-from pipeline.whitening.layer import ConceptWhitening, apply_map
+from pipeline.whitening.channels import Channels
+from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.neighbours import refuse_neighbours
 
 
@@ -29,7 +30,7 @@ class LinearReadout(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """N x C x H x W or N x C, in the shape of the input."""
-        return apply_map(z, self.weight, self.bias)
+        return Channels(z).apply(self.weight, self.bias)
 
     @torch.no_grad()
     def turn(self, matrix: Tensor, *, shift: Tensor | None = None) -> None:
@@ -55,7 +56,7 @@ class TiedReadout(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """N x C x H x W or N x C, in the shape of the input."""
-        return apply_map(z, *self._source[0].inverse_map())
+        return Channels(z).apply(*self._source[0].inverse_map())
 
 
 class Whitened(nn.Module):
@@ -221,7 +222,7 @@ def realign(network: nn.Module, layer: ConceptWhitening, *, mean: Tensor, covari
     Returns:
         Whether the network's function in evaluation mode has changed.
     """
-    owner = _owner(network, layer)
+    owner = owner_of(network, layer)
     if owner is not None:
         return owner.realign(mean=mean, covariance=covariance, rotation=rotation)
     layer.set_statistics(mean, covariance)
@@ -232,13 +233,14 @@ def realign(network: nn.Module, layer: ConceptWhitening, *, mean: Tensor, covari
 @torch.no_grad()
 def turn(network: nn.Module, layer: ConceptWhitening, rotation: Tensor) -> None:
     """Give a layer of a network a new rotation; its readout, where it has one, turns with it."""
-    owner = _owner(network, layer)
+    owner = owner_of(network, layer)
     if owner is not None and isinstance(owner.readout, LinearReadout):
         owner.readout.turn(layer.rotation.double() @ rotation.double().mT)
     layer.set_rotation(rotation)
 
 
-def _owner(network: nn.Module, layer: ConceptWhitening) -> Whitened | None:
+def owner_of(network: nn.Module, layer: ConceptWhitening) -> Whitened | None:
+    """The `Whitened` that holds a layer; None for a layer in the place of a normalisation."""
     owners = (one for one in network.modules() if isinstance(one, Whitened) and one.whitening is layer)
     return next(owners, None)
 

@@ -55,9 +55,8 @@ def whitening_matrix(covariance: Tensor, *, eps: float = 1e-5) -> Tensor:
         normalisation would pass it on.
     """
     wide = covariance.double()
-    wide = (wide + wide.mT) / 2
-    _, root = inverse_root(wide + ridge(wide, eps=eps) * torch.eye(len(wide), dtype=wide.dtype, device=wide.device))
-    return root.to(covariance.dtype)
+    _, inverse = roots((wide + wide.mT) / 2, ridge(wide, eps=eps))
+    return inverse.to(covariance.dtype)
 
 
 def ridge(covariance: Tensor, *, eps: float) -> Tensor:
@@ -65,37 +64,47 @@ def ridge(covariance: Tensor, *, eps: float) -> Tensor:
     return eps * covariance.diagonal().mean().clamp(min=0.0) + FLOOR
 
 
-def inverse_root(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Square root S and inverse square root W of a symmetric matrix with eigenvalues of at least `FLOOR`.
+def roots(matrix: Tensor, ridge: Tensor) -> tuple[Tensor, Tensor]:
+    """Square root S and inverse square root W of A + r I, A symmetric and positive semidefinite up to rounding.
 
-    Differentiable any number of times: dS solves S dS + dS S = dA (a Lyapunov equation), dW = -W dS W.
+    Differentiable any number of times: dS solves S dS + dS S = dA + dr I (a Lyapunov equation), dW = -W dS W.
     """
-    return _Roots.apply(matrix)
+    return _Roots.apply(matrix, ridge)
 
 
-def eigenpairs(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Square roots of the eigenvalues (not below that of `FLOOR`) and the eigenvectors, NaN for what is not finite."""
+def eigenpairs(matrix: Tensor, ridge: Tensor) -> tuple[Tensor, Tensor]:
+    """Square roots of the eigenvalues of A + r I (C) and its eigenvectors (C x C); all NaN if A is not finite.
+
+    Eigenvalues of A that rounding made negative count as zero.
+    """
     if not torch.isfinite(matrix).all():
         return torch.full_like(matrix[0], torch.nan), torch.full_like(matrix, torch.nan)
     values, vectors = torch.linalg.eigh(matrix)
-    return values.clamp(min=FLOOR).sqrt(), vectors
+    return (values.clamp(min=0.0) + ridge).sqrt(), vectors
+
+
+def inverse_root_gradient(grad: Tensor, scales: Tensor, vectors: Tensor) -> Tensor:
+    """Gradient of A from that of W = A^(-1/2), with `eigenpairs` of A: symmetric, C x C."""
+    sums = -scales * scales[:, None] * (scales + scales[:, None])
+    inside = vectors.mT @ (grad + grad.mT) @ vectors / (2 * sums)
+    return vectors @ inside @ vectors.mT
 
 
 class _Roots(Function):
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
-        scales, vectors = eigenpairs(matrix)
+    def forward(ctx: Any, matrix: Tensor, ridge: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
+        scales, vectors = eigenpairs(matrix, ridge)
         root = (vectors * scales) @ vectors.mT
         inverse = (vectors / scales) @ vectors.mT
         ctx.save_for_backward(root, inverse, scales, vectors)
         return root, inverse
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:  # noqa: ANN401
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ANN401
         root, inverse, scales, vectors = ctx.saved_tensors
         grad_root, grad_inverse = grads
-        total = grad_root - inverse @ grad_inverse @ inverse
-        return _Lyapunov.apply(root, total, scales, vectors)
+        total = _Lyapunov.apply(root, grad_root - inverse @ grad_inverse @ inverse, scales, vectors)
+        return total, total.trace()
 
 
 class _Lyapunov(Function):
