@@ -3,15 +3,18 @@
 import json
 from pathlib import Path
 
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
-from concepts.errors import WeightsError
+from concepts.errors import SettingsError, WeightsError
 from pipeline.config import Activation, Fit, ModelSettings, Placement
 from pipeline.models.backbones import Channels, build_backbone
-from pipeline.models.state import load_state, save_state
+from pipeline.models.state import read_named_tensors, write_tensors
 from pipeline.run import write_atomically
 from pipeline.whitening.surgery import insert_after, replace_norm
+
+DESCRIPTION = "description"
 
 
 class WhiteningDescription(BaseModel):
@@ -52,24 +55,40 @@ class ModelDescription(BaseModel):
     std: Channels
     whitening: WhiteningDescription | None = None
 
+    @property
+    def num_classes(self) -> int:
+        """Number of outputs."""
+        return len(self.classes)
+
 
 def save_model(stem: Path, network: nn.Module, description: ModelDescription) -> None:
-    """Write ``<stem>.safetensors`` and then ``<stem>.json``, each in one step: where the JSON is, both are whole."""
-    save_state(stem.with_suffix(".safetensors"), network.state_dict())
-    write_atomically(stem.with_suffix(".json"), description.model_dump_json(indent=1) + "\n")
+    """Write ``<stem>.safetensors`` and then ``<stem>.json``, each in one step: where the JSON is, both are whole.
+
+    The tensors keep the names of ``network.state_dict()`` and carry the description too, so that a file of another
+    model beside the JSON is noticed.
+    """
+    metadata = {DESCRIPTION: description.model_dump_json()}
+    write_tensors(_beside(stem, ".safetensors"), network.state_dict(), metadata=metadata)
+    write_atomically(_beside(stem, ".json"), description.model_dump_json(indent=1) + "\n")
 
 
 def load_model(stem: Path) -> tuple[nn.Module, ModelDescription]:
-    """Rebuild a network from what `save_model` wrote, in evaluation mode.
+    """Rebuild a network from what `save_model` wrote, in evaluation mode, on the CPU.
+
+    Torch's global random generator is left as it was.
 
     Raises:
         WeightsError: If a file is missing or damaged, or the two do not belong together.
     """
-    description = _read_description(stem.with_suffix(".json"))
-    network = build_network(description)
+    description = _read_description(_beside(stem, ".json"))
+    tensors, metadata = read_named_tensors(_beside(stem, ".safetensors"))
+    if metadata.get(DESCRIPTION) != description.model_dump_json():
+        raise WeightsError(f"{stem}.safetensors and {stem}.json are of different models; restore both from one run")
     try:
-        network.load_state_dict(load_state(stem.with_suffix(".safetensors")))
-    except RuntimeError as error:
+        with torch.random.fork_rng(devices=[]):
+            network = build_network(description)
+        network.load_state_dict(tensors)
+    except (SettingsError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{stem}.safetensors does not fit {stem}.json: {reason}; restore both files") from error
     return network.eval(), description
@@ -78,7 +97,7 @@ def load_model(stem: Path) -> tuple[nn.Module, ModelDescription]:
 def build_network(description: ModelDescription) -> nn.Module:
     """The network of a description, with random weights."""
     settings = ModelSettings(architecture=description.architecture, width=description.width)
-    network = build_backbone(settings, len(description.classes)).network
+    network = build_backbone(settings, description.num_classes).network
     if description.whitening is not None:
         put_whitening(network, description.whitening)
     return network
@@ -92,6 +111,11 @@ def put_whitening(network: nn.Module, whitening: WhiteningDescription) -> None:
     """
     operate = replace_norm if whitening.placement is Placement.REPLACE else insert_after
     operate(network, whitening.layer, concepts=whitening.concepts, activation=whitening.activation)
+
+
+def _beside(stem: Path, ending: str) -> Path:
+    # Not with_suffix, which would cut a stem such as "run-0.5" at its point.
+    return stem.with_name(stem.name + ending)
 
 
 def _read_description(path: Path) -> ModelDescription:

@@ -17,13 +17,50 @@ TREE = "tree"
 
 
 def save_state(path: Path, tree: Mapping[Any, Any]) -> None:
-    """Write nested dictionaries and lists of tensors, numbers, strings, booleans and None in one step."""
+    """Write nested dictionaries, lists and tuples of tensors, numbers, strings, booleans and None in one step.
+
+    Raises:
+        WeightsError: If the tree holds anything else.
+    """
     tensors: dict[str, Tensor] = {}
-    outline = _outline(tree, tensors)
+    try:
+        header = json.dumps(_outline(tree, tensors))
+    except TypeError as error:
+        raise WeightsError(f"{path}: {error}; a state holds tensors, numbers, strings and None only") from error
+    write_tensors(path, tensors, metadata={TREE: header})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str]) -> None:
+    """Write named tensors as safetensors under a temporary name beside the file, then rename."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors or {"-": torch.zeros(1)}, temporary, metadata={TREE: json.dumps(outline)})
-    temporary.replace(path)
+    # Copies: the file format refuses tensors that share memory or are not laid out in order.
+    copies = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
+    try:
+        save_file(copies, temporary, metadata=dict(metadata))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_named_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file by name, on the CPU, and its metadata.
+
+    Raises:
+        WeightsError: If the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
+            return tensors, file.metadata() or {}
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path}: no such file; the run did not come so far") from error
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(
+            f"{path}: damaged ({' '.join(str(error).split())}); delete it and --resume the run"
+        ) from error
 
 
 def load_state(path: Path) -> Any:  # noqa: ANN401  # the tree that was saved
@@ -32,31 +69,24 @@ def load_state(path: Path) -> Any:  # noqa: ANN401  # the tree that was saved
     Raises:
         WeightsError: If the file is missing, damaged or of another kind.
     """
+    tensors, metadata = read_named_tensors(path)
+    if TREE not in metadata:
+        raise WeightsError(f"{path}: a safetensors file, but not a training state; give one that a run wrote")
     try:
-        with safe_open(path, framework="pt") as file:
-            outline = (file.metadata() or {}).get(TREE)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
-    except FileNotFoundError as error:
-        raise WeightsError(f"{path}: no such file; the run did not come so far") from error
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(
-            f"{path}: damaged ({' '.join(str(error).split())}); delete it and --resume the run"
-        ) from error
-    if outline is None:
-        raise WeightsError(f"{path}: a safetensors file, but not a training state")
-    return _tree(json.loads(outline), tensors)
+        return _tree(json.loads(metadata[TREE]), tensors)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise WeightsError(f"{path}: damaged (its outline does not fit its tensors); --resume without it") from error
 
 
 def _outline(node: Any, tensors: dict[str, Tensor]) -> Any:  # noqa: ANN401
     if isinstance(node, Tensor):
         name = f"t{len(tensors)}"
-        # A copy: the file format refuses tensors that share memory or are not laid out in order.
-        tensors[name] = node.detach().cpu().clone(memory_format=torch.contiguous_format)
+        tensors[name] = node
         return {"tensor": name}
     if isinstance(node, Mapping):
         return {"items": [[key, _outline(value, tensors)] for key, value in node.items()]}
     if isinstance(node, list | tuple):
-        return {"list": [_outline(value, tensors) for value in node]}
+        return {type(node).__name__: [_outline(value, tensors) for value in node]}
     return {"value": node}
 
 
@@ -66,6 +96,7 @@ def _tree(outline: Any, tensors: Mapping[str, Tensor]) -> Any:  # noqa: ANN401
         return tensors[content]
     if kind == "items":
         return {key: _tree(value, tensors) for key, value in content}
-    if kind == "list":
-        return [_tree(value, tensors) for value in content]
+    if kind in ("list", "tuple"):
+        values = [_tree(value, tensors) for value in content]
+        return values if kind == "list" else tuple(values)
     return content

@@ -1,7 +1,7 @@
 """Weights from a local file, in the layout of the network itself or of torchvision."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError  # only the name of what torch.load raises
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from concepts.errors import WeightsError
 
-HEADS = ("classifier", "fc", "class_layers.out", "_fc", "head")
+HEADS = ("classifier.", "fc.", "class_layers.out.", "_fc.", "head.")
 ENOUGH = 0.9
-"""Share of the body's tensors that must fit; below it the file is another network's."""
+"""Share of the tensors of both the network's body and the file's that must fit; below it the file is another's."""
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 
 
@@ -26,7 +26,7 @@ class WeightsReport:
 
     Attributes:
         loaded: Names in the network that took a tensor.
-        dropped: Names in the file that were not used: the head of another task.
+        dropped: Names in the file that were not used, such as the head of another task.
         missing: Names in the network that keep their initial values.
     """
 
@@ -36,7 +36,9 @@ class WeightsReport:
 
 
 def load_weights(network: nn.Module, path: Path) -> WeightsReport:
-    """Load what fits from a safetensors or state-dict file; the head of another number of classes is dropped.
+    """Load a safetensors or state-dict file; the head of another number of classes is dropped.
+
+    Counters of batches, which nothing here reads, are neither required nor listed.
 
     Args:
         network: Changed in place, only if the file fits.
@@ -45,8 +47,9 @@ def load_weights(network: nn.Module, path: Path) -> WeightsReport:
     Raises:
         WeightsError: If the file is missing or unreadable, or is another network's.
     """
-    found = {_own_name(name): (name, tensor) for name, tensor in read_tensors(path).items()}
-    own = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    state = network.state_dict()
+    found = {_own_name(name, state): (name, tensor) for name, tensor in read_tensors(path).items()}
+    own = {name: tensor for name, tensor in state.items() if not _is_counter(name)}
     fitting = {name: found[name][1] for name in own if name in found and found[name][1].shape == own[name].shape}
     _refuse_other_network(network, path, own=own, found={name: pair[1] for name, pair in found.items()})
     network.load_state_dict(fitting, strict=False)
@@ -80,25 +83,40 @@ def _load_torch(path: Path) -> Any:  # noqa: ANN401  # checked by the caller
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _own_name(name: str) -> str:
+def _own_name(name: str, own: Container[str]) -> str:
     """A name as MONAI's DenseNet spells it; torchvision writes ``denselayer1.norm1``, once ``denselayer1.norm.1``."""
+    if name in own:
+        return name
+    head = f"class_layers.out.{name.removeprefix('classifier.')}"
+    if name.startswith("classifier.") and head in own:
+        return head
     return re.sub(r"^(features\.denseblock\d+\.denselayer\d+\.)(norm|relu|conv)\.?([12])\.", r"\1layers.\2\3.", name)
 
 
 def _refuse_other_network(
     network: nn.Module, path: Path, *, own: Mapping[str, Tensor], found: Mapping[str, Tensor]
 ) -> None:
-    body = [name for name in own if not name.startswith(HEADS)]
+    body = _body(own)
     misfits = [name for name in body if name not in found or found[name].shape != own[name].shape]
-    if len(misfits) <= (1 - ENOUGH) * len(body):
+    strangers = [name for name in _body(found) if name not in own]
+    clashes = [name for name in misfits if name in found]
+    fitting, most = len(body) - len(misfits), max(len(body), len(_body(found)))
+    if not clashes and fitting >= ENOUGH * most:
         return
-    first = misfits[0]
-    there = f"has shape {tuple(found[first].shape)}" if first in found else "is not in the file"
+    first = (clashes or misfits or strangers)[0]
     raise WeightsError(
-        f"{path}: weights of another network: {len(body) - len(misfits)} of {len(body)} tensors of "
-        f"{type(network).__name__} fit; the first that does not, {first} {tuple(own[first].shape)}, {there}; "
-        "choose the matching model.architecture and model.width, or another file"
+        f"{path}: weights of another network: {fitting} of the {len(body)} tensors of {type(network).__name__} fit, of "
+        f"{len(_body(found))} in the file; the first misfit, {first}, is {_shape(own, first)} in the network and "
+        f"{_shape(found, first)} in the file; choose the matching model.architecture and model.width, or another file"
     )
+
+
+def _body(tensors: Mapping[str, Tensor]) -> list[str]:
+    return [name for name in tensors if not name.startswith(HEADS) and not _is_counter(name)]
+
+
+def _shape(tensors: Mapping[str, Tensor], name: str) -> str:
+    return str(tuple(tensors[name].shape)) if name in tensors else "absent"
 
 
 def _is_counter(name: str) -> bool:
