@@ -7,7 +7,7 @@ that has seen a lesion recognises it again, and every figure on its other pictur
 import csv
 import hashlib
 import io
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -122,9 +122,12 @@ def check_split(split: Split, samples: Sequence[Sample], groups: Sequence[str]) 
 
     Raises:
         LeakError: If a group, of those given or the split's own, is in more than one part; ``rows`` lists all such.
-        DataError: If a sample is not in the split, or the split holds an image that is no sample.
+        DataError: If a sample is not in the split or is listed twice, or the split holds an image that is no sample.
     """
     known = {sample.image_id for sample in samples}
+    if len(known) < len(samples):
+        repeated, _ = Counter(sample.image_id for sample in samples).most_common(1)[0]
+        raise DataError(f"image '{repeated}' is listed twice among the samples; an image has one row")
     _refuse_strangers(known - set(split.parts), "samples are not in the split")
     _refuse_strangers(set(split.parts) - known, "images of the split are not among the samples")
     current = {sample.image_id: group for sample, group in zip(samples, groups, strict=True)}
