@@ -204,6 +204,8 @@ class TrainingSettings(Settings):
     """Share of a phase's steps in which the learning rate rises linearly; a cosine to zero follows."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     balance: Balance = Balance.SAMPLER
+    free_axis_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Probability with which, in whitened training, an image goes without the free axes."""
     alignment: AlignmentSettings = AlignmentSettings()
     concept_loss: ConceptLossSettings = ConceptLossSettings()
 

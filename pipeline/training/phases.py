@@ -21,6 +21,7 @@ from pipeline.models.weights import load_weights
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder
 from pipeline.training.alignment import ConceptAlignment, align
+from pipeline.training.axis_dropout import drop_free_axes
 from pipeline.training.engine import History, Phase, PhaseTrainer
 from pipeline.training.freeze import freeze
 from pipeline.training.loss import TrainingLoss, class_weights
@@ -198,6 +199,8 @@ def _whitened_trainer(
         layers=tuple(whitening_layers(network).values()),
         concept_settings=settings.training.concept_loss,
     )
+    for layer in whitening_layers(network).values():
+        drop_free_axes(layer, settings.training.free_axis_dropout)
     alignment = ConceptAlignment(
         network,
         alignment_loader(settings, cohort, description),
