@@ -38,7 +38,7 @@ def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
     test = cohort.part(Part.TEST)
     loader = evaluation_loader(settings, cohort, description, test)
     outputs = layer_outputs(network, layer, loader, tracker=tracker, title="whitened network, test images")
-    effort = Effort(permutations=settings.explanation.permutations, batch_size=settings.training.batch_size)
+    effort = planned_effort(settings)
     total = effort.passes(len(cohort.concepts), outputs.maps.shape[1])
     with tracker.task("permuting axes", total) as advance:
         table = importance(
@@ -61,6 +61,17 @@ def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
             "exemplars": _exemplars(settings, cohort, test, outputs, run),
             **_truth(cohort),
         },
+    )
+
+
+def planned_effort(settings: RunSettings) -> Effort:
+    """Most passes for the named axes; fewer for joint permutations, and few for each of the many free axes."""
+    permutations = settings.explanation.permutations
+    return Effort(
+        permutations=permutations,
+        joint_permutations=max(5, permutations // 4),
+        free_permutations=max(2, permutations // 10),
+        batch_size=settings.training.batch_size,
     )
 
 

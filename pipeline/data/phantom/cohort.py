@@ -32,7 +32,7 @@ from pipeline.data.phantom.rule import (
     true_importance,
 )
 
-DRAWING_VERSION = 2
+DRAWING_VERSION = 3
 """Raised whenever the same settings would give other files, so that no cohort in the cache is taken for current."""
 
 COLUMNS = (

@@ -6,7 +6,7 @@ artefacts=frozenset())``) without a change to anything else.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zlib import crc32
 
 import numpy as np
@@ -36,7 +36,7 @@ STRUCTURES: Mapping[str, type[Element]] = {
     "globules": Globules,
     "milia_like_cysts": MiliaLikeCysts,
 }
-"""The planted concepts that are painted, from the lowest to the uppermost. Asymmetry is a matter of the border."""
+"""The planted concepts that are painted, from the lowest to the uppermost. Asymmetry is one of border and colour."""
 
 ARTEFACT_LAYERS: Mapping[str, type[Element]] = {
     "dark_corner": DarkCorner,
@@ -53,6 +53,12 @@ ARTEFACTS = ("hair", "ruler", "ink", "dark_corner", "colour_patch", "gel_bubble"
 ASYMMETRY = "asymmetry"
 
 LESION = "lesion"
+
+SEAM = 6.0
+"""Width of the seam between the two colours of an asymmetric lesion, in units."""
+
+SECOND_REDDER, SECOND_PALER = 13.0, 9.0
+"""By how much the second colour differs from the first, in CIE a* and L*."""
 
 NOISE = 0.022
 """Largest deviation by the sensor's noise (uniform, the same in all colours), as a share of the range."""
@@ -178,10 +184,25 @@ def _bare(lesion: Lesion, scene: Scene) -> tuple[NDArray[np.float32], dict[str, 
     clouds = _clouds(lesion.size, child(lesion.image_seed, "clouds"))
     ground = skin * (1 + np.float32(0.025) * clouds)
     body = (light + dark) / 2 + clouds * ((dark - light) / 2)
+    if ASYMMETRY in lesion.concepts:
+        body = body + _other_half(lesion, scene) * (_second_colour(lesion) - (light + dark) / 2)
     depth = scene.frame.depth
     softness = 2 * lesion.border.softness / lesion.border.radius
     image = ground + step(-depth, -1.0, softness) * (body - ground)
     return image.astype(np.float32, copy=False), {LESION: depth < 1}
+
+
+def _other_half(lesion: Lesion, scene: Scene) -> Plane:
+    """1 in the half of the lesion that its bulge points to, 0 in the other, with a soft seam through the centre."""
+    angle = lesion.border.bulges[0].angle
+    towards = scene.frame.x * np.float32(np.cos(angle)) + scene.frame.y * np.float32(np.sin(angle))
+    return step(towards, 0.0, SEAM)
+
+
+def _second_colour(lesion: Lesion) -> NDArray[np.float32]:
+    """A paler and redder brown than the lesion's own: asymmetry is of colour as well as of shape (ABCD rule)."""
+    pigment = replace(lesion.pigment, redder=lesion.pigment.redder + SECOND_REDDER)
+    return lesion_colour(lesion.skin, pigment, darker=-SECOND_PALER)[:, None, None]
 
 
 def _clouds(size: int, rng: np.random.Generator) -> Plane:
