@@ -10,7 +10,6 @@ DermaxisError            anything that the user can put right; the command line 
 └── RunError             a run folder that is incomplete, in use or not a run
 """
 
-
 from collections.abc import Sequence
 
 

@@ -90,7 +90,7 @@ class SplitSettings(Settings):
 
 
 class ShortcutSettings(Settings):
-    """An artefact tied to a diagnosis in all patients; without it, the same cohort is its counterpart image by image."""
+    """An artefact tied to a diagnosis in all patients; without it the cohort is its counterpart, image by image."""
 
     artefact: str
     diagnosis: str

@@ -12,8 +12,10 @@ rule                                   true pairs  other pairs  largest group
 =====================================  ==========  ===========  =============
 hash alone, 4 bits                             14           29              7
 hash alone, 12 bits                            40        5,929            847
-hash 12 bits, and correlation 0.965            36            1              2
+hash 12 bits, and correlation 0.97             34            0              2
 =====================================  ==========  ===========  =============
+
+Of 1,800 generated lesions, none of them twice, the last rule joins 9, into groups of at most 3.
 """
 
 from collections.abc import Iterable, Iterator
@@ -33,7 +35,7 @@ SIDE = 32
 """Of the thumbnails, in pixels."""
 ORDERS = slice(1, 9)
 """Orders of the cosines that are kept in each direction; order 0, a mere average, is left out."""
-CORRELATION = 0.965
+CORRELATION = 0.97
 """Least correlation of the thumbnails of near-duplicates."""
 ROUGH_CORRELATION = 0.85
 """What it must reach before small shifts are tried; the least of any true pair on ISIC 2018 is 0.88."""

@@ -104,7 +104,9 @@ def test_the_concept_loss_reaches_the_backbone_and_the_axis(tmp_path):
     loss = TrainingLoss(layers=[net[1]], concept_settings=ConceptLossSettings(weight=5.0))
     history = trainer(tmp_path, net, epochs=6, loss=loss, layer=net[1]).run()
     assert history.epochs[-1]["axis_auc"] > 0.9
-    loss(net.train()(torch.randn(8, 3, 8, 8)), {"label": torch.zeros(8).long(), "concepts": torch.ones(8, 1)}).backward()
+    loss(
+        net.train()(torch.randn(8, 3, 8, 8)), {"label": torch.zeros(8).long(), "concepts": torch.ones(8, 1)}
+    ).backward()
     assert net[0].weight.grad.abs().sum() > 0
 
 
