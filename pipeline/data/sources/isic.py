@@ -20,8 +20,7 @@ licence       ``copyright_license``, ``license``
 ``isic_id`` and ``diagnosis_1`` to ``diagnosis_5`` are the archive's present names, ``diagnosis`` and
 ``anatom_site_general`` its older ones; ``image_id``, ``dx``, ``age`` and ``localization`` are those of HAM10000
 (``HAM10000_metadata.csv``). JSON files are read as the archive's first interface gave them. The diagnosis is the
-narrowest level that the vocabulary knows; ``benign_malignant`` is none, nor is ``diagnosis_1``, which says no more
-than that.
+narrowest level that the vocabulary knows; ``benign_malignant`` is none, nor is ``diagnosis_1``, which says no more.
 
 Images may lie in subfolders, as JPEG, PNG, TIFF, BMP or DICOM. An image without a row is no part of the cohort.
 """
