@@ -1,0 +1,1 @@
+"""Taking a trained run elsewhere: ONNX and MONAI bundles."""

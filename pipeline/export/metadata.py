@@ -1,0 +1,147 @@
+"""The metadata of a bundle, as MONAI's schema asks for it: what the network takes and gives, and how well it did."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from concepts.errors import RunError
+from pipeline.export.classifier import whitening_of
+from pipeline.models.checkpoint import ModelDescription
+from pipeline.run import RunFolder
+
+SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
+INTENDED_USE = (
+    "Research on concept-based classification of dermoscopic images. Not a medical device; not for diagnosis."
+)
+REFERENCES = (
+    "Chen, Bei, Rudin: Concept whitening for interpretable image recognition. Nature Machine Intelligence 2020. "
+    "arXiv 2002.01650",
+)
+FIGURES = ("balanced_accuracy", "ece")
+BY_CLASS = ("auc", "sensitivity_at_specificity_80", "sensitivity_at_specificity_90")
+
+
+def bundle_metadata(run: RunFolder, description: ModelDescription) -> dict[str, Any]:
+    """The content of ``configs/metadata.json``.
+
+    Raises:
+        RunError: If the run lacks a file or a figure.
+    """
+    record = run.read_json("run.json")
+    versions = record["versions"]
+    whitening = whitening_of(description)
+    return {
+        "schema": SCHEMA,
+        "version": "1.0.0",
+        "changelog": {"1.0.0": f"exported from run {run.id}"},
+        "monai_version": versions["monai"],
+        "pytorch_version": versions["torch"].partition("+")[0],
+        "numpy_version": versions["numpy"],
+        "required_packages_version": {
+            name: versions[name] for name in ("dermaxis", "pytorch-ignite", "pillow", "pydicom", "pandas")
+        },
+        "name": f"Concept-whitened dermoscopy classifier ({run.id})",
+        "task": f"Classification of dermoscopic images: {', '.join(description.classes)}",
+        "description": (
+            f"A {description.architecture} with concept whitening at {whitening.layer}: {len(whitening.concepts)} axes "
+            f"of its latent space are aligned with {', '.join(whitening.concepts)}. It gives the probability of each "
+            "diagnosis and the activation of each concept's axis."
+        ),
+        "authors": "those who trained the run",
+        "copyright": "of the weights: those who trained the run; of the code: the Dermaxis authors",
+        "data_source": f"{run.settings().data.source}; licences of the images: {image_licences(run)}",
+        "data_type": "RGB images (JPEG, PNG, TIFF, BMP, DICOM)",
+        "image_classes": f"RGB dermoscopic image, {description.size} x {description.size} pixels, values from 0 to 1",
+        "label_classes": f"one of {', '.join(description.classes)}",
+        "pred_classes": (
+            f"probabilities of {', '.join(description.classes)}; then activations ({whitening.activation}) of the axes "
+            f"of {', '.join(whitening.concepts)}"
+        ),
+        "eval_metrics": evaluation_metrics(run),
+        "intended_use": INTENDED_USE,
+        "references": list(REFERENCES),
+        "network_data_format": network_data_format(description),
+        "dermaxis": {
+            "run": run.id,
+            "commit": record.get("commit"),
+            "digests": record.get("digests"),
+            "classes": list(description.classes),
+            "concepts": list(whitening.concepts),
+            "activation": str(whitening.activation),
+            "layer": whitening.layer,
+        },
+    }
+
+
+def network_data_format(description: ModelDescription) -> dict[str, Any]:
+    """What goes in and what comes out, channel by channel."""
+    whitening = whitening_of(description)
+    size, columns = description.size, prediction_columns(description)
+    image = {
+        "type": "image",
+        "format": "RGB",
+        "modality": "dermoscopy",
+        "num_channels": 3,
+        "spatial_shape": [size, size],
+        "dtype": "float32",
+        "value_range": [0, 1],
+        "is_patch_data": False,
+        "channel_def": {"0": "red", "1": "green", "2": "blue"},
+    }
+    pred = {
+        "type": "probabilities",
+        "format": "classes and concepts",
+        "num_channels": len(columns),
+        "spatial_shape": [],
+        "dtype": "float32",
+        # Only the probabilities are bounded; activations are in units of a whitened axis' standard deviation.
+        "value_range": [],
+        "is_patch_data": False,
+        "channel_def": {
+            str(
+                index
+            ): f"{'probability of' if index < description.num_classes else f'{whitening.activation} of'} {name}"
+            for index, name in enumerate(columns)
+        },
+    }
+    return {"inputs": {"image": image}, "outputs": {"pred": pred}}
+
+
+def prediction_columns(description: ModelDescription) -> tuple[str, ...]:
+    """What each number of a prediction is: the classes, then the concepts."""
+    return (*description.classes, *whitening_of(description).concepts)
+
+
+def evaluation_metrics(run: RunFolder) -> dict[str, Any]:
+    """The whitened network's figures on the run's test images, each with its interval and n.
+
+    Raises:
+        RunError: If the run was not evaluated, or a figure is missing.
+    """
+    evaluation = run.read_json("evaluation.json")
+    try:
+        figures = evaluation["diagnosis"]["whitened"]
+        metrics = {name: figures[name] for name in FIGURES}
+        metrics |= {f"{name}_{key}": one for name in BY_CLASS for key, one in figures[name].items()}
+        activation = evaluation["whitening"]["activation"]
+        metrics |= {f"axis_auc_{key}": one["axis_auc"][activation] for key, one in evaluation["purity"].items()}
+    except (KeyError, TypeError) as error:
+        raise RunError(
+            f"{run.file('evaluation.json')}: has no {error}; write it again: dermaxis evaluate RUN"
+        ) from error
+    return metrics
+
+
+def image_licences(run: RunFolder) -> str:
+    """The licences of the run's images, with how many have each, most first.
+
+    Raises:
+        RunError: If the run has no table of its samples.
+    """
+    try:
+        column: Sequence[str] = pd.read_csv(run.file("samples.csv"), dtype=str)["licence"].fillna("not stated").tolist()
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(f"{run.file('samples.csv')}: cannot be read ({error}); export a run that is whole") from error
+    return ", ".join(f"{name} ({count})" for name, count in Counter(column).most_common())
