@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints-dev.txt
-SETTINGS ?= configs/phantom.yaml
+SETTINGS ?= configs/demo.yaml
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test unit lint bench clean
