@@ -78,8 +78,8 @@ class SplitSettings(Settings):
 
     validation: Fraction = 0.16
     test: Fraction = 0.2
-    near_duplicate_bits: Annotated[int, Field(ge=0, le=32)] = 4
-    """Largest Hamming distance between the 64-bit perceptual hashes of two images called near-duplicates."""
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=32)] = 12
+    """Largest Hamming distance between the 64-bit perceptual hashes of candidates; thumbnails decide among them."""
 
     @model_validator(mode="after")
     def leaves_something_to_train_on(self) -> Self:

@@ -16,7 +16,7 @@ from concepts.release import Release, read_release, restrict, verify_images
 from concepts.selection import Finding, check_usable, label_table, refuse_held_out, region_table
 from pipeline.config import DataSettings, RunSettings
 from pipeline.data.decoded import DecodedCache
-from pipeline.data.duplicates import near_duplicate_groups, perceptual_hashes
+from pipeline.data.duplicates import near_duplicates
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part, Split, check_split, group_ids, limit_samples, make_split
 from pipeline.progress import Silent, Tracker
@@ -102,7 +102,7 @@ def prepare_cohort(
     samples = load_samples(settings)
     cache = decoded_cache(settings)
     decode(samples, cache, workers=settings.data.workers, tracker=tracker)
-    groups = group_ids(samples, near_duplicates(samples, cache, bits=settings.data.split.near_duplicate_bits))
+    groups = group_ids(samples, duplicate_labels(samples, cache, bits=settings.data.split.near_duplicate_bits))
     split = split or _new_split(settings, samples, groups)
     check_split(split, samples, groups)
     release = release or read_or_freeze(settings, samples)
@@ -190,11 +190,11 @@ def decode(samples: Sequence[Sample], cache: DecodedCache, *, workers: int, trac
         )
 
 
-def near_duplicates(samples: Sequence[Sample], cache: DecodedCache, *, bits: int) -> NDArray[np.int64] | None:
+def duplicate_labels(samples: Sequence[Sample], cache: DecodedCache, *, bits: int) -> NDArray[np.int64] | None:
     """The near-duplicate group of each sample, from its decoded image; None where the source knows every patient."""
     if all(sample.patient_id is not None for sample in samples):
         return None
-    return near_duplicate_groups(perceptual_hashes(cache.get(sample) for sample in samples), bits=bits)
+    return near_duplicates((cache.get(sample) for sample in samples), bits=bits)
 
 
 def read_or_freeze(settings: RunSettings, samples: Sequence[Sample]) -> Release:
