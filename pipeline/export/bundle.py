@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from concepts.errors import DermaxisError
-from pipeline.export.classifier import load_classifier, open_whole_run, whitening_of
-from pipeline.export.metadata import INTENDED_USE, bundle_metadata, prediction_columns
+from pipeline.export.classifier import INTENDED_USE, load_classifier, open_whole_run, whitening_of
+from pipeline.export.metadata import bundle_metadata, prediction_columns
 from pipeline.models.checkpoint import ModelDescription
 from pipeline.run import RunFolder
 
@@ -51,6 +51,8 @@ def export_bundle(run: Path, folder: Path) -> None:
         (partial / "docs" / "README.md").write_text(model_card(source, description, metadata), encoding="utf-8")
         (partial / "LICENSE").write_text(licence_text(), encoding="utf-8")
         partial.rename(folder)
+    except OSError as error:
+        raise DermaxisError(f"{folder}: cannot be written ({error.strerror or error})") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -14,6 +14,10 @@ from pipeline.whitening.fold import fold_concept_whitening
 MODEL = "model"
 """Stem of the whitened network's files in a run."""
 
+INTENDED_USE = (
+    "Research on concept-based classification of dermoscopic images. Not a medical device; not for diagnosis."
+)
+
 
 class ConceptClassifier(nn.Module):
     """From an image to everything that a whitened network says of it.

@@ -7,14 +7,11 @@ from typing import Any
 import pandas as pd
 
 from concepts.errors import RunError
-from pipeline.export.classifier import whitening_of
+from pipeline.export.classifier import INTENDED_USE, whitening_of
 from pipeline.models.checkpoint import ModelDescription
 from pipeline.run import RunFolder
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
-INTENDED_USE = (
-    "Research on concept-based classification of dermoscopic images. Not a medical device; not for diagnosis."
-)
 REFERENCES = (
     "Chen, Bei, Rudin: Concept whitening for interpretable image recognition. Nature Machine Intelligence 2020. "
     "arXiv 2002.01650",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from concepts.errors import DermaxisError
-from pipeline.export.classifier import ConceptClassifier, load_classifier, open_whole_run, whitening_of
+from pipeline.export.classifier import INTENDED_USE, ConceptClassifier, load_classifier, open_whole_run, whitening_of
 from pipeline.models.checkpoint import ModelDescription
 from pipeline.run import RunFolder
 
@@ -25,7 +25,6 @@ OUTPUTS = ("logits", "probabilities", "concept_activations")
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4
 """Largest difference between onnxruntime and PyTorch, relative where a value is above 1."""
-INTENDED_USE = "Research. Not a medical device; not for diagnosis."
 
 
 def export_onnx(run: Path, path: Path) -> None:
@@ -49,8 +48,7 @@ def export_onnx(run: Path, path: Path) -> None:
     classifier, description = load_classifier(folder)
     if path.is_dir() or not path.parent.is_dir():
         raise DermaxisError(f"{path}: cannot be written; give a file in a folder that exists, e.g. model.onnx")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with _appearing(path, of=description.architecture) as temporary:
         _write(classifier, description.size, temporary)
         _describe(temporary, onnx_properties(folder, description))
         difference = largest_difference(classifier, temporary, size=description.size)
@@ -59,9 +57,6 @@ def export_onnx(run: Path, path: Path) -> None:
                 f"{path}: onnxruntime differs from PyTorch by {difference:.1e}, above {TOLERANCE:.0e}; nothing was "
                 f"written: please report it with the versions of torch and {', '.join(PACKAGES)}"
             )
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check_packages(names: Sequence[str]) -> None:
@@ -119,6 +114,22 @@ def largest_difference(classifier: ConceptClassifier, path: Path, *, size: int) 
         found = session.run(list(OUTPUTS), {INPUT: images.numpy()})
         differences += [_relative(one, other) for one, other in zip(found, expected, strict=True)]
     return max(differences)
+
+
+@contextmanager
+def _appearing(path: Path, *, of: str) -> Iterator[Path]:
+    """A temporary file that becomes ``path`` if all goes well; ``of`` says what is written, in errors."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except torch.onnx.OnnxExporterError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DermaxisError(f"{path}: torch cannot export {of} ({reason}); nothing was written") from error
+    except OSError as error:
+        raise DermaxisError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _write(classifier: ConceptClassifier, size: int, path: Path) -> None:
