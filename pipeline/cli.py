@@ -84,6 +84,27 @@ def report(run_path: RunPath) -> None:
 
 
 @app.command()
+def export(
+    run_path: RunPath,
+    onnx: Annotated[Path | None, typer.Option("--onnx", help="Write the network as one ONNX file")] = None,
+    bundle: Annotated[Path | None, typer.Option("--bundle", help="Write the network as a MONAI bundle")] = None,
+) -> None:
+    """Take a whole run's whitened network elsewhere, whitening folded away, concept activations kept."""
+    if onnx is None and bundle is None:
+        raise DermaxisError("nothing to export: give --onnx FILE, --bundle FOLDER or both")
+    if onnx is not None:
+        from pipeline.export.onnx import export_onnx
+
+        export_onnx(run_path, onnx)
+        typer.echo(onnx)
+    if bundle is not None:
+        from pipeline.export.bundle import export_bundle
+
+        export_bundle(run_path, bundle)
+        typer.echo(bundle)
+
+
+@app.command()
 def phantom(
     folder: Annotated[Path, typer.Argument(help="Where to write the cohort")],
     overrides: Overrides = None,
