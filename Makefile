@@ -6,7 +6,7 @@ CONSTRAINTS := constraints-dev.txt
 SETTINGS ?= configs/demo.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint bench clean
+.PHONY: help demo test unit lint clean
 
 help:  ## list the chores
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -25,9 +25,6 @@ lint: $(VENV)/.dev  ## ruff, mypy and the floors of the house
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-bench: $(VENV)/.dev  ## speed of the concept-whitening layer, as ratios inside one run
-	$(BIN)/python -m tests.benchmarks.whitening
 
 clean:  ## remove the virtual environment and caches (runs/ stays)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
