@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.config import parse_overrides
+from pipeline.config import dump_settings, parse_overrides
 from pipeline.progress import Silent
 from pipeline.retrain import retrain
 from pipeline.run import RunFolder
@@ -91,11 +91,11 @@ def test_predictions_are_of_test_images_only(whole):
 def test_an_interrupted_run_resumes_to_the_same_result(whole, folder):
     settings = small(folder, f"runs={folder / 'interrupted'}")
     file = folder / "settings.yaml"
-    from pipeline.config import dump_settings
-
     file.write_text(dump_settings(settings))
     command = [sys.executable, "-m", "pipeline", "run", str(file)]
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+    # Where the tests run in the background, Ctrl-C is ignored in all that they start.
+    listening = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, preexec_fn=listening) as process:
         deadline = time.monotonic() + 240
         while not list((folder / "interrupted").glob("*.partial/plain.state.safetensors")):
             assert time.monotonic() < deadline
