@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from concepts.errors import DataError, ReleaseError, SettingsError
-from concepts.release import Release, read_release, restrict, verify_images
+from concepts.release import Release, read_release, verify_images
 from concepts.selection import Finding, check_usable, label_table, refuse_held_out, region_table
 from pipeline.config import DataSettings, RunSettings
 from pipeline.data.decoded import DecodedCache
@@ -52,6 +52,17 @@ class Cohort:
         """The samples of one part, in order."""
         wanted = set(self.split.image_ids(part))
         return [sample for sample in self.samples if sample.image_id in wanted]
+
+    def refuse_test_images(self, samples: Sequence[Sample]) -> None:
+        """Refuse to learn from samples whose concept examples belong to test images, by name or by content.
+
+        Raises:
+            LeakError: If there are any.
+        """
+        names = {sample.image_id for sample in samples}
+        test = self.part(Part.TEST)
+        held_out = {sample.image_id for sample in test} | {sample.digest for sample in test}
+        refuse_held_out((one for one in self.release.examples if one.image_id in names), held_out)
 
     def groups(self, samples: Sequence[Sample]) -> list[str]:
         """The group (patient, lesion or near-duplicates) of each sample."""
@@ -107,7 +118,6 @@ def prepare_cohort(
     check_split(split, samples, groups)
     release = release or read_or_freeze(settings, samples)
     train = split.image_ids(Part.TRAIN)
-    refuse_held_out(restrict(release, train).examples, split.image_ids(Part.TEST))
     concepts = settings.concepts.names or release.concept_ids
     findings = check_usable(
         release,

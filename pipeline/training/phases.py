@@ -229,6 +229,7 @@ def _dataset(
     description: ModelDescription,
     with_concepts: bool,
 ) -> CaseDataset:
+    cohort.refuse_test_images(samples)
     return CaseDataset(
         samples,
         cache=cohort.cache,

@@ -1,7 +1,7 @@
 import pytest
 from PIL import Image
 
-from concepts.errors import DataError, ReleaseError, SettingsError
+from concepts.errors import DataError, LeakError, ReleaseError, SettingsError
 from concepts.release import write_release
 from pipeline.config import parse_overrides
 from pipeline.data.cohort import data_root, load_samples, prepare_cohort, source_release
@@ -32,6 +32,13 @@ def test_parts_hold_every_image_once_and_no_patient_twice(folder):
     labels = cohort.concept_labels(parts[Part.TEST])
     assert labels.shape == (len(parts[Part.TEST]), len(cohort.concepts))
     assert set(labels.ravel()) == {0.0, 1.0}
+
+
+def test_nothing_is_learnt_from_test_images(folder):
+    cohort = prepare(folder)
+    cohort.refuse_test_images(cohort.part(Part.TRAIN))
+    with pytest.raises(LeakError, match="held-out images"):
+        cohort.refuse_test_images([*cohort.part(Part.TRAIN), cohort.part(Part.TEST)[0]])
 
 
 def test_the_digest_is_of_images_and_labels_not_of_places(folder, tmp_path):
