@@ -16,9 +16,8 @@ def invoke():
 @pytest.fixture
 def config(tmp_path):
     file = tmp_path / "small.yaml"
-    file.write_text(
-        f"data: {{cache: {tmp_path / 'cache'}, phantom: {{images: 40, size: 64}}}}\ntransforms: {{size: 48, margin: 4}}\n"
-    )
+    data = f"data: {{cache: {tmp_path / 'cache'}, phantom: {{images: 40, size: 64}}}}"
+    file.write_text(f"{data}\ntransforms: {{size: 48, margin: 4}}\n")
     return file
 
 

@@ -67,7 +67,7 @@ def test_every_unreadable_image_is_listed_at_once(tmp_path):
 
 
 def test_unknown_or_single_diagnoses_are_refused(folder):
-    with pytest.raises(SettingsError, match="angioma.*it has melanoma, nevus"):
+    with pytest.raises(SettingsError, match=r"angioma.*it has melanoma, nevus"):
         prepare(folder, "data.diagnoses=[nevus, angioma]")
     with pytest.raises(DataError, match="two diagnoses or more"):
         prepare(folder, "data.diagnoses=[nevus]")

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -126,8 +127,8 @@ def test_a_diverging_loss_is_named(tmp_path):
 def test_schedule_rises_then_falls_to_zero():
     factors = [warmup_cosine(step, 100, warmup=0.1) for step in range(100)]
     assert factors[9] == 1.0
-    assert all(a < b for a, b in zip(factors[:9], factors[1:10], strict=True))
-    assert all(a >= b for a, b in zip(factors[10:], factors[11:], strict=False))
+    assert all(a < b for a, b in pairwise(factors[:10]))
+    assert all(a >= b for a, b in pairwise(factors[10:]))
     assert factors[-1] < 0.001
 
 
