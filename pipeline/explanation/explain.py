@@ -27,6 +27,8 @@ from pipeline.whitening.surgery import whitening_layers
 
 PERMUTATIONS = 2
 """Distinguishes the generator of the permutations from the run's others."""
+TAIL_BATCH = 128
+"""Images that the tail takes at a time; it keeps nothing for a backward pass, so more than in training."""
 PICTURES = "exemplars"
 JPEG_QUALITY = 88
 
@@ -71,7 +73,7 @@ def planned_effort(settings: RunSettings) -> Effort:
         permutations=permutations,
         joint_permutations=max(5, permutations // 4),
         free_permutations=max(2, permutations // 10),
-        batch_size=settings.training.batch_size,
+        batch_size=TAIL_BATCH,
     )
 
 
