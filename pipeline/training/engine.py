@@ -91,6 +91,7 @@ class PhaseTrainer:
         self.train, self.validation, self.folder, self.tracker = train, validation, folder, tracker
         self.handlers = list(handlers)
         self.history = History()
+        self._losses: list[float] = []
         self.device = next(network.parameters()).device
         self.optimizer = torch.optim.AdamW(
             parameter_groups([network, loss], weight_decay=settings.weight_decay), lr=phase.learning_rate
@@ -154,7 +155,7 @@ class PhaseTrainer:
             raise FloatingPointError(
                 f"the loss became {value} in step {engine.state.iteration}; lower the learning rate"
             )
-        self._losses = [*getattr(self, "_losses", []), value]
+        self._losses.append(value)
 
     def _finish_epoch(self, engine: Engine) -> None:
         figures = validate(self.network, self.validation, layer=self.phase.layer)
