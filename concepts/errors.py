@@ -6,6 +6,8 @@ DermaxisError            anything that the user can put right; the command line 
 │   ├── ImageError       one image that cannot be decoded
 │   └── LeakError        related images, or one image, on both sides of a split
 ├── ReleaseError         a concept release that is malformed, altered or empty
+├── StoreError           a concept store that cannot be opened, or an act that its state does not allow
+│   └── PermissionDeniedError  an act that none of the actor's roles allows
 ├── WeightsError         a weights or checkpoint file that does not fit the network
 └── RunError             a run folder that is incomplete, in use or not a run
 """
@@ -45,6 +47,14 @@ class LeakError(DataError):
 
 class ReleaseError(DermaxisError):
     """A concept release that is malformed, altered or empty."""
+
+
+class StoreError(DermaxisError):
+    """A concept store that cannot be opened, or an act that its state does not allow."""
+
+
+class PermissionDeniedError(StoreError):
+    """An act that none of the actor's roles allows."""
 
 
 class WeightsError(DermaxisError):
