@@ -155,7 +155,9 @@ def _check_brush(region: Region) -> None:
     if region.mask is None or not region.mask.startswith(PNG_SIGNATURE):
         raise DataError("a brush region needs its mask as the bytes of a PNG file")
     if len(region.mask) > MASK_LIMIT:
-        raise DataError(f"the brush mask has {len(region.mask)} bytes, at most {MASK_LIMIT} are allowed: draw it smaller")
+        raise DataError(
+            f"the brush mask has {len(region.mask)} bytes, at most {MASK_LIMIT} are allowed: draw it smaller"
+        )
     if region.vertices:
         raise DataError("a brush region has a mask and no vertices")
 

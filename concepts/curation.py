@@ -1,0 +1,30 @@
+"""Everything that can be asked of a concept store; the one door for screens and the command line.
+
+Each function takes the store and the actor, checks the actor's roles (`concepts.roles`), and, where it writes, a
+``key`` that makes a repeated submit harmless; what it wrote stands in the audit chain in the same transaction. The
+functions live in one file for each kind of act.
+"""
+
+from concepts.accounts import add_account, list_accounts, set_disabled, set_password, set_roles
+from concepts.judging import import_judgements, judge, judge_many, save_for_later, undo
+from concepts.sets import add_concept, add_images, add_to_set, create_set, list_sets, read_set, update_set
+
+__all__ = [
+    "add_account",
+    "add_concept",
+    "add_images",
+    "add_to_set",
+    "create_set",
+    "import_judgements",
+    "judge",
+    "judge_many",
+    "list_accounts",
+    "list_sets",
+    "read_set",
+    "save_for_later",
+    "set_disabled",
+    "set_password",
+    "set_roles",
+    "undo",
+    "update_set",
+]

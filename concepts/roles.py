@@ -1,0 +1,144 @@
+"""Who may do what: the roles, the acts, and the one table that joins them. What the table does not list is denied."""
+
+from collections.abc import Collection, Mapping
+from enum import StrEnum
+
+from concepts.errors import PermissionDeniedError
+
+
+class Role(StrEnum):
+    """What an account is for; an account may have several."""
+
+    ANNOTATOR = "annotator"
+    """Judges images."""
+    ADJUDICATOR = "adjudicator"
+    """Resolves disagreement, after a blinded look of their own."""
+    CURATOR = "curator"
+    """Makes sets, imports judgements, freezes."""
+    REVIEWER = "reviewer"
+    """Reads sets, judgements, releases and history; changes nothing."""
+    RESEARCHER = "researcher"
+    """Reads releases, and brings what networks computed: embeddings and suspicion."""
+    ADMIN = "admin"
+    """Keeps accounts; decides nothing about concepts."""
+
+
+class Action(StrEnum):
+    """Everything that can be asked of the store; each value is the name of its function in `concepts.curation`."""
+
+    ADD_ACCOUNT = "add_account"
+    SET_ROLES = "set_roles"
+    SET_PASSWORD = "set_password"
+    SET_DISABLED = "set_disabled"
+    LIST_ACCOUNTS = "list_accounts"
+    ADD_IMAGES = "add_images"
+    CREATE_SET = "create_set"
+    UPDATE_SET = "update_set"
+    ADD_CONCEPT = "add_concept"
+    ADD_TO_SET = "add_to_set"
+    LIST_SETS = "list_sets"
+    READ_SET = "read_set"
+    JUDGE = "judge"
+    JUDGE_MANY = "judge_many"
+    UNDO = "undo"
+    SAVE_FOR_LATER = "save_for_later"
+    OWN_JUDGEMENT = "own_judgement"
+    NEXT_CASE = "next_case"
+    QUEUE = "queue"
+    PROGRESS = "progress"
+    BROWSE = "browse"
+    READ_MASK = "read_mask"
+    IMPORT_JUDGEMENTS = "import_judgements"
+    READ_JUDGEMENTS = "read_judgements"
+    CONTESTED = "contested"
+    FIRST_LOOK = "first_look"
+    OTHERS_JUDGEMENTS = "others_judgements"
+    ADJUDICATE = "adjudicate"
+    PREVIEW_RELEASE = "preview_release"
+    FREEZE = "freeze"
+    LIST_RELEASES = "list_releases"
+    READ_RELEASE = "read_release"
+    DIFF_RELEASES = "diff_releases"
+    SUPERSEDE_RELEASE = "supersede_release"
+    RETIRE_RELEASE = "retire_release"
+    EXPORT_RELEASE = "export_release"
+    IMPORT_RELEASE = "import_release"
+    RECORD_EMBEDDINGS = "record_embeddings"
+    RECORD_SUSPICION = "record_suspicion"
+    READ_EMBEDDINGS = "read_embeddings"
+    HISTORY = "history"
+
+
+_LOOKING = {
+    Action.LIST_SETS,
+    Action.READ_SET,
+    Action.BROWSE,
+    Action.READ_EMBEDDINGS,
+    Action.LIST_RELEASES,
+}
+_RELEASES = {Action.READ_RELEASE, Action.DIFF_RELEASES, Action.EXPORT_RELEASE}
+_READING = {Action.READ_JUDGEMENTS, Action.READ_MASK, Action.CONTESTED, Action.PREVIEW_RELEASE, Action.HISTORY}
+_JUDGING = {
+    Action.JUDGE,
+    Action.JUDGE_MANY,
+    Action.UNDO,
+    Action.SAVE_FOR_LATER,
+    Action.OWN_JUDGEMENT,
+    Action.NEXT_CASE,
+    Action.QUEUE,
+    Action.PROGRESS,
+    Action.READ_MASK,
+}
+
+PERMISSIONS: Mapping[Role, frozenset[Action]] = {
+    Role.ANNOTATOR: frozenset(_LOOKING | _JUDGING),
+    Role.ADJUDICATOR: frozenset(
+        _LOOKING | {Action.CONTESTED, Action.FIRST_LOOK, Action.OTHERS_JUDGEMENTS, Action.ADJUDICATE, Action.READ_MASK}
+    ),
+    Role.CURATOR: frozenset(
+        _LOOKING
+        | _RELEASES
+        | _READING
+        | {
+            Action.ADD_IMAGES,
+            Action.CREATE_SET,
+            Action.UPDATE_SET,
+            Action.ADD_CONCEPT,
+            Action.ADD_TO_SET,
+            Action.IMPORT_JUDGEMENTS,
+            Action.FREEZE,
+            Action.SUPERSEDE_RELEASE,
+            Action.RETIRE_RELEASE,
+            Action.IMPORT_RELEASE,
+        }
+    ),
+    Role.REVIEWER: frozenset(_LOOKING | _RELEASES | _READING),
+    Role.RESEARCHER: frozenset(_LOOKING | _RELEASES | {Action.RECORD_EMBEDDINGS, Action.RECORD_SUSPICION}),
+    Role.ADMIN: frozenset(
+        {
+            Action.ADD_ACCOUNT,
+            Action.SET_ROLES,
+            Action.SET_PASSWORD,
+            Action.SET_DISABLED,
+            Action.LIST_ACCOUNTS,
+            Action.HISTORY,
+        }
+    ),
+}
+
+
+def is_permitted(roles: Collection[Role], action: Action) -> bool:
+    """Whether one of the roles allows the act."""
+    return any(action in PERMISSIONS.get(role, frozenset()) for role in roles)
+
+
+def require(actor: str, roles: Collection[Role], action: Action) -> None:
+    """Refuse an act that none of the actor's roles allows.
+
+    Raises:
+        PermissionDeniedError: Names the roles that would allow it.
+    """
+    if not is_permitted(roles, action):
+        allowed = ", ".join(role for role in Role if action in PERMISSIONS[role]) or "no role"
+        had = ", ".join(sorted(roles)) or "no role"
+        raise PermissionDeniedError(f"{actor!r:.80} ({had}) may not {action}; it needs: {allowed}; ask an admin")

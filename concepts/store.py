@@ -1,0 +1,241 @@
+"""Open a concept store: a SQLite file by default, PostgreSQL by URL; its transactions and migrations.
+
+Writers queue. On SQLite each takes the file's write lock at once (``BEGIN IMMEDIATE``), on PostgreSQL an advisory lock
+as its first statement, so that what a transaction read is still true when it commits, and the audit chain has one end.
+Nothing can deadlock, and no commit fails to serialise: there is nothing to repeat.
+"""
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+import alembic.config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.orm import Session
+
+from concepts.errors import StoreError
+
+DEFAULT_STORE = Path("~/.local/share/dermaxis/concepts.sqlite")
+MIGRATIONS = Path(__file__).with_name("migrations")
+BUSY_SECONDS = 30
+CHAIN_LOCK = 0x6465726D
+"""Number of the advisory lock on PostgreSQL; spells "derm"."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """An open store. Make one with `open_store`; threads may share it, processes may not.
+
+    Attributes:
+        engine: The database.
+    """
+
+    engine: Engine
+
+    @property
+    def url(self) -> str:
+        """Where it is, without a password."""
+        return self.engine.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A transaction that sees one state and changes nothing."""
+        options = {"isolation_level": "REPEATABLE READ"} if self.engine.dialect.name == "postgresql" else {}
+        with _one_line(self.url), Session(self.engine.execution_options(**options)) as session:
+            yield session
+            session.rollback()
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A transaction that is alone in writing; commits at the end, or leaves no trace where an error comes through.
+
+        Raises:
+            StoreError: If the database cannot be written.
+        """
+        with (
+            _turn(self.engine),
+            _one_line(self.url),
+            self.engine.connect() as connection,
+            _alone(connection) as writer,
+            Session(writer, join_transaction_mode="rollback_only", autoflush=False) as session,
+        ):
+            yield session
+            session.flush()
+
+    def close(self) -> None:
+        """Let go of the database's connections."""
+        self.engine.dispose()
+
+
+def open_store(url: str | None = None) -> Store:
+    """Open a store at the current revision; a database without tables becomes a new, empty store.
+
+    Args:
+        url: ``postgresql://…``, ``sqlite:///…`` or the path of a SQLite file; default: `DEFAULT_STORE`.
+
+    Raises:
+        StoreError: If the address is not understood, the database cannot be opened, holds other things, or is at
+            another revision.
+    """
+    store = _connect(url)
+    with _one_line(store.url):
+        _create_if_empty(store)
+        found, head = revision(store), head_revision()
+    if found != head:
+        store.close()
+        raise StoreError(
+            f"{store.url}: the store is at revision {found}, this Dermaxis needs {head}; "
+            "make a copy, then run 'dermaxis concepts migrate'"
+        )
+    return store
+
+
+def migrate(url: str | None = None) -> tuple[str | None, str]:
+    """Bring a store up to the current revision.
+
+    Returns:
+        The revisions before and after.
+
+    Raises:
+        StoreError: If the database cannot be opened, or comes from a newer Dermaxis.
+    """
+    store = _connect(url)
+    with contextlib.closing(store), _one_line(store.url):
+        before = revision(store)
+        known = {script.revision for script in _scripts().walk_revisions()}
+        if before is not None and before not in known:
+            raise StoreError(f"{store.url}: revision {before} is not known here; update Dermaxis")
+        upgrade(store, "head")
+        return before, head_revision()
+
+
+def upgrade(store: Store, target: str) -> None:
+    """Run the migrations up to a revision, all or none."""
+    config = _config()
+    with _turn(store.engine), store.engine.connect() as connection, _alone(connection) as writer:
+        config.attributes["connection"] = writer
+        alembic.command.upgrade(config, target)
+
+
+def revision(store: Store) -> str | None:
+    """The revision that the store is at; None where there is none."""
+    with store.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def head_revision() -> str:
+    """The revision that this Dermaxis works with."""
+    return str(_scripts().get_current_head())
+
+
+def _create_if_empty(store: Store) -> None:
+    if revision(store) is None:
+        tables = inspect(store.engine).get_table_names()
+        if tables:
+            raise StoreError(f"{store.url}: the database holds other tables ({tables[0]}, …); give one of its own")
+        upgrade(store, "head")
+
+
+def _connect(url: str | None) -> Store:
+    address = _address(url)
+    if address.get_backend_name() == "sqlite":
+        if not address.database or address.database == ":memory:":
+            raise StoreError("a store is a file or a PostgreSQL database; one in memory would lose judgements")
+        path = Path(address.database).expanduser()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{path}: the store cannot be made: {error.strerror}") from error
+        engine = create_engine(address.set(database=str(path)), connect_args={"timeout": BUSY_SECONDS})
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return Store(engine)
+    try:
+        return Store(create_engine(address, isolation_level="READ COMMITTED", pool_pre_ping=True))
+    except ModuleNotFoundError as error:
+        raise StoreError("PostgreSQL needs psycopg: pip install 'dermaxis[postgresql]'") from error
+
+
+def _address(url: str | None) -> URL:
+    word = str(DEFAULT_STORE) if url is None else url
+    if "://" not in word and not word.startswith("sqlite:"):
+        return URL.create("sqlite", database=word)
+    try:
+        address = make_url(word)
+        backend = address.get_backend_name()
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise StoreError(
+            "the store's address is not understood; allowed: a file, sqlite:///…, postgresql://…"
+        ) from error
+    if backend in ("postgres", "postgresql"):
+        return address.set(drivername="postgresql+psycopg")
+    if backend != "sqlite":
+        raise StoreError(f"a store cannot be kept in {backend!r:.40}; allowed: a file, sqlite:///…, postgresql://…")
+    return address.set(drivername="sqlite")
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401  # the driver's own type
+    # The driver must not begin transactions by itself: it would begin them deferred.
+    connection.isolation_level = None
+    for pragma in (
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        # Without it REPLACE would delete without asking the triggers.
+        "recursive_triggers = ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    alone = connection.get_execution_options().get("alone", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if alone else "BEGIN")
+
+
+@contextmanager
+def _turn(engine: Engine) -> Iterator[None]:
+    """Wait in line for a SQLite file: its own waiting is by polling, which lets some writers starve."""
+    if engine.dialect.name != "sqlite":
+        yield
+        return
+    with Path(f"{engine.url.database}-queue").open("a", encoding="utf-8") as ticket:
+        fcntl.flock(ticket, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[Connection]:
+    writer = connection.execution_options(alone=True)
+    with writer.begin():
+        if writer.dialect.name == "postgresql":
+            writer.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": CHAIN_LOCK})
+        yield writer
+
+
+@contextmanager
+def _one_line(url: str) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        reason = " ".join(str(error.orig).split())
+        raise StoreError(f"{url}: the database refused: {reason:.300}") from error
+
+
+def _config() -> alembic.config.Config:
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
