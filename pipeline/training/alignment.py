@@ -1,6 +1,6 @@
 """Turn the named axes of whitened layers onto their concepts: an exact pass, and a handler for any Ignite trainer."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
@@ -14,8 +14,8 @@ from pipeline.config import Objective, Schedule
 from pipeline.data.loaders import place_images
 from pipeline.training.stochastic import ActivationGradient, turn_along
 from pipeline.whitening.early_exit import layer_inputs
+from pipeline.whitening.hierarchy import subspace_rotation, turn_upper
 from pipeline.whitening.layer import ConceptWhitening
-from pipeline.whitening.rotate import procrustes_rotation
 from pipeline.whitening.statistics import LayerMoments
 from pipeline.whitening.surgery import realign, whitening_layers
 from pipeline.whitening.whiten import whitening_matrix
@@ -31,8 +31,10 @@ class AlignmentReport:
         layer: Its qualified name.
         objective: ``positives``, ``contrast`` or ``regions``.
         before: Mean over concepts of the objective with the old rotation and the new statistics, in standard deviations
-            of a white axis.
+            of a white axis; where there are subspaces, over the concepts that are no child.
         after: The same with the new rotation; never less.
+        inside: Where there are subspaces, the mean over children of theirs, told from their siblings: ``before`` with
+            the old axes once they had made room for the parents' new ones, and ``after``, never less.
         positives: Images that show each concept.
         negatives: Images known not to show it.
         regions: Positions inside its masks.
@@ -51,10 +53,11 @@ class AlignmentReport:
     positions: int
     residual_before: float
     residual: float
+    inside: dict[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The report as a JSON object."""
-        return asdict(self)
+        """The report as a JSON object; ``inside`` only where there are subspaces."""
+        return {key: value for key, value in asdict(self).items() if key != "inside" or value is not None}
 
 
 @torch.no_grad()
@@ -126,8 +129,9 @@ def collect_statistics(
         for name, x in layer_inputs(network, layers, place_images(batch["image"], where)).items():
             layer = layers[name]
             if name not in moments:
-                moments[name] = LayerMoments(layer.num_features, layer.num_concepts, device=where)
-            moments[name].add(x, _targets(batch, "concepts", layer, where), _targets(batch, "regions", layer, where))
+                owners = [layer.concepts.index(one.parent) for one in layer.layout.subspaces if one.free]
+                moments[name] = LayerMoments(layer.num_features, layer.num_concepts, spread_of=owners, device=where)
+            moments[name].add(x, _labels(batch, layer, where), _regions(batch, layer, where))
     missing = [name for name in layers if name not in moments]
     if missing:
         raise SettingsError(
@@ -202,7 +206,7 @@ class ConceptAlignment:
             for name, x in layer_inputs(
                 self.network, layers, place_images(batch["image"], _device(self.network))
             ).items():
-                gradients[name].add(x, _targets(batch, "concepts", layers[name], x.device))
+                gradients[name].add(x, _labels(batch, layers[name], x.device))
             if all(gradient.complete for gradient in gradients.values()):
                 break
         for name, layer in layers.items():
@@ -218,27 +222,43 @@ def _align_layer(
     residual_before = _residual(layer.whitening(), covariance)
     layer.set_concept_directions(moments.concept_directions(objective))
     means = layer.concept_directions.double() @ whitening_matrix(covariance, eps=layer.eps)
-    before = _objective(layer.rotation, means)
-    rotation = procrustes_rotation(means, rotation=layer.rotation)
+    upper, children = layer.layout.upper, layer.layout.children
+    before = _objective(layer.rotation, means, upper)
+    cleared = turn_upper(means, layer.layout, layer.rotation.double()) if children else layer.rotation
+    inside = {"before": _objective(cleared, means, children)}
+    rotation = subspace_rotation(means, layer.layout, rotation=layer.rotation, spreads=_spreads(layer, moments))
     changed = realign(network, layer, mean=mean, covariance=covariance, rotation=rotation)
     report = AlignmentReport(
         layer=name,
         objective=objective.value,
         before=before,
-        after=_objective(rotation, means),
+        after=_objective(rotation, means, upper),
         positives=_counts(layer, moments.present.weights),
         negatives=_counts(layer, moments.absent.weights),
         regions=_counts(layer, moments.inside.weights),
         positions=int(moments.count),
         residual_before=residual_before,
         residual=_residual(layer.whitening(), covariance),
+        inside=inside | {"after": _objective(rotation, means, children)} if children else None,
     )
     return report, changed
 
 
-def _objective(rotation: Tensor, means: Tensor) -> float:
-    """Mean over concepts of r_j · m_j."""
-    return float((rotation.double()[: len(means)] * means).sum() / max(1, len(means)))
+def _objective(rotation: Tensor, means: Tensor, concepts: Sequence[int]) -> float:
+    """Mean over some concepts of r_j · m_j."""
+    return float((rotation.double()[concepts] * means[concepts]).sum() / max(1, len(concepts)))
+
+
+def _spreads(layer: ConceptWhitening, moments: LayerMoments) -> list[Tensor]:
+    """What varies among the images of each subspace's parent, in whitened space; none where no axis would take it."""
+    if layer.layout.owned == layer.num_concepts:
+        return []
+    whitening = whitening_matrix(moments.covariance, eps=layer.eps)
+    nothing = torch.zeros_like(whitening)
+    return [
+        whitening @ moments.spread(layer.concepts.index(one.parent)) @ whitening if one.free else nothing
+        for one in layer.layout.subspaces
+    ]
 
 
 def _residual(whitening: Tensor, covariance: Tensor) -> float:
@@ -249,6 +269,18 @@ def _residual(whitening: Tensor, covariance: Tensor) -> float:
 
 def _counts(layer: ConceptWhitening, weights: Tensor) -> dict[str, int]:
     return dict(zip(layer.concepts, weights.round().long().tolist(), strict=True))
+
+
+def _labels(batch: Batch, layer: ConceptWhitening, device: torch.device) -> Tensor | None:
+    """Labels of a batch, children's only inside their parents."""
+    labels = _targets(batch, "concepts", layer, device)
+    return None if labels is None else layer.layout.inside(labels)
+
+
+def _regions(batch: Batch, layer: ConceptWhitening, device: torch.device) -> Tensor | None:
+    """Regions of a batch, children's only inside their parents'."""
+    regions = _targets(batch, "regions", layer, device)
+    return None if regions is None else layer.layout.inside_regions(regions)
 
 
 def _targets(batch: Batch, key: str, layer: ConceptWhitening, device: torch.device) -> Tensor | None:

@@ -12,6 +12,7 @@ from pipeline.config import Activation
 from pipeline.whitening.activation import axis_activations
 from pipeline.whitening.batch import whiten_batch
 from pipeline.whitening.channels import Channels
+from pipeline.whitening.subspaces import AxisLayout, Subspace, axis_layout
 from pipeline.whitening.whiten import covariance, whitening_matrix
 
 ENOUGH_SAMPLES = 4
@@ -34,6 +35,9 @@ class ConceptWhitening(nn.Module):
     Args:
         num_features: Channels C.
         concepts: Names of the first k axes, unique, k <= C. The other C - k axes are free.
+        subspaces: Concepts that own more than one axis: a parent, its children, and free axes beside them
+            (`pipeline.whitening.subspaces`). Parents and children stand in ``concepts`` too; the free axes of the
+            subspaces follow after the named ones.
         activation: How the map of an axis becomes one number per image.
         momentum: Weight of a new batch in the running averages; the first batches weigh more, so that the averages
             never remember how they were initialised.
@@ -43,7 +47,7 @@ class ConceptWhitening(nn.Module):
         Input and output: N x C x H x W or N x C.
 
     Raises:
-        SettingsError: If there are more concepts than channels, or two of the same name.
+        SettingsError: If there are more concepts than channels, two of the same name, or a subspace of unknown ones.
 
     Source: Chen, Bei, Rudin 2020, arXiv 2002.01650, section "Concept whitening module". The published code iterates
     towards W in float32 and averages whitening matrices; here W is exact and derived from averaged covariances.
@@ -62,6 +66,7 @@ class ConceptWhitening(nn.Module):
         num_features: int,
         concepts: Sequence[str] = (),
         *,
+        subspaces: Sequence[Subspace] = (),
         activation: Activation | str = Activation.POOL_MAX,
         momentum: float = 0.1,
         eps: float = 1e-5,
@@ -71,7 +76,7 @@ class ConceptWhitening(nn.Module):
         self.activation = Activation(activation)
         self.momentum = momentum
         self.eps = eps
-        self._concepts = _checked_names(concepts, num_features)
+        self._layout = axis_layout(concepts, subspaces, num_features=num_features)
         self._cache: tuple[tuple[Any, ...], Tensor, Tensor] | None = None
         self.register_buffer("mean", torch.zeros(num_features))
         self.register_buffer("covariance", torch.eye(num_features))
@@ -83,12 +88,17 @@ class ConceptWhitening(nn.Module):
     @property
     def concepts(self) -> tuple[str, ...]:
         """Names of the first k axes."""
-        return self._concepts
+        return self._layout.concepts
 
     @property
     def num_concepts(self) -> int:
         """How many axes are named: k."""
-        return len(self._concepts)
+        return len(self._layout.concepts)
+
+    @property
+    def layout(self) -> AxisLayout:
+        """Which axis is whose, where concepts own subspaces."""
+        return self._layout
 
     def forward(self, x: Tensor) -> Tensor:
         """Whitened and rotated maps, in the shape of the input."""
@@ -157,18 +167,23 @@ class ConceptWhitening(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """Names and activation, as JSON in a uint8 tensor, so that no pickle is needed to store them."""
-        text = json.dumps({"concepts": self.concepts, "activation": self.activation})
-        return torch.tensor(list(text.encode()), dtype=torch.uint8)
+        state: dict[str, Any] = {"concepts": self.concepts, "activation": self.activation}
+        if self.layout.subspaces:
+            state["subspaces"] = [subspace.to_json() for subspace in self.layout.subspaces]
+        return torch.tensor(list(json.dumps(state).encode()), dtype=torch.uint8)
 
     def set_extra_state(self, state: Tensor) -> None:
         """Take up what `get_extra_state` gave."""
         kept = json.loads(bytes(state.tolist()))
-        self._concepts = _checked_names(kept["concepts"], self.num_features)
+        subspaces = [Subspace.from_json(one) for one in kept.get("subspaces", ())]
+        self._layout = axis_layout(kept["concepts"], subspaces, num_features=self.num_features)
         self.activation = Activation(kept["activation"])
 
     def extra_repr(self) -> str:
         """What `print` shows of the layer."""
-        return f"{self.num_features}, concepts={self.concepts}, activation={self.activation.value}, eps={self.eps}"
+        owned = f", subspaces={self.layout.subspaces}" if self.layout.subspaces else ""
+        shown = f"{self.num_features}, concepts={self.concepts}{owned}"
+        return f"{shown}, activation={self.activation.value}, eps={self.eps}"
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # Casting the network to half precision must not touch the statistics.
@@ -209,15 +224,6 @@ class ConceptWhitening(nn.Module):
         if any(buffer.is_inference() for buffer in buffers):
             return None
         return (*buffers, *(buffer._version for buffer in buffers))
-
-
-def _checked_names(concepts: Sequence[str], num_features: int) -> tuple[str, ...]:
-    names = tuple(concepts)
-    if len(set(names)) < len(names):
-        raise SettingsError(f"concepts {names}: a name occurs twice; each axis needs a name of its own")
-    if len(names) > num_features:
-        raise SettingsError(f"{len(names)} concepts for {num_features} channels; name at most {num_features} axes")
-    return names
 
 
 def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:

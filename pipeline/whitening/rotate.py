@@ -57,11 +57,25 @@ def procrustes_rotation(means: Tensor, *, rotation: Tensor | None = None) -> Ten
     present = torch.eye(channels, dtype=wide.dtype, device=wide.device) if rotation is None else rotation.double()
     if count == 0:
         return present.to(means.dtype)
-    old = present[:count]
-    scale = torch.linalg.matrix_norm(wide) if wide.any() else wide.new_ones(())
-    named = polar_factor(wide + TIE * scale * old)
-    free = make_room(present[count:], old=old, new=named)
-    return restore_orthogonality(torch.cat([named, free])).to(means.dtype)
+    return restore_orthogonality(turn_rows(present, wide)).to(means.dtype)
+
+
+def turn_rows(rows: Tensor, means: Tensor, *, tie: float = TIE) -> Tensor:
+    """Orthonormal rows turned inside their span, so that the first k become the polar factor of k means in that span.
+
+    Args:
+        rows: n x C, orthonormal, n >= k.
+        means: k x C, in the span of the rows.
+        tie: Weight of the present rows, relative to the means, where the means leave an axis undetermined.
+
+    Returns:
+        n x C. The sum of inner products of the first k with the means is at least what it was.
+    """
+    old = rows[: len(means)]
+    scale = torch.linalg.matrix_norm(means) if means.any() else means.new_ones(())
+    named = polar_factor(means + tie * scale * old)
+    free = make_room(rows[len(means) :], old=old, new=named)
+    return torch.cat([named, free])
 
 
 def polar_factor(matrix: Tensor) -> Tensor:

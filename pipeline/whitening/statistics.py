@@ -1,5 +1,6 @@
 """What an exact alignment needs to know of a layer's input, accumulated over batches in float64."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,10 +48,18 @@ class LayerMoments:
     Args:
         channels: C.
         num_concepts: k.
+        spread_of: Indices of concepts whose `spread` is wanted.
         device: Where to accumulate.
     """
 
-    def __init__(self, channels: int, num_concepts: int, *, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        channels: int,
+        num_concepts: int,
+        *,
+        spread_of: Sequence[int] = (),
+        device: torch.device | str = "cpu",
+    ) -> None:
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=torch.float64, device=device)
 
@@ -60,6 +69,7 @@ class LayerMoments:
         self.count = zeros(1)
         self.total = zeros(channels)
         self.products = zeros(channels, channels)
+        self.shown = {concept: zeros(channels, channels) for concept in spread_of}
         self.present, self.absent, self.inside, self.outside = nothing(), nothing(), nothing(), nothing()
 
     def add(self, x: Tensor, labels: Tensor | None = None, regions: Tensor | None = None) -> None:
@@ -79,12 +89,16 @@ class LayerMoments:
             pooled = x if x.ndim == 2 else x.flatten(2).mean(dim=2)
             self.present.add(labels == 1, pooled)
             self.absent.add(labels == 0, pooled)
+            for concept, products in self.shown.items():
+                vectors = pooled[labels[:, concept] == 1].double()
+                products += vectors.mT @ vectors
         if regions is not None and x.ndim == 4:
             self._add_regions(x, regions)
 
     def over_processes(self) -> "LayerMoments":
         """The same over all processes of a distributed run."""
         whole = LayerMoments(len(self.total), len(self.present.weights), device=self.total.device)
+        whole.shown = {concept: sum_over_processes(products) for concept, products in self.shown.items()}
         whole.count = sum_over_processes(self.count)
         whole.total = sum_over_processes(self.total)
         whole.products = sum_over_processes(self.products)
@@ -101,6 +115,17 @@ class LayerMoments:
     def covariance(self) -> Tensor:
         """C x C, over all positions."""
         return self.products / self.count - torch.outer(self.mean, self.mean)
+
+    def spread(self, concept: int) -> Tensor:
+        """Covariance (C x C), among the images that show a concept, of the input's mean over positions.
+
+        Zero where no image shows it. Only for the concepts named in ``spread_of``.
+        """
+        count = self.present.weights[concept]
+        if not count > 0:
+            return torch.zeros_like(self.products)
+        mean = self.present.sums[concept] / count
+        return self.shown[concept] / count - torch.outer(mean, mean)
 
     def concept_directions(self, objective: Objective) -> Tensor:
         """What each axis should point along, before whitening: k x C, NaN rows for concepts without positives.

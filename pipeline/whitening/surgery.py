@@ -12,6 +12,7 @@ from pipeline.config import Activation
 from pipeline.whitening.channels import Channels
 from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.neighbours import refuse_neighbours
+from pipeline.whitening.subspaces import Subspace
 
 
 class LinearReadout(nn.Module):
@@ -136,6 +137,7 @@ def replace_norm(
     name: str,
     *,
     concepts: Sequence[str] = (),
+    subspaces: Sequence[Subspace] = (),
     activation: Activation | str = Activation.POOL_MAX,
     **options: float,
 ) -> nn.Module:
@@ -149,6 +151,7 @@ def replace_norm(
         network: Changed in place.
         name: Qualified name of the normalisation, e.g. ``layer4.1.bn1``.
         concepts: Names of the first axes.
+        subspaces: Of concepts that own more than one axis.
         activation: How the map of an axis becomes one number per image.
         options: ``momentum``, ``eps`` of `ConceptWhitening`.
 
@@ -163,7 +166,7 @@ def replace_norm(
         raise SettingsError(
             f"layer '{name}' is a {type(norm).__name__}; concept whitening replaces a {_norms(network)}"
         )
-    layer = ConceptWhitening(norm.num_features, concepts, activation=activation, **options)
+    layer = ConceptWhitening(norm.num_features, concepts, subspaces=subspaces, activation=activation, **options)
     if norm.running_mean is not None and norm.running_var is not None:
         layer.set_statistics(norm.running_mean, norm.running_var.diag())
     _install(network, name, _like(layer, norm, network))
@@ -175,6 +178,7 @@ def insert_after(
     name: str,
     *,
     concepts: Sequence[str] = (),
+    subspaces: Sequence[Subspace] = (),
     activation: Activation | str = Activation.POOL_MAX,
     tied: bool = False,
     num_features: int | None = None,
@@ -189,6 +193,7 @@ def insert_after(
         network: Changed in place; the named module becomes a `Whitened` that holds it.
         name: Qualified name of a module whose output is N x C x H x W or N x C.
         concepts: Names of the first axes.
+        subspaces: Of concepts that own more than one axis.
         activation: How the map of an axis becomes one number per image.
         tied: Whether the readout stays the exact inverse, instead of being trained.
         num_features: C; default: read from the module or the last layer inside it.
@@ -204,7 +209,7 @@ def insert_after(
     channels = num_features or _channels(module)
     if channels is None:
         raise SettingsError(f"{name} is a {type(module).__name__} whose channels are not known; give num_features")
-    layer = ConceptWhitening(channels, concepts, activation=activation, **options)
+    layer = ConceptWhitening(channels, concepts, subspaces=subspaces, activation=activation, **options)
     whitened = Whitened(module, layer, tied=tied)
     _install(network, name, _like(whitened, module, network))
     return whitened

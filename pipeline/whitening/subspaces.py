@@ -1,0 +1,185 @@
+"""Concepts that own a subspace: a parent, its sub-concepts, and axes for what else varies inside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from concepts.errors import DataError, SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Subspace:
+    """A concept with axes of its own: one for itself, one for each sub-concept, and free ones.
+
+    Attributes:
+        parent: Name of the concept, e.g. ``pigment_network``.
+        children: Names of its sub-concepts, e.g. ``typical_network`` and ``atypical_network``; they may exclude each
+            other or not. Where a child is present, so is the parent.
+        free: Axes without a name for what else varies among the images that show the parent.
+
+    Raises:
+        SettingsError: If a name occurs twice, ``free`` is negative, or there is nothing in it but the parent.
+    """
+
+    parent: str
+    children: tuple[str, ...] = ()
+    free: int = 0
+
+    def __post_init__(self) -> None:
+        if len({self.parent, *self.children}) <= len(self.children):
+            raise SettingsError(f"subspace of '{self.parent}': a name occurs twice in it; name each concept once")
+        if self.free < 0 or not (self.children or self.free):
+            raise SettingsError(
+                f"subspace of '{self.parent}': {len(self.children)} children and {self.free} free axes; give it a "
+                "child or a free axis, or leave it out: a concept without either has an axis anyway"
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Parent and children."""
+        return (self.parent, *self.children)
+
+    @property
+    def dimension(self) -> int:
+        """Number of its axes."""
+        return len(self.names) + self.free
+
+    def to_json(self) -> dict[str, Any]:
+        """The subspace as a JSON object; ``Subspace.from_json`` reads it back."""
+        return {"parent": self.parent, "children": list(self.children), "free": self.free}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Subspace":
+        """A subspace from what `to_json` gave."""
+        return cls(content["parent"], tuple(content["children"]), int(content["free"]))
+
+
+@dataclass(frozen=True, slots=True)
+class AxisLayout:
+    """Which axis is whose.
+
+    First come the k named axes, in the order of the concepts, so that column j of any table of labels belongs to axis
+    j whether there are subspaces or not; then the free axes of each subspace, in the order of the subspaces; then the
+    free axes that belong to nobody. (The axes of one subspace need not be neighbours: rows of a rotation have no
+    order of their own.)
+
+    Attributes:
+        concepts: Names of the named axes.
+        subspaces: Those of some of the concepts; the other concepts have one axis each and nothing else.
+
+    Raises:
+        SettingsError: If a name of a subspace is not a concept, or is in two of them.
+    """
+
+    concepts: tuple[str, ...]
+    subspaces: tuple[Subspace, ...] = ()
+
+    def __post_init__(self) -> None:
+        owned = [name for subspace in self.subspaces for name in subspace.names]
+        unknown = [name for name in owned if name not in self.concepts]
+        if unknown:
+            raise SettingsError(
+                f"subspaces name '{unknown[0]}', which is no concept of the layer; the concepts are: "
+                f"{', '.join(self.concepts) or 'none'}"
+            )
+        twice = [name for name in owned if owned.count(name) > 1]
+        if twice:
+            raise SettingsError(f"'{twice[0]}' is in two subspaces; a concept has one parent, and no child is a parent")
+
+    @property
+    def owned(self) -> int:
+        """How many axes are named or belong to a subspace; the others are free."""
+        return len(self.concepts) + sum(subspace.free for subspace in self.subspaces)
+
+    @property
+    def parents(self) -> dict[int, int]:
+        """By index of a child, that of its parent."""
+        return {
+            self.concepts.index(child): self.concepts.index(subspace.parent)
+            for subspace in self.subspaces
+            for child in subspace.children
+        }
+
+    @property
+    def children(self) -> list[int]:
+        """Indices of the concepts that are a child."""
+        return sorted(self.parents)
+
+    @property
+    def upper(self) -> list[int]:
+        """Indices of the concepts that are no child: parents, and those without a subspace."""
+        return [index for index in range(len(self.concepts)) if index not in self.parents]
+
+    def axes(self, subspace: Subspace) -> list[int]:
+        """Indices of a subspace's axes: the parent's, the children's, then its free ones."""
+        before = sum(one.free for one in self.subspaces[: self.subspaces.index(subspace)])
+        first = len(self.concepts) + before
+        return [*map(self.concepts.index, subspace.names), *range(first, first + subspace.free)]
+
+    def inside(self, labels: Tensor) -> Tensor:
+        """Labels for telling children apart inside their parent: a child's are NaN where its parent is not present.
+
+        Args:
+            labels: N x k; 1 present, 0 absent, NaN unknown.
+
+        Returns:
+            N x k; the labels themselves where there are no children.
+
+        Raises:
+            DataError: If a child is present where its parent is absent.
+        """
+        if not self.parents:
+            return labels
+        own = labels.clone()
+        for child, parent in self.parents.items():
+            self._refuse_orphans(labels, child, parent)
+            shown = (labels[:, parent] == 1) | (labels[:, child] == 1)
+            own[:, child] = torch.where(shown, labels[:, child], torch.nan)
+        return own
+
+    def inside_regions(self, regions: Tensor) -> Tensor:
+        """Regions for telling children apart inside their parent: a child's are NaN outside the parent's mask.
+
+        Args:
+            regions: N x k x h x w, shares of each cell in [0, 1]; NaN planes where there is no mask, zero planes where
+                the concept is absent.
+
+        Returns:
+            N x k x h x w; the regions themselves where there are no children.
+        """
+        if not self.parents:
+            return regions
+        own = regions.clone()
+        for child, parent in self.parents.items():
+            own[:, child] = torch.where(regions[:, parent] > 0.5, regions[:, child], torch.nan)
+        return own
+
+    def _refuse_orphans(self, labels: Tensor, child: int, parent: int) -> None:
+        orphans = ((labels[:, child] == 1) & (labels[:, parent] == 0)).nonzero()
+        if len(orphans):
+            raise DataError(
+                f"row {int(orphans[0])} of a batch: '{self.concepts[child]}' is present but its parent "
+                f"'{self.concepts[parent]}' is absent; a sub-concept needs its parent: correct the labels"
+            )
+
+
+def axis_layout(concepts: Sequence[str], subspaces: Sequence[Subspace], *, num_features: int) -> AxisLayout:
+    """The layout of the axes of a layer.
+
+    Raises:
+        SettingsError: If a name occurs twice or is unknown, or there are more axes than channels.
+    """
+    names = tuple(concepts)
+    if len(set(names)) < len(names):
+        raise SettingsError(f"concepts {names}: a name occurs twice; each axis needs a name of its own")
+    layout = AxisLayout(names, tuple(subspaces))
+    if len(names) > num_features:
+        raise SettingsError(f"{len(names)} concepts for {num_features} channels; name at most {num_features} axes")
+    if layout.owned > num_features:
+        raise SettingsError(
+            f"concepts and subspaces ask for {layout.owned} axes of {num_features} channels; give them fewer free axes"
+        )
+    return layout
