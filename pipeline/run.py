@@ -40,9 +40,16 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run's folder on disk: unfinished (``….partial``) or whole."""
+    """A run's folder on disk: unfinished (``….partial``) or whole.
+
+    Attributes:
+        path: The folder.
+        writes: Whether this process writes to it; where it does not, everything that writes or locks does nothing.
+            Of several processes with one job, the first writes.
+    """
 
     path: Path
+    writes: bool = True
 
     @property
     def id(self) -> str:
@@ -94,10 +101,13 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file in one step."""
-        write_atomically(self.file(name), text)
+        if self.writes:
+            write_atomically(self.file(name), text)
 
     def record(self, **entries: Any) -> None:  # noqa: ANN401
         """Add entries to ``run.json``; mappings are merged with what stands there."""
+        if not self.writes:
+            return
         content = self.read_json("run.json") if self.has("run.json") else {}
         for key, entry in entries.items():
             content[key] = {**content.get(key, {}), **entry} if isinstance(entry, Mapping) else entry
@@ -117,6 +127,9 @@ class RunFolder:
         Raises:
             RunError: If another process holds it.
         """
+        if not self.writes:
+            yield
+            return
         with self.file(".lock").open("w") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -204,9 +204,30 @@ def train_loader(
     return DataLoader(dataset, batch_sampler=batches, num_workers=workers, generator=torch.Generator())
 
 
-def eval_loader(dataset: CaseDataset, *, batch_size: int, workers: int = 0) -> DataLoader[Item]:
-    """All cases in their order; the last batch may be smaller."""
-    return DataLoader(dataset, batch_size=batch_size, shuffle=False, num_workers=workers, generator=torch.Generator())
+def eval_loader(
+    dataset: CaseDataset, *, batch_size: int, workers: int = 0, rank: int = 0, world_size: int = 1
+) -> DataLoader[Item]:
+    """All cases in their order; the last batch may be smaller.
+
+    Args:
+        dataset: The cases.
+        batch_size: Of the global batch; each rank gets its part.
+        workers: Processes that load beside this one.
+        rank: This process, from 0.
+        world_size: How many processes share the cases.
+
+    Raises:
+        SettingsError: If there are fewer cases than processes.
+    """
+    if len(dataset) < world_size:
+        raise SettingsError(f"{len(dataset)} images for {world_size} processes; start no more processes than images")
+    return DataLoader(
+        dataset,
+        batch_size=-(-batch_size // world_size),
+        sampler=range(rank, len(dataset), world_size),
+        num_workers=workers,
+        generator=torch.Generator(),
+    )
 
 
 def place_images(images: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -13,6 +13,7 @@ from concepts.errors import SettingsError
 from pipeline.config import Objective, Schedule
 from pipeline.data.loaders import place_images
 from pipeline.training.stochastic import ActivationGradient, turn_along
+from pipeline.whitening.distributed import take_from_first
 from pipeline.whitening.early_exit import layer_inputs
 from pipeline.whitening.hierarchy import subspace_rotation, turn_upper
 from pipeline.whitening.layer import ConceptWhitening
@@ -98,6 +99,7 @@ def align(
             reports[name], changed = _align_layer(network, name, moments, objective=Objective(objective))
             if changed:
                 break
+    take_from_first(network)
     return reports
 
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from pipeline.whitening.distributed import uniform_numbers
 from pipeline.whitening.layer import ConceptWhitening
 
 
@@ -27,6 +28,6 @@ def drop_free_axes(layer: ConceptWhitening, probability: float) -> None:
 def _dropped(layer: nn.Module, output: Tensor, probability: float) -> Tensor | None:
     if not layer.training or not isinstance(layer, ConceptWhitening):
         return None
-    kept = torch.rand(len(output), 1, *[1] * (output.ndim - 2), device=output.device) >= probability
+    kept = uniform_numbers(len(output), 1, *[1] * (output.ndim - 2), device=output.device) >= probability
     named, free = output[:, : layer.num_concepts], output[:, layer.num_concepts :]
     return torch.cat([named, free * kept], dim=1)

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.whitening.distributed import sum_over_processes
+
 
 class ConceptCalibration(nn.Module):
     """A scale and an offset per concept, which make an activation the logit of its concept being present.
@@ -28,6 +30,8 @@ class ConceptCalibration(nn.Module):
 
 def concept_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Binary cross-entropy of each concept, its known positives and negatives weighing the same.
+
+    In a distributed run the counts and the loss are those of the whole batch, on every process.
 
     Args:
         logits: N x k.
@@ -58,10 +62,9 @@ def _balanced(logits: Tensor, targets: Tensor) -> Tensor:
     known = ~targets.isnan()
     present = torch.where(known, targets, 0).to(logits.dtype)
     absent = torch.where(known, 1 - targets, 0).to(logits.dtype)
-    sides = [(present, functional.softplus(-logits)), (absent, functional.softplus(logits))]
-    total, used = logits.new_zeros(logits.shape[1]), logits.new_zeros(logits.shape[1])
-    for weights, losses in sides:
-        weight = weights.sum(dim=0)
-        total = total + (weights * losses).sum(dim=0) / weight.clamp(min=1.0)
-        used = used + (weight > 0)
+    losses = (present * functional.softplus(-logits), absent * functional.softplus(logits))
+    sums = torch.stack([one.sum(dim=0) for one in (present, absent, *losses)])
+    weights, totals = sum_over_processes(sums).chunk(2)
+    total = (totals / weights.clamp(min=1.0)).sum(dim=0)
+    used = (weights > 0).sum(dim=0)
     return (total / used.clamp(min=1)).sum() / (used > 0).sum().clamp(min=1)

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.config import ConceptLossSettings
+from pipeline.models.concept_head import ConceptHead
 from pipeline.training.concept_loss import ConceptCalibration, concept_loss, region_loss
 from pipeline.whitening.activation import axis_activations
+from pipeline.whitening.distributed import mean_over_processes
 from pipeline.whitening.layer import ConceptWhitening
 
 Targets = Mapping[str, Tensor]
@@ -22,7 +24,7 @@ class TrainingLoss(nn.Module):
         classes: Number of diagnoses.
         class_weights: Weight of each diagnosis, or None for equal ones.
         label_smoothing: As in `torch.nn.CrossEntropyLoss`.
-        layers: The whitened layers of the network in training.
+        layers: The whitened layers, or concept heads, of the network in training.
         concept_settings: Weights of the image-level and of the position-level concept loss.
     """
 
@@ -31,7 +33,7 @@ class TrainingLoss(nn.Module):
         *,
         class_weights: Tensor | None = None,
         label_smoothing: float = 0.0,
-        layers: Sequence[ConceptWhitening] = (),
+        layers: Sequence[ConceptWhitening | ConceptHead] = (),
         concept_settings: ConceptLossSettings | None = None,
     ) -> None:
         super().__init__()
@@ -50,17 +52,22 @@ class TrainingLoss(nn.Module):
         return self.settings.weight > 0 or self.settings.region_weight > 0
 
     def forward(self, logits: Tensor, targets: Targets) -> Tensor:
-        """The loss of one batch.
+        """The loss of one batch; of the whole batch, on every process, in a distributed run.
 
         Args:
             logits: N x D.
             targets: ``label`` (N, indices) and, for the concept loss, ``concepts`` (N x k; 1, 0, NaN) and optionally
                 ``regions`` (N x k x h x w in [0, 1]; NaN planes where there is no mask).
         """
-        total: Tensor = self.diagnosis(logits, targets["label"])
+        total = self._diagnosis_term(logits, targets["label"])
         for index in range(len(self.layers)):
             total = total + self._concept_terms(index, targets)
         return total
+
+    def _diagnosis_term(self, logits: Tensor, labels: Tensor) -> Tensor:
+        weights = self.diagnosis.weight
+        share = logits.new_tensor(len(labels)) if weights is None else weights[labels].sum()
+        return mean_over_processes(self.diagnosis(logits, labels), share)
 
     def _concept_terms(self, index: int, targets: Targets) -> Tensor:
         layer, maps = self.layers[index], self._maps[index][:, : self.layers[index].num_concepts]

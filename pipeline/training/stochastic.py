@@ -28,8 +28,8 @@ class ActivationGradient:
 
     @property
     def complete(self) -> bool:
-        """Whether every concept has had a positive image."""
-        return bool((self._counts[0] > 0).all())
+        """Whether every concept has had a positive image, in any process; all processes must ask at the same time."""
+        return bool((sum_over_processes(self._counts)[0] > 0).all())
 
     def add(self, x: Tensor, labels: Tensor | None) -> None:
         """Add a batch: the layer's input, and N x k labels (1 present, 0 absent, NaN unknown)."""

@@ -1,9 +1,15 @@
-"""Sums over the processes of a distributed run; without one, everything stays as it is."""
+"""Sums over the processes of a distributed run; without one, everything stays as it is.
 
+The convention of every gradient here: what is minimised is the sum over processes of their losses. Each loss is that of
+the whole batch, so averaging the gradients of parameters over processes (as PyTorch's `DistributedDataParallel` does)
+gives the gradient that one process with the whole batch would find.
+"""
+
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from torch.autograd import Function
 
 
@@ -15,6 +21,49 @@ def is_distributed() -> bool:
 def sum_over_processes(tensor: Tensor) -> Tensor:
     """The sum of a tensor over all processes, differentiable: the gradient, too, is summed over them."""
     return _Sum.apply(tensor) if is_distributed() else tensor
+
+
+def mean_over_processes(mean: Tensor, weight: Tensor) -> Tensor:
+    """The mean over the whole batch, from the mean over each process's share and the weight of that share (scalars)."""
+    if not is_distributed():
+        return mean
+    total = sum_over_processes(torch.stack([mean * weight, weight]))
+    return total[0] / total[1]
+
+
+def uniform_numbers(rows: int, *shape: int, device: torch.device) -> Tensor:
+    """Random numbers in [0, 1) for this process's rows of a batch: those that one process would draw for these rows.
+
+    Every process draws for the whole batch from its equally seeded generator and keeps every n-th row, as
+    `pipeline.data.loaders` divides batches among n processes.
+    """
+    if not is_distributed():
+        return torch.rand(rows, *shape, device=device)
+    world = distributed.get_world_size()
+    return torch.rand(rows * world, *shape, device=device)[distributed.get_rank() :: world]
+
+
+@torch.no_grad()
+def average_gradients(parameters: Iterable[Tensor]) -> None:
+    """Replace the gradients of some parameters by their mean over processes; parameters without one stay so."""
+    grads = [one.grad for one in parameters if one.grad is not None]
+    if not is_distributed() or not grads:
+        return
+    flat = torch.cat([grad.flatten() for grad in grads])
+    distributed.all_reduce(flat)
+    means = flat.div_(distributed.get_world_size()).split([grad.numel() for grad in grads])
+    for grad, mean in zip(grads, means, strict=True):
+        grad.copy_(mean.view_as(grad))
+
+
+@torch.no_grad()
+def take_from_first(network: nn.Module) -> None:
+    """Give every process the first one's parameters and buffers: rounding may differ where the machines do."""
+    if is_distributed():
+        for tensor in (*network.parameters(), *network.buffers()):
+            same = tensor.contiguous()
+            distributed.broadcast(same, src=0)
+            tensor.copy_(same)
 
 
 class _Sum(Function):

@@ -1,0 +1,93 @@
+"""The processes of a job that ``torchrun`` started: they join, agree on failures, and the first one leads."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+from ignite import distributed as idist
+from torch import distributed
+
+from concepts.errors import DermaxisError, RunError
+
+PATIENCE = timedelta(hours=12)
+"""How long a process waits for the others: as long as the first may need to read a large cohort."""
+
+
+@contextmanager
+def joined_processes() -> Iterator[None]:
+    """Join the processes of a job that ``torchrun`` started, for the time of the context; alone, do nothing.
+
+    Raises:
+        RunError: If another process ended, on the first process (the others end silently); or if there are more
+            processes on this machine than GPUs.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        yield
+        return
+    idist.initialize(_backend(), timeout=PATIENCE)
+    try:
+        yield
+    except RuntimeError as error:
+        if not _lost_another(error):
+            raise
+        if not is_first():
+            raise SystemExit(RunError.exit_code) from error
+        raise RunError("another process of this job ended; the same command with --resume continues the run") from error
+    idist.finalize()
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes."""
+    return idist.get_rank() == 0
+
+
+@contextmanager
+def agreed() -> Iterator[None]:
+    """Work that fails on all processes where it fails on one; no process leaves it before all are done.
+
+    The first process that failed raises its own error, the others end silently with the same status: the user reads
+    one line.
+    """
+    problem: DermaxisError | None = None
+    try:
+        yield
+    except DermaxisError as error:
+        problem = error
+    failed = _failures(problem)
+    if problem is not None and failed.index(1) == idist.get_rank():
+        raise problem
+    if any(failed):
+        raise SystemExit(DermaxisError.exit_code)
+
+
+def from_first(value: Any) -> Any:  # noqa: ANN401  # whatever JSON can hold
+    """The first process's value, on every process; others may give None."""
+    if idist.get_world_size() == 1:
+        return value
+    # As ASCII, for Ignite counts characters where it should count bytes.
+    return json.loads(str(idist.broadcast(json.dumps(value) if is_first() else "", src=0)))
+
+
+def _failures(problem: DermaxisError | None) -> list[int]:
+    mine = int(problem is not None)
+    return [mine] if idist.get_world_size() == 1 else list(idist.all_gather(mine))
+
+
+def _backend() -> str:
+    if not torch.cuda.is_available():
+        return "gloo"
+    here, devices = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if here > devices:
+        raise RunError(
+            f"{here} processes on a machine with {devices} GPUs; start one for each, or set CUDA_VISIBLE_DEVICES= to "
+            "train on the CPU"
+        )
+    return "nccl"
+
+
+def _lost_another(error: RuntimeError) -> bool:
+    return isinstance(error, distributed.DistError) or "gloo" in str(error)
