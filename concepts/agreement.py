@@ -18,17 +18,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from concepts.bootstrap import RESAMPLES, Statistic, Weights, bootstrap, interval_estimate, ratio
 from concepts.estimate import Estimate
-from concepts.ratings import Ratings, coded
+from concepts.ratings import Ratings, coded, condense
 
 
 class Measure(StrEnum):
     """A coefficient of agreement."""
 
-    PERCENT = "percent"
-    COHEN = "cohen"
-    FLEISS = "fleiss"
+    PERCENT = "percent_agreement"
+    COHEN = "cohen_kappa"
+    FLEISS = "fleiss_kappa"
     GWET_AC1 = "gwet_ac1"
-    KRIPPENDORFF = "krippendorff"
+    KRIPPENDORFF = "krippendorff_alpha"
 
 
 def percent_agreement(ratings: ArrayLike, *, generator: np.random.Generator, resamples: int = RESAMPLES) -> Estimate:
@@ -145,9 +145,13 @@ def agreement(
 ) -> Estimate:
     """A coefficient by its name; arguments and errors as for the function of that name."""
     checked = coded(ratings, categories=categories)
-    statistic = coefficient(measure, checked)
+    unlike, members = condense(checked)
+    statistic = coefficient(measure, unlike)
     figures = bootstrap(
-        lambda weights: statistic(weights)[:, None], len(checked.codes), generator=generator, resamples=resamples
+        lambda weights: statistic(weights @ members)[:, None],
+        len(checked.codes),
+        generator=generator,
+        resamples=resamples,
     )
     return interval_estimate(figures[:, 0], checked.compared)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
 from concepts.errors import DataError
 
@@ -61,3 +62,16 @@ def coded(ratings: ArrayLike, *, categories: Sequence[float] | None = None) -> R
         raise DataError(f"rating {strange[0]:g} is none of the categories {', '.join(f'{c:g}' for c in allowed)}")
     codes = np.where(np.isnan(values), -1, np.searchsorted(allowed, np.nan_to_num(values)))
     return Ratings(codes.astype(np.intp), len(allowed))
+
+
+def condense(ratings: Ratings) -> tuple[Ratings, sparse.csr_array]:
+    """Items with the same verdicts of the same readers, taken together.
+
+    Returns:
+        Ratings of the P different items, and N x P, 1 where the item is such a one: weights of the items (B x N) times
+        this matrix are weights of the different ones.
+    """
+    unlike, which = np.unique(ratings.codes, axis=0, return_inverse=True)
+    items = np.arange(len(ratings.codes))
+    members = sparse.csr_array((np.ones(len(items)), (items, which.ravel())), shape=(len(items), len(unlike)))
+    return Ratings(unlike, ratings.categories), members
