@@ -1,13 +1,14 @@
 """The main job: retrain and report. Each stage leaves its files in the run folder and is skipped where they exist."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
 import torch
+from ignite import distributed as idist
 
 from concepts.errors import RunError
 from concepts.release import read_release, write_release
@@ -21,6 +22,7 @@ from pipeline.progress import Tracker
 from pipeline.report.html import write_report
 from pipeline.run import RunFolder, create_run, find_unfinished, open_run
 from pipeline.training.phases import check_model, train_plain, train_whitened
+from pipeline.training.processes import agreed, from_first, is_first, joined_processes
 
 
 class Stage(StrEnum):
@@ -32,6 +34,9 @@ class Stage(StrEnum):
     EXPLANATION = "explanation"
     REPORT = "report"
 
+
+TRAINING = (Stage.PLAIN, Stage.WHITENED)
+"""The stages that several processes do together."""
 
 MARKS = {
     Stage.PLAIN: "plain.json",
@@ -64,6 +69,8 @@ STAGES: dict[Stage, Callable[[Job], None]] = {
 def retrain(settings: RunSettings, *, tracker: Tracker, resume: bool = False, last: Stage = Stage.REPORT) -> RunFolder:
     """Train, whiten, evaluate, explain and report; everything that can be refused is refused before a folder is made.
 
+    Under ``torchrun`` all processes train together; the first alone writes, and does what comes after training.
+
     Args:
         settings: The experiment.
         tracker: Where progress is shown.
@@ -75,13 +82,15 @@ def retrain(settings: RunSettings, *, tracker: Tracker, resume: bool = False, la
     """
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
-    run = find_unfinished(settings) if resume else None
-    cohort = _cohort(settings, run, tracker)
-    check_model(settings, cohort)
-    run = run or _start(settings, cohort)
-    with run.lock():
-        _do(Job(settings, cohort, run, tracker), upto=last)
-    return run if last is not Stage.REPORT else _finish(run)
+    with joined_processes():
+        job = _prepare(settings, tracker, resume=resume)
+        with job.run.lock():
+            _do(job, upto=last, only=TRAINING)
+    if not job.run.writes:
+        return job.run
+    with job.run.lock():
+        _do(job, upto=last)
+    return job.run if last is not Stage.REPORT else _finish(job.run)
 
 
 def redo(path: Path, stage: Stage, *, tracker: Tracker) -> RunFolder:
@@ -104,14 +113,45 @@ def redo(path: Path, stage: Stage, *, tracker: Tracker) -> RunFolder:
     return _finish(run) if complete and not run.is_whole else run
 
 
-def _do(job: Job, *, upto: Stage, again: Stage | None = None) -> None:
+def _do(job: Job, *, upto: Stage, only: Collection[Stage] = tuple(Stage), again: Stage | None = None) -> None:
+    done = from_first([stage for stage in Stage if stage is not again and job.run.has(MARKS[stage])])
     for stage in Stage:
-        if stage is again or not job.run.has(MARKS[stage]):
+        if stage in only and stage not in done:
             job.tracker.say(f"stage: {stage}")
             with job.run.timed(stage):
                 STAGES[stage](job)
+            idist.barrier()
         if stage is upto:
             return
+
+
+def _prepare(settings: RunSettings, tracker: Tracker, *, resume: bool) -> Job:
+    """The first process reads the images and makes the folder; then the others read what it decided."""
+    with agreed():
+        job = _lead(settings, tracker, resume=resume) if is_first() else None
+    path = from_first(str(job.run.path) if job else None)
+    try:
+        with agreed():
+            job = job or _follow(settings, tracker, path=Path(path))
+    except BaseException:
+        if is_first() and not resume:
+            shutil.rmtree(path)
+        raise
+    return job
+
+
+def _lead(settings: RunSettings, tracker: Tracker, *, resume: bool) -> Job:
+    run = find_unfinished(settings) if resume else None
+    cohort = _cohort(settings, run, tracker)
+    check_model(settings, cohort)
+    return Job(settings, cohort, run or _start(settings, cohort), tracker)
+
+
+def _follow(settings: RunSettings, tracker: Tracker, *, path: Path) -> Job:
+    run = RunFolder(path, writes=False)
+    cohort = _cohort(settings, run, tracker)
+    check_model(settings, cohort)
+    return Job(settings, cohort, run, tracker)
 
 
 def _start(settings: RunSettings, cohort: Cohort) -> RunFolder:

@@ -11,17 +11,23 @@ import torch
 from ignite import distributed as idist
 from ignite.engine import Engine, Events
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from monai.engines.utils import IterationEvents
 from monai.handlers import ROCAUC
+from monai.utils import evenly_divisible_all_gather
 from monai.utils.enums import CommonKeys as Keys
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from concepts.errors import RunError
 from pipeline.config import TrainingSettings
 from pipeline.data.loaders import CaseDataset, place_images
 from pipeline.models.state import load_state, save_state
 from pipeline.progress import Tracker
 from pipeline.training.loss import TrainingLoss
+from pipeline.training.processes import agreed, is_first
+from pipeline.training.whole_batch import see_whole_batch
+from pipeline.whitening.distributed import average_gradients, take_from_first
 from pipeline.whitening.layer import ConceptWhitening
 
 
@@ -71,6 +77,9 @@ class PhaseTrainer:
 
     The kept checkpoint is the epoch with the highest validation score: the macro AUC of the diagnosis, averaged with
     the mean AUC of the named axes where the phase has a whitened layer. The test part is never seen here.
+
+    In a distributed run every process has its share of the training batches and of the validation images; it ends with
+    the network that one process with the whole batches would have, and the first process writes the files.
     """
 
     def __init__(
@@ -87,12 +96,13 @@ class PhaseTrainer:
         handlers: Sequence[EpochHandler] = (),
     ) -> None:
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.loss, self.phase, self.settings = loss, phase, settings
         self.train, self.validation, self.folder, self.tracker = train, validation, folder, tracker
         self.handlers = list(handlers)
         self.history = History()
         self._losses: list[float] = []
         self.device = next(network.parameters()).device
+        see_whole_batch(self.network)
+        self.loss, self.phase, self.settings = loss.to(self.device), phase, settings
         self.optimizer = torch.optim.AdamW(
             parameter_groups([network, loss], weight_decay=settings.weight_decay), lr=phase.learning_rate
         )
@@ -111,6 +121,7 @@ class PhaseTrainer:
         """Train to the last epoch, then load the best epoch's parameters into the network."""
         trainer = self._trainer()
         self._resume(trainer)
+        take_from_first(self.network)
         remaining = (trainer.state.max_epochs - trainer.state.epoch) * len(self.train)
         if remaining > 0:
             with self.tracker.task(f"training, {self.phase.name}", remaining) as advance:
@@ -124,7 +135,7 @@ class PhaseTrainer:
             device=self.device,
             max_epochs=self.phase.epochs,
             train_data_loader=self.train,
-            network=idist.auto_model(self.network) if idist.get_world_size() > 1 else self.network,
+            network=self.network,
             optimizer=self.optimizer,
             loss_function=self.loss,
             prepare_batch=prepare_batch,
@@ -132,6 +143,7 @@ class PhaseTrainer:
         )
         trainer.add_event_handler(Events.EPOCH_STARTED, self._seed_epoch)
         trainer.add_event_handler(Events.ITERATION_STARTED, self._set_learning_rate)
+        trainer.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self._average_gradients)
         trainer.add_event_handler(Events.ITERATION_COMPLETED, self._refuse_divergence)
         for handler in self.handlers:
             handler.attach(trainer)
@@ -149,12 +161,14 @@ class PhaseTrainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self.phase.learning_rate * factor
 
+    def _average_gradients(self, _engine: Engine) -> None:
+        average_gradients([*self.network.parameters(), *self.loss.parameters()])
+
     def _refuse_divergence(self, engine: Engine) -> None:
         value = float(engine.state.output[Keys.LOSS].detach())
         if not math.isfinite(value):
-            raise FloatingPointError(
-                f"the loss became {value} in step {engine.state.iteration}; lower the learning rate"
-            )
+            with agreed():  # the loss is that of the whole batch, so all processes come here
+                raise RunError(f"the loss became {value} in step {engine.state.iteration}; lower the learning rate")
         self._losses.append(value)
 
     def _finish_epoch(self, engine: Engine) -> None:
@@ -182,7 +196,7 @@ class PhaseTrainer:
         }
 
     def _write(self, path: Path, tree: dict[str, Any]) -> None:
-        if idist.get_rank() == 0:
+        if is_first():
             save_state(path, tree)
         idist.barrier()
 
@@ -214,7 +228,10 @@ def prepare_batch(
 
 @torch.no_grad()
 def validate(network: nn.Module, loader: DataLoader[Any], *, layer: ConceptWhitening | None) -> dict[str, float]:
-    """Macro AUC of the diagnosis and, with a whitened layer, the mean AUC of its named axes, on one loader."""
+    """Macro AUC of the diagnosis and, with a whitened layer, the mean AUC of its named axes, on one loader.
+
+    In a distributed run: on the loaders of all processes together.
+    """
     device = next(network.parameters()).device
     metric = ROCAUC(average="macro", output_transform=_scores_and_targets)
     evaluator = SupervisedEvaluator(
@@ -234,7 +251,7 @@ def validate(network: nn.Module, loader: DataLoader[Any], *, layer: ConceptWhite
         hook.remove()
     figures = {"macro_auc": float(evaluator.state.metrics["macro_auc"])}
     if rows:
-        figures["axis_auc"] = mean_axis_auc(*(torch.cat(part).cpu().numpy() for part in zip(*rows, strict=True)))
+        figures["axis_auc"] = mean_axis_auc(*(_whole(part).cpu().numpy() for part in zip(*rows, strict=True)))
     return figures
 
 
@@ -274,6 +291,11 @@ def epoch_seed(phase: Phase, epoch: int) -> int:
     """The seed of one epoch of one phase; the same whether or not the run was interrupted before."""
     words = [phase.seed, *phase.name.encode(), epoch]
     return int(np.random.SeedSequence(words).generate_state(1)[0])
+
+
+def _whole(parts: Sequence[Tensor]) -> Tensor:
+    """Rows of all batches, of all processes."""
+    return cast(Tensor, evenly_divisible_all_gather(torch.cat(list(parts))))
 
 
 def _scores_and_targets(output: Mapping[str, Any]) -> tuple[Tensor, Tensor]:

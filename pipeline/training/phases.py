@@ -54,10 +54,11 @@ def describe(settings: RunSettings, cohort: Cohort) -> tuple[Backbone, ModelDesc
 
 
 def check_model(settings: RunSettings, cohort: Cohort) -> None:
-    """Refuse a network, weights file or layer that cannot work, before anything is trained.
+    """Refuse a network, weights file, layer or batch size that cannot work, before anything is trained.
 
     Raises:
-        SettingsError: If the architecture or layer is unknown or cannot be whitened.
+        SettingsError: If the architecture or layer is unknown or cannot be whitened, or the batch is too large or
+            cannot be divided among the processes.
         WeightsError: If the weights file does not fit.
     """
     backbone, description = describe(settings, cohort)
@@ -65,6 +66,8 @@ def check_model(settings: RunSettings, cohort: Cohort) -> None:
         load_weights(backbone.network, settings.model.weights.expanduser())
     freeze(backbone.network, settings.model.frozen)
     whiten(backbone.network, settings, cohort, description)
+    training_loader(settings, cohort, description, with_concepts=False)
+    validation_loader(settings, cohort, description)
 
 
 def train_plain(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker) -> None:
@@ -74,7 +77,8 @@ def train_plain(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
         report = load_weights(backbone.network, settings.model.weights.expanduser())
         run.record(weights={"file": settings.model.weights.name} | asdict(report))
         tracker.say(f"weights: {len(report.loaded)} tensors loaded, {len(report.dropped)} dropped: {report.dropped}")
-    freeze(backbone.network, settings.model.frozen)
+    network = backbone.network.to(idist.device())
+    freeze(network, settings.model.frozen)
     phase = Phase(
         name=PLAIN,
         epochs=settings.training.plain_epochs,
@@ -85,23 +89,24 @@ def train_plain(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
         class_weights=_class_weights(settings, cohort), label_smoothing=settings.training.label_smoothing
     )
     trainer = PhaseTrainer(
-        backbone.network,
+        network,
         loss,
         phase=phase,
         settings=settings.training,
         train=training_loader(settings, cohort, description, with_concepts=False),
-        validation=evaluation_loader(settings, cohort, description, cohort.part(Part.VALIDATION)),
+        validation=validation_loader(settings, cohort, description),
         folder=run.path,
         tracker=tracker,
     )
     _record(run, phase, trainer.run())
-    save_model(run.path / PLAIN, backbone.network, description)
+    store_model(run, PLAIN, network, description)
 
 
 def train_whitened(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker) -> None:
     """Put concept whitening into the plain network, align, fine-tune; store ``model.safetensors`` and its JSON."""
     network, description = load_model(run.path / PLAIN)
-    probe = evaluation_loader(settings, cohort, description, cohort.part(Part.VALIDATION))
+    network = network.to(idist.device())
+    probe = validation_loader(settings, cohort, description)
     before = all_logits(network, probe)
     description = whiten(network, settings, cohort, description)
     layers = whitening_layers(network)
@@ -111,7 +116,7 @@ def train_whitened(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tra
         advance(1)
     run.record(alignment={name: report.to_json() for name, report in reports.items()})
     if settings.model.placement is Placement.INSERT:
-        change = float((all_logits(network, probe) - before).abs().max())
+        change = float(idist.all_reduce(float((all_logits(network, probe) - before).abs().max()), op="MAX"))
         run.record(insertion_change=change)
         tracker.say(f"insertion changes the logits of the validation images by at most {change:.1e}")
     phase = Phase(
@@ -124,7 +129,7 @@ def train_whitened(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tra
     freeze(network, settings.model.frozen)
     if phase.epochs > 0:
         _record(run, phase, _whitened_trainer(network, settings, cohort, description, phase, run, tracker).run())
-    save_model(run.path / MODEL, network, description)
+    store_model(run, MODEL, network, description)
 
 
 def whiten(
@@ -142,43 +147,40 @@ def whiten(
 def training_loader(
     settings: RunSettings, cohort: Cohort, description: ModelDescription, *, with_concepts: bool
 ) -> DataLoader[Any]:
-    """Augmented, balanced batches of the training part."""
+    """This process's share of augmented, balanced batches of the training part."""
     dataset = _dataset(settings, cohort, cohort.part(Part.TRAIN), train_transforms, description, with_concepts)
-    return train_loader(
-        dataset,
-        batch_size=settings.training.batch_size,
-        balance=settings.training.balance,
-        workers=settings.data.workers,
-        rank=idist.get_rank(),
-        world_size=idist.get_world_size(),
-    )
+    return train_loader(dataset, balance=settings.training.balance, **_share(settings))
 
 
 def alignment_loader(settings: RunSettings, cohort: Cohort, description: ModelDescription) -> DataLoader[Any]:
-    """The training images as evaluation sees them, with concepts and regions: what axes are aligned on."""
+    """This process's share of the training images as evaluation sees them, with concepts and regions."""
     dataset = _dataset(settings, cohort, cohort.part(Part.TRAIN), eval_transforms, description, True)
-    return eval_loader(dataset, batch_size=settings.training.batch_size, workers=settings.data.workers)
+    return eval_loader(dataset, **_share(settings))
+
+
+def validation_loader(settings: RunSettings, cohort: Cohort, description: ModelDescription) -> DataLoader[Any]:
+    """This process's share of the validation images, as evaluation sees them, with concept labels."""
+    dataset = _evaluation_dataset(settings, cohort, description, cohort.part(Part.VALIDATION))
+    return eval_loader(dataset, **_share(settings))
 
 
 def evaluation_loader(
     settings: RunSettings, cohort: Cohort, description: ModelDescription, samples: Sequence[Sample]
 ) -> DataLoader[Any]:
-    """Images as evaluation sees them, in order, with concept labels."""
-    dataset = CaseDataset(
-        samples,
-        cache=cohort.cache,
-        transform=eval_transforms(settings.transforms, description.mean, description.std),
-        classes=cohort.classes,
-        concept_labels=cohort.concept_labels(samples),
-        region_paths=None,
-        seed=settings.seed,
-    )
+    """Images as evaluation sees them, all of them and in order, with concept labels."""
+    dataset = _evaluation_dataset(settings, cohort, description, samples)
     return eval_loader(dataset, batch_size=settings.training.batch_size, workers=settings.data.workers)
+
+
+def store_model(run: RunFolder, name: str, network: nn.Module, description: ModelDescription) -> None:
+    """Write a model into the run folder, if this process is the one that writes."""
+    if run.writes:
+        save_model(run.path / name, network, description)
 
 
 @torch.no_grad()
 def all_logits(network: nn.Module, loader: DataLoader[Any]) -> Tensor:
-    """N x D logits of a network in evaluation mode over a whole loader."""
+    """N x D logits of a network in evaluation mode over all batches of a loader."""
     network.eval()
     device = next(network.parameters()).device
     return torch.cat([network(place_images(batch["image"], device)).float().cpu() for batch in loader])
@@ -214,11 +216,34 @@ def _whitened_trainer(
         phase=phase,
         settings=settings.training,
         train=training_loader(settings, cohort, description, with_concepts=loss.needs_concepts),
-        validation=evaluation_loader(settings, cohort, description, cohort.part(Part.VALIDATION)),
+        validation=validation_loader(settings, cohort, description),
         folder=run.path,
         tracker=tracker,
         handlers=(alignment,),
     )
+
+
+def _evaluation_dataset(
+    settings: RunSettings, cohort: Cohort, description: ModelDescription, samples: Sequence[Sample]
+) -> CaseDataset:
+    return CaseDataset(
+        samples,
+        cache=cohort.cache,
+        transform=eval_transforms(settings.transforms, description.mean, description.std),
+        classes=cohort.classes,
+        concept_labels=cohort.concept_labels(samples),
+        region_paths=None,
+        seed=settings.seed,
+    )
+
+
+def _share(settings: RunSettings) -> dict[str, int]:
+    return {
+        "batch_size": settings.training.batch_size,
+        "workers": settings.data.workers,
+        "rank": idist.get_rank(),
+        "world_size": idist.get_world_size(),
+    }
 
 
 def _dataset(

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from concepts.errors import RunError
 from pipeline.config import ConceptLossSettings, TrainingSettings
 from pipeline.progress import Silent
 from pipeline.training.engine import Phase, PhaseTrainer, mean_axis_auc, parameter_groups, warmup_cosine
@@ -120,7 +121,7 @@ def test_a_diverging_loss_is_named(tmp_path):
     net = network()
     with torch.no_grad():
         net[0].weight.fill_(float("nan"))
-    with pytest.raises(FloatingPointError, match="learning rate"):
+    with pytest.raises(RunError, match="learning rate"):
         trainer(tmp_path, net, epochs=1).run()
 
 
