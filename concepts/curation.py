@@ -6,25 +6,42 @@ functions live in one file for each kind of act.
 """
 
 from concepts.accounts import add_account, list_accounts, set_disabled, set_password, set_roles
+from concepts.adjudication import adjudicate, contested, first_look, others_judgements, read_judgements
 from concepts.judging import import_judgements, judge, judge_many, save_for_later, undo
+from concepts.queue import browse, next_case, own_judgement, progress, queue, read_mask
 from concepts.sets import add_concept, add_images, add_to_set, create_set, list_sets, read_set, update_set
+from concepts.suspicion import record_embeddings, record_suspicion, similar_images
 
 __all__ = [
     "add_account",
     "add_concept",
     "add_images",
     "add_to_set",
+    "adjudicate",
+    "browse",
+    "contested",
     "create_set",
+    "first_look",
     "import_judgements",
     "judge",
     "judge_many",
     "list_accounts",
     "list_sets",
+    "next_case",
+    "others_judgements",
+    "own_judgement",
+    "progress",
+    "queue",
+    "read_judgements",
+    "read_mask",
     "read_set",
+    "record_embeddings",
+    "record_suspicion",
     "save_for_later",
     "set_disabled",
     "set_password",
     "set_roles",
+    "similar_images",
     "undo",
     "update_set",
 ]

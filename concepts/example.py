@@ -1,4 +1,4 @@
-"""What a release is made of: examples, with what they say and where, and the concepts that they are examples of."""
+"""What a release is made of: examples, the concepts that they are examples of, and who judged them."""
 
 import re
 from enum import StrEnum
@@ -126,3 +126,41 @@ class ConceptEntry(Record):
         """
         term = load_vocabulary().concept(word)
         return cls(id=term.id, name=term.name, definition=term.definition, origin=origin, rule=rule, parent=term.parent)
+
+
+class Reader(Record):
+    """Someone whose judgements a release rests on.
+
+    Attributes:
+        name: Of the account.
+        judgements: How many of the verdicts that were counted are theirs.
+    """
+
+    name: Text
+    judgements: Annotated[int, Field(ge=1)]
+
+
+class AgreementEntry(Record):
+    """How far the readers agreed on a concept when the release was frozen.
+
+    Attributes:
+        concept: Identifier of the concept.
+        measure: Name of the coefficient.
+        value: The coefficient; None where it says nothing (no image with two readers, or one verdict throughout).
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        n: Images with two readers or more.
+        readers: How many readers there were.
+        threshold: Below it the concept is flagged.
+        flagged: Whether it is.
+    """
+
+    concept: Identifier
+    measure: Text
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: Annotated[int, Field(ge=0)]
+    readers: Annotated[int, Field(ge=0)]
+    threshold: float
+    flagged: bool

@@ -37,10 +37,10 @@ def region_json(region: Region) -> dict[str, Any]:
     return {"kind": region.kind, "vertices": [list(vertex) for vertex in region.vertices], "mask": region.digest}
 
 
-def to_judgements(session: Session, rows: Sequence[JudgementRow]) -> list[Judgement]:
-    """The judgements that rows hold, with their regions; withdrawals are left out."""
+def to_judgements(session: Session, rows: Sequence[JudgementRow], *, with_regions: bool = True) -> list[Judgement]:
+    """The judgements that rows hold, with their regions unless these are not wanted; withdrawals are left out."""
     kept = [(row, row.verdict) for row in rows if row.verdict is not None]
-    regions = regions_of(session, [row.id for row, _ in kept])
+    regions = regions_of(session, [row.id for row, _ in kept]) if with_regions else {}
     return [_judgement(row, Verdict(verdict), regions.get(row.id, ())) for row, verdict in kept]
 
 

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, model_validator
 
 from concepts.errors import ReleaseError
-from concepts.example import ConceptEntry, Example, Identifier, Record
+from concepts.example import AgreementEntry, ConceptEntry, Example, Identifier, Reader, Record
 
 SHOWN = 3
 """How many offenders an error names before it only counts them."""
@@ -40,6 +40,9 @@ class Release(Record):
         created: When it was frozen; not part of the digest.
         concepts: The concepts; their order is the default order of the axes, so it is part of the digest.
         examples: The examples; kept sorted by concept and image, so the order in which they came is not.
+        readers: Who judged; None where the examples do not come from readers of a store.
+        agreement: How far they agreed, by concept.
+        consensus: The rule by which their verdicts became examples.
     """
 
     format: Literal[1] = 1
@@ -50,6 +53,10 @@ class Release(Record):
     created: AwareDatetime
     concepts: tuple[ConceptEntry, ...]
     examples: Annotated[tuple[Example, ...], AfterValidator(_sorted_examples)]
+    # None is left out of the manifest and of the digest: releases that know nothing of readers keep theirs.
+    readers: tuple[Reader, ...] | None = None
+    agreement: tuple[AgreementEntry, ...] | None = None
+    consensus: dict[str, bool | int | float | str] | None = None
 
     @model_validator(mode="after")
     def agrees_with_itself(self) -> Self:
@@ -93,6 +100,7 @@ def freeze(
     description: str = "",
     licence: str = "",
     created: datetime | None = None,
+    **judged: Any,  # noqa: ANN401  # checked by the release
 ) -> Release:
     """Make a release of concepts and their examples.
 
@@ -104,6 +112,7 @@ def freeze(
         description: What the set is for.
         licence: Licence of the judgements and masks.
         created: With time zone; default: now.
+        judged: ``readers``, ``agreement`` and ``consensus``, where the examples come from readers of a store.
 
     Raises:
         ReleaseError: If a concept is not declared or declared twice, an image has two verdicts on one concept or two
@@ -117,6 +126,7 @@ def freeze(
         "created": created or datetime.now(UTC),
         "concepts": tuple(concepts),
         "examples": tuple(examples),
+        **judged,
     }
     return _release(fields, origin=f"cannot freeze {name}@{version}")
 
@@ -148,7 +158,7 @@ def write_release(release: Release, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as handle:
             try:
-                handle.write(_manifest(release).encode())
+                handle.write(manifest_of(release).encode())
                 handle.flush()
                 os.fsync(handle.fileno())
                 Path(handle.name).chmod(0o644)
@@ -160,20 +170,35 @@ def write_release(release: Release, path: Path) -> None:
         raise ReleaseError(f"{path}: the release cannot be written: {error.strerror}") from error
 
 
+def manifest_of(release: Release) -> str:
+    """The manifest as text, with the digest: what `write_release` writes."""
+    fields = {"digest": release.digest, **release.model_dump(mode="json", exclude_none=True)}
+    return "{\n" + ",\n".join(f"{_line(key)}: {_lines(entry)}" for key, entry in fields.items()) + "\n}\n"
+
+
 def read_release(path: Path) -> Release:
     """Read a manifest and check that nothing in it was changed after freezing.
 
     Raises:
         ReleaseError: If the file is missing or malformed, or its content does not match its digest.
     """
-    fields = _read_object(path)
+    return parse_release(_read_bytes(path), origin=str(path))
+
+
+def parse_release(content: bytes, *, origin: str) -> Release:
+    """A release from the bytes of its manifest; ``origin`` names them in errors.
+
+    Raises:
+        ReleaseError: If it is malformed, or its content does not match its digest.
+    """
+    fields = _parse_object(content, origin=origin)
     stated = fields.pop("digest", None)
     if stated is None:
-        raise ReleaseError(f"{path}: the release carries no digest; freeze it with 'dermaxis concepts freeze'")
-    release = _release(fields, origin=str(path))
+        raise ReleaseError(f"{origin}: the release carries no digest; freeze it with 'dermaxis concepts freeze'")
+    release = _release(fields, origin=origin)
     if stated != release.digest:
         raise ReleaseError(
-            f"{path}: digest does not match: file says {stated}, content gives {release.digest}; "
+            f"{origin}: digest does not match: file says {stated}, content gives {release.digest}; "
             "it was altered after freezing: freeze again or restore"
         )
     return release
@@ -266,11 +291,6 @@ def _sentence(error: dict[str, Any]) -> str:
     return " ".join(f"{location}: {message}{given}".split()) if location else message
 
 
-def _manifest(release: Release) -> str:
-    fields = {"digest": release.digest, **release.model_dump(mode="json", exclude_none=True)}
-    return "{\n" + ",\n".join(f"{_line(key)}: {_lines(entry)}" for key, entry in fields.items()) + "\n}\n"
-
-
 def _lines(entry: Any) -> str:  # noqa: ANN401  # any JSON
     return "[\n" + ",\n".join(_line(item) for item in entry) + "\n]" if isinstance(entry, list) else _line(entry)
 
@@ -279,17 +299,22 @@ def _line(entry: Any) -> str:  # noqa: ANN401  # any JSON
     return json.dumps(entry, ensure_ascii=False, separators=(", ", ": "))
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def _read_bytes(path: Path) -> bytes:
     try:
-        content = json.loads(path.read_bytes())
+        return path.read_bytes()
     except OSError as error:
         raise ReleaseError(
             f"{path}: the release cannot be read: {error.strerror}; make one with 'dermaxis concepts freeze'"
         ) from error
+
+
+def _parse_object(text: bytes, *, origin: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ReleaseError(f"{path}: not a release: the file is not JSON ({error})") from error
+        raise ReleaseError(f"{origin}: not a release: the file is not JSON ({error})") from error
     if not isinstance(content, dict):
-        raise ReleaseError(f"{path}: not a release: expected a JSON object, found {type(content).__name__}")
+        raise ReleaseError(f"{origin}: not a release: expected a JSON object, found {type(content).__name__}")
     return content
 
 

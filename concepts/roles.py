@@ -65,7 +65,7 @@ class Action(StrEnum):
     IMPORT_RELEASE = "import_release"
     RECORD_EMBEDDINGS = "record_embeddings"
     RECORD_SUSPICION = "record_suspicion"
-    READ_EMBEDDINGS = "read_embeddings"
+    SIMILAR_IMAGES = "similar_images"
     HISTORY = "history"
 
 
@@ -73,7 +73,7 @@ _LOOKING = {
     Action.LIST_SETS,
     Action.READ_SET,
     Action.BROWSE,
-    Action.READ_EMBEDDINGS,
+    Action.SIMILAR_IMAGES,
     Action.LIST_RELEASES,
 }
 _RELEASES = {Action.READ_RELEASE, Action.DIFF_RELEASES, Action.EXPORT_RELEASE}

@@ -11,10 +11,13 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from concepts.acts import Act, looking, performing
+from concepts.agreement import Measure
 from concepts.audit import now
+from concepts.consensus import ConsensusRule
 from concepts.errors import DataError, StoreError
 from concepts.example import ConceptEntry, Origin
 from concepts.judgement import is_plain
+from concepts.release import canonical_json
 from concepts.roles import Action
 from concepts.schema import ConceptRow, ImageRow, SetImageRow, SetRow
 from concepts.store import Store
@@ -86,7 +89,7 @@ class ConceptSet:
         name: Fit for a file name.
         description: What it is for.
         licence: Of the judgements and masks.
-        consensus: The rule of consensus, as data; empty: the default rule.
+        consensus: The rule of consensus, as data of `concepts.consensus.ConsensusRule`.
         agreement_measure: Which coefficient flags a concept.
         agreement_threshold: Below it a concept is flagged.
         blinded: Whether diagnosis and metadata are hidden from those who judge.
@@ -135,7 +138,7 @@ def create_set(
     description: str = "",
     licence: str = "",
     consensus: Mapping[str, Any] | None = None,
-    agreement_measure: str = "krippendorff_alpha",
+    agreement_measure: Measure = Measure.KRIPPENDORFF,
     agreement_threshold: float = 0.4,
     blinded: bool = True,
     key: str,
@@ -162,8 +165,8 @@ def create_set(
         "name": name,
         "description": description,
         "licence": licence,
-        "consensus": json.dumps(dict(consensus or {}), sort_keys=True),
-        "agreement_measure": agreement_measure,
+        "consensus": _rule_text(consensus or {}),
+        "agreement_measure": _measure(agreement_measure),
         "agreement_threshold": agreement_threshold,
         "blinded": blinded,
     }
@@ -188,7 +191,9 @@ def update_set(store: Store, actor: str, name: str, *, key: str, **changes: Any)
     if not changes or changes.keys() - allowed:
         raise StoreError(f"of a set can be changed: {', '.join(sorted(allowed))} (got {', '.join(sorted(changes))})")
     if "consensus" in changes:
-        changes["consensus"] = json.dumps(dict(changes["consensus"]), sort_keys=True)
+        changes["consensus"] = _rule_text(changes["consensus"])
+    if "agreement_measure" in changes:
+        changes["agreement_measure"] = _measure(changes["agreement_measure"])
     with performing(store, actor, Action.UPDATE_SET, key=key, request=[name, changes]) as act:
         if not act.is_repeat:
             find_set(act.session, name)
@@ -306,6 +311,22 @@ def to_set(session: Session, row: SetRow) -> ConceptSet:
         concepts=tuple(SetConcept(**{name: getattr(concept, name) for name in names}) for concept in concepts),
         images=session.scalar(select(func.count()).select_from(SetImageRow).filter_by(set_name=row.name)) or 0,
     )
+
+
+def _rule_text(rule: Mapping[str, Any]) -> str:
+    try:
+        return canonical_json(ConsensusRule.model_validate(rule).model_dump(mode="json")).decode()
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        allowed = ", ".join(ConsensusRule.model_fields)
+        raise StoreError(f"rule of consensus: {where}: {fault['msg']}; it has: {allowed}") from error
+
+
+def _measure(word: str) -> str:
+    if word not in list(Measure):
+        raise StoreError(f"agreement cannot be measured by {word!r:.40}; allowed: {', '.join(Measure)}")
+    return str(word)
 
 
 def _described(concept: str | SetConcept, rule: str | None) -> SetConcept:
