@@ -6,7 +6,7 @@ whatever its case and punctuation: ``Milia-like cyst`` and ``milia_like_cyst`` a
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
@@ -149,6 +149,29 @@ def read_terms(path: Path, kind: type[T]) -> tuple[T, ...]:
     return terms
 
 
+def extend(vocabulary: Vocabulary, concepts: Iterable[Concept], *, origin: str = "own concepts") -> Vocabulary:
+    """The vocabulary with a set's own concepts behind it.
+
+    Args:
+        vocabulary: What there is.
+        concepts: The set's own; a parent may be a known concept or one of them.
+        origin: Where they come from, for errors.
+
+    Raises:
+        DataError: If an identifier is taken, one of their words already means something, a parent is unknown, or a
+            concept is its own ancestor.
+    """
+    everything = (*vocabulary.concepts.values(), *concepts)
+    index = _index(everything, origin=origin)
+    _check_hierarchy(everything, origin=origin)
+    return replace(vocabulary, concepts={term.id: term for term in everything}, _concept_index=index)
+
+
+def descendants(terms: Mapping[str, Term], identifier: str) -> tuple[str, ...]:
+    """Identifiers of the narrower terms, in the order of the vocabulary."""
+    return tuple(term for term in terms if identifier in ancestors(terms, term))
+
+
 def ancestors(terms: Mapping[str, Term], identifier: str) -> tuple[str, ...]:
     """Identifiers of the broader terms, the nearest first."""
     chain: list[str] = []
@@ -164,7 +187,7 @@ def _key(text: str) -> str:
     return " ".join("".join(character if character.isalnum() else " " for character in folded).split())
 
 
-def _index(terms: Sequence[T], *, origin: Path) -> dict[str, T]:
+def _index(terms: Sequence[T], *, origin: Path | str) -> dict[str, T]:
     index: dict[str, T] = {}
     seen: set[str] = set()
     for term in terms:
@@ -178,7 +201,7 @@ def _index(terms: Sequence[T], *, origin: Path) -> dict[str, T]:
     return index
 
 
-def _check_hierarchy(terms: Iterable[Term], *, origin: Path) -> None:
+def _check_hierarchy(terms: Iterable[Term], *, origin: Path | str) -> None:
     parents = {term.id: term.parent for term in terms}
     for identifier, parent in parents.items():
         lineage = [identifier]

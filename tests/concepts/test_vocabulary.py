@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from concepts.errors import DataError
-from concepts.vocabulary import Concept, ancestors, load_vocabulary, read_terms
+from concepts.vocabulary import Concept, ancestors, descendants, extend, load_vocabulary, read_terms
 
 PHANTOM = (
     "pigment_network globules streaks blue_whitish_veil milia_like_cysts regression asymmetry "
@@ -58,6 +58,9 @@ def test_diagnoses_of_data_sets(text: str, identifier: str):
         ("Blue-Whitish Veil", "blue_whitish_veil"),
         ("regression_structures", "regression"),
         ("pigment_network atypical", "atypical_network"),
+        ("regression_structures white areas", "scar_like_depigmentation"),
+        ("vascular_structures within regression", "vessels_within_regression"),
+        ("pigmentation localized irregular", "pigmentation"),
     ],
 )
 def test_concepts_of_data_sets(text: str, identifier: str):
@@ -115,3 +118,31 @@ def test_a_broken_vocabulary_is_refused_with_its_file(tmp_path: Path, text: str,
 def test_a_missing_vocabulary_is_refused(tmp_path: Path):
     with pytest.raises(DataError, match=r"concepts\.yaml: the vocabulary cannot be read"):
         load_vocabulary(tmp_path)
+
+
+def own(identifier: str, **fields: object) -> Concept:
+    return Concept.model_validate({"id": identifier, "name": f"my {identifier}", "definition": "A thing.", **fields})
+
+
+def test_a_set_adds_its_own_concepts_under_known_ones_and_each_other():
+    known = load_vocabulary()
+    added = extend(known, [own("odd_streaks", parent="streaks"), own("odder_streaks", parent="odd_streaks")])
+    assert ancestors(added.concepts, "odder_streaks")[:2] == ("odd_streaks", "streaks")
+    assert added.concept("My Odd-streaks").id == "odd_streaks"
+    assert descendants(added.concepts, "odd_streaks") == ("odder_streaks",)
+    assert "odd_streaks" not in known.concepts
+    assert added.diagnoses == known.diagnoses
+
+
+@pytest.mark.parametrize(
+    ("concept", "complaint"),
+    [
+        (own("streaks"), "own concepts: 'streaks' is listed twice"),
+        (own("odd", synonyms=["Radial Streaming"]), "'Radial Streaming' stands for both streaks and odd"),
+        (own("odd", parent="nowhere"), "parent 'nowhere' of 'odd' is not listed"),
+        (own("odd", parent="odd"), "'odd' is its own ancestor"),
+    ],
+)
+def test_own_concepts_that_clash_are_refused(concept: Concept, complaint: str):
+    with pytest.raises(DataError, match=complaint):
+        extend(load_vocabulary(), [concept])
