@@ -73,6 +73,22 @@ class Balance(StrEnum):
     NONE = "none"
 
 
+class Start(StrEnum):
+    """From which trained network the whitened phase goes on."""
+
+    PLAIN = "plain"
+    """The network that learnt the diagnosis alone."""
+    AUXILIARY = "auxiliary"
+    """The network that learnt diagnosis and concepts together, without whitening."""
+
+
+class Baseline(StrEnum):
+    """Comparisons that need a library of their own; linear probes and the best filter are always there."""
+
+    TCAV = "tcav"
+    """Testing with concept activation vectors on the plain network (needs the extra ``tcav``)."""
+
+
 class SplitSettings(Settings):
     """Shares of the cohort held out, by group."""
 
@@ -106,6 +122,8 @@ class PhantomSettings(Settings):
     """Side in pixels."""
     seed: int = 0
     shortcut: ShortcutSettings | None = None
+    network_types: bool = False
+    """Whether a pigment network is also typical (even) or atypical (uneven), half of them each: two concepts more."""
 
 
 class DataSettings(Settings):
@@ -128,6 +146,15 @@ class DataSettings(Settings):
     phantom: PhantomSettings = PhantomSettings()
 
 
+class SubspaceSettings(Settings):
+    """What a concept owns beside its axis."""
+
+    children: tuple[str, ...] = ()
+    """Its sub-concepts, each with an axis; they are told apart among the images that show the concept."""
+    free: Annotated[int, Field(ge=0)] = 0
+    """Axes without a name for what else varies among the images that show it."""
+
+
 class ConceptSettings(Settings):
     """Which concepts the axes are given to, and by which release."""
 
@@ -137,6 +164,8 @@ class ConceptSettings(Settings):
     """Identifiers of the concepts to use, in axis order; default: all of the release."""
     unmarked_is_absent: bool = True
     """Whether an image in which a concept was not marked may serve as a (weak) negative."""
+    subspaces: dict[str, SubspaceSettings] = {}
+    """Concepts that own more than one axis, e.g. ``{pigment_network: {children: [typical_network], free: 1}}``."""
     minimum_positives: Count = 40
     """Concepts with fewer training positives are reported as not assessable."""
 
@@ -191,11 +220,29 @@ class ConceptLossSettings(Settings):
     """Weight of the position-level loss against the concepts' masks, where they exist; 0 turns it off."""
 
 
+class AuxiliarySettings(Settings):
+    """A network that learns diagnosis and concepts together through a concept head at the layer, without whitening.
+
+    It starts from the initial weights, as the plain network does. It is a baseline for the whitened one, and may be
+    what that one starts from.
+    """
+
+    epochs: Annotated[int, Field(ge=0)] = 0
+    """0: there is no such network."""
+    learning_rate: Positive = 1e-3
+    weight: Annotated[float, Field(ge=0.0)] = 1.0
+    """Weight of the image-level concept loss."""
+    region_weight: Annotated[float, Field(ge=0.0)] = 0.5
+    """Weight of the position-level concept loss."""
+
+
 class TrainingSettings(Settings):
-    """Two phases: a plain network, then a concept-whitened one from its best checkpoint."""
+    """Phases: a plain network, if asked for an auxiliary one, then a concept-whitened one from a best checkpoint."""
 
     plain_epochs: Count = 6
     whitened_epochs: Annotated[int, Field(ge=0)] = 1
+    """0: whitening is put in and aligned, and nothing is trained."""
+    whitened_from: Start = Start.PLAIN
     batch_size: Annotated[int, Field(ge=2)] = 32
     learning_rate: Positive = 3e-4
     whitened_learning_rate: Positive = 1e-4
@@ -208,6 +255,14 @@ class TrainingSettings(Settings):
     """Probability with which, in whitened training, an image goes without the free axes."""
     alignment: AlignmentSettings = AlignmentSettings()
     concept_loss: ConceptLossSettings = ConceptLossSettings()
+    auxiliary: AuxiliarySettings = AuxiliarySettings()
+
+    @model_validator(mode="after")
+    def starts_from_a_network_that_is_trained(self) -> Self:
+        """Refuse to start from an auxiliary network that has no epochs."""
+        if self.whitened_from is Start.AUXILIARY and self.auxiliary.epochs == 0:
+            raise ValueError("whitened_from is 'auxiliary', but auxiliary.epochs is 0: set it to some epochs, e.g. 6")
+        return self
 
 
 class EvaluationSettings(Settings):
@@ -215,6 +270,8 @@ class EvaluationSettings(Settings):
 
     resamples: Annotated[int, Field(ge=100)] = 1000
     """Bootstrap resamples, drawn by group."""
+    baselines: tuple[Baseline, ...] = ()
+    """Further baselines beside the linear probes and the best filter, which are always measured."""
 
 
 class ExplanationSettings(Settings):
@@ -332,6 +389,8 @@ def _sentence(error: dict[str, Any]) -> str:
 def _group(location: Sequence[str]) -> type[BaseModel]:
     group: type[BaseModel] = RunSettings
     for part in location:
+        if part not in group.model_fields:
+            continue
         annotation = group.model_fields[part].annotation
         candidates = [annotation, *getattr(annotation, "__args__", ())]
         group = next(kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel))

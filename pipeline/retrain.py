@@ -12,15 +12,17 @@ from ignite import distributed as idist
 
 from concepts.errors import RunError
 from concepts.release import read_release, write_release
-from pipeline.config import RunSettings
+from pipeline.config import Baseline, RunSettings
 from pipeline.data.cohort import Cohort, prepare_cohort
 from pipeline.data.samples_table import write_samples
 from pipeline.data.splits import read_split, write_split
 from pipeline.evaluation.evaluate import evaluate_run
 from pipeline.explanation.explain import explain_run
+from pipeline.explanation.tcav import require_captum
 from pipeline.progress import Tracker
 from pipeline.report.html import write_report
 from pipeline.run import RunFolder, create_run, find_unfinished, open_run
+from pipeline.training.auxiliary import train_auxiliary
 from pipeline.training.phases import check_model, train_plain, train_whitened
 from pipeline.training.processes import agreed, from_first, is_first, joined_processes
 
@@ -29,17 +31,19 @@ class Stage(StrEnum):
     """The stages of a run, in order; each one's file is its mark of being done."""
 
     PLAIN = "plain"
+    AUXILIARY = "auxiliary"
     WHITENED = "whitened"
     EVALUATION = "evaluation"
     EXPLANATION = "explanation"
     REPORT = "report"
 
 
-TRAINING = (Stage.PLAIN, Stage.WHITENED)
+TRAINING = (Stage.PLAIN, Stage.AUXILIARY, Stage.WHITENED)
 """The stages that several processes do together."""
 
 MARKS = {
     Stage.PLAIN: "plain.json",
+    Stage.AUXILIARY: "auxiliary.json",
     Stage.WHITENED: "model.json",
     Stage.EVALUATION: "evaluation.json",
     Stage.EXPLANATION: "explanation.json",
@@ -59,11 +63,18 @@ class Job:
 
 STAGES: dict[Stage, Callable[[Job], None]] = {
     Stage.PLAIN: lambda job: train_plain(job.settings, job.cohort, run=job.run, tracker=job.tracker),
+    Stage.AUXILIARY: lambda job: train_auxiliary(job.settings, job.cohort, run=job.run, tracker=job.tracker),
     Stage.WHITENED: lambda job: train_whitened(job.settings, job.cohort, run=job.run, tracker=job.tracker),
     Stage.EVALUATION: lambda job: evaluate_run(job.settings, job.cohort, run=job.run, tracker=job.tracker),
     Stage.EXPLANATION: lambda job: explain_run(job.settings, job.cohort, run=job.run, tracker=job.tracker),
     Stage.REPORT: lambda job: write_report(job.run),
 }
+
+
+def stages(settings: RunSettings) -> tuple[Stage, ...]:
+    """The stages that a run with these settings has, in order."""
+    left_out = set() if settings.training.auxiliary.epochs > 0 else {Stage.AUXILIARY}
+    return tuple(stage for stage in Stage if stage not in left_out)
 
 
 def retrain(settings: RunSettings, *, tracker: Tracker, resume: bool = False, last: Stage = Stage.REPORT) -> RunFolder:
@@ -109,13 +120,13 @@ def redo(path: Path, stage: Stage, *, tracker: Tracker) -> RunFolder:
     job = Job(settings, _cohort(settings, run, tracker), run, tracker)
     with run.lock():
         _do(job, upto=stage, again=stage)
-    complete = all(run.has(mark) for mark in MARKS.values())
+    complete = all(run.has(MARKS[one]) for one in stages(settings))
     return _finish(run) if complete and not run.is_whole else run
 
 
 def _do(job: Job, *, upto: Stage, only: Collection[Stage] = tuple(Stage), again: Stage | None = None) -> None:
     done = from_first([stage for stage in Stage if stage is not again and job.run.has(MARKS[stage])])
-    for stage in Stage:
+    for stage in stages(job.settings):
         if stage in only and stage not in done:
             job.tracker.say(f"stage: {stage}")
             with job.run.timed(stage):
@@ -141,6 +152,8 @@ def _prepare(settings: RunSettings, tracker: Tracker, *, resume: bool) -> Job:
 
 
 def _lead(settings: RunSettings, tracker: Tracker, *, resume: bool) -> Job:
+    if Baseline.TCAV in settings.evaluation.baselines:
+        require_captum()
     run = find_unfinished(settings) if resume else None
     cohort = _cohort(settings, run, tracker)
     check_model(settings, cohort)

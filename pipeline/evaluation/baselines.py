@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,8 +10,17 @@ from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 from pipeline.evaluation.bootstrap import weighted_auc
+
+
+class Probe(StrEnum):
+    """The linear classifier that is fitted to each concept."""
+
+    LOGISTIC = "logistic"
+    SVM = "svm"
+
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
 """Inverse regularisation strengths tried, weakest last."""
@@ -40,9 +50,14 @@ class Filters:
 
 
 def linear_probe(
-    train_features: ArrayLike, train_labels: ArrayLike, test_features: ArrayLike, *, train_groups: Sequence[str]
+    train_features: ArrayLike,
+    train_labels: ArrayLike,
+    test_features: ArrayLike,
+    *,
+    train_groups: Sequence[str],
+    kind: Probe = Probe.LOGISTIC,
 ) -> Matrix:
-    """Scores of a logistic regression per concept, fitted on the training part only.
+    """Scores of a linear classifier per concept, fitted on the training part only.
 
     Features are standardised, cases weighted so that present and absent count alike; the strength of the L2 penalty is
     the one of `STRENGTHS` with the best mean AUC in cross-validation within the training part, no group divided.
@@ -52,9 +67,11 @@ def linear_probe(
         train_labels: N x k; 1 present, 0 absent, NaN not known (left out for that concept).
         test_features: M x C.
         train_groups: The group (patient) of each training case.
+        kind: Logistic regression, or a support vector machine with squared hinge loss (as in TCAV, Kim et al. 2018).
 
     Returns:
-        M x k scores (log odds); NaN for a concept without positives or without negatives in training.
+        M x k scores (log odds, or signed distances in units of the margin); NaN for a concept without positives or
+        without negatives in training.
     """
     scaler = StandardScaler().fit(np.asarray(train_features, dtype=np.float64))
     train = scaler.transform(np.asarray(train_features, dtype=np.float64))
@@ -65,8 +82,8 @@ def linear_probe(
         known = ~np.isnan(column)
         present = column[known] == 1
         if present.any() and not present.all():
-            strength = _best_strength(train[known], present, groups[known])
-            scores[:, concept] = _path(train[known], present, test, strengths=(strength,))[:, 0]
+            strength = _best_strength(train[known], present, groups[known], kind)
+            scores[:, concept] = _path(train[known], present, test, kind=kind, strengths=(strength,))[:, 0]
     return scores
 
 
@@ -99,20 +116,26 @@ def _filter_aucs(activations: Matrix, positives: NDArray[np.bool_]) -> Matrix:
     return (ranks[positives].sum(axis=0) - count * (count + 1) / 2) / (count * rest)
 
 
-def _best_strength(features: Matrix, present: NDArray[np.bool_], groups: NDArray[np.str_]) -> float:
+def _best_strength(features: Matrix, present: NDArray[np.bool_], groups: NDArray[np.str_], kind: Probe) -> float:
     folds = min(FOLDS, len(np.unique(groups[present])), len(np.unique(groups[~present])))
     if folds < 2:
         return DEFAULT_STRENGTH
     found = []
     for learn, check in StratifiedGroupKFold(folds).split(features, present, groups):
         if len(np.unique(present[learn])) == len(np.unique(present[check])) == 2:
-            scores = _path(features[learn], present[learn], features[check], strengths=STRENGTHS)
+            scores = _path(features[learn], present[learn], features[check], kind=kind, strengths=STRENGTHS)
             found.append([weighted_auc(one, present[check])[0] for one in scores.T])
     return STRENGTHS[int(np.mean(found, axis=0).argmax())] if found else DEFAULT_STRENGTH
 
 
-def _path(features: Matrix, present: NDArray[np.bool_], others: Matrix, *, strengths: Sequence[float]) -> Matrix:
-    """Scores of the other cases for each strength in turn, each fit starting from the one before."""
-    model = LogisticRegression(class_weight="balanced", max_iter=ITERATIONS, warm_start=True)
+def _path(
+    features: Matrix, present: NDArray[np.bool_], others: Matrix, *, kind: Probe, strengths: Sequence[float]
+) -> Matrix:
+    """Scores of the other cases for each strength in turn; logistic fits start from the one before."""
+    model = (
+        LinearSVC(class_weight="balanced", max_iter=ITERATIONS, dual=False)
+        if kind is Probe.SVM
+        else LogisticRegression(class_weight="balanced", max_iter=ITERATIONS, warm_start=True)
+    )
     scores = [model.set_params(C=strength).fit(features, present).decision_function(others) for strength in strengths]
     return np.stack(scores, axis=1)

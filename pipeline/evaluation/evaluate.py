@@ -1,17 +1,19 @@
 """The evaluation of a run: both networks on the same test images, and the named axes against their baselines."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from pipeline.config import Activation, RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
-from pipeline.evaluation.baselines import best_filter, linear_probe
+from pipeline.evaluation.baselines import Probe, best_filter, linear_probe
 from pipeline.evaluation.bootstrap import Weights, group_weights
 from pipeline.evaluation.diagnosis import auc_difference, diagnosis_figures
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs, pooled_features
@@ -19,9 +21,10 @@ from pipeline.evaluation.purity import Assessability, assess, concept_aucs, mean
 from pipeline.evaluation.similarity import concept_similarity
 from pipeline.evaluation.whiteness import BlockMoments, block_numbers, residual_estimate
 from pipeline.models.checkpoint import load_model
+from pipeline.models.concept_head import concept_head
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder
-from pipeline.training.phases import MODEL, PLAIN, evaluation_loader
+from pipeline.training.phases import AUXILIARY, MODEL, PLAIN, evaluation_loader
 from pipeline.whitening.surgery import whitening_layers
 
 BOOTSTRAP = 1
@@ -40,6 +43,7 @@ def evaluate_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, track
 
     plain_test = layer_outputs(plain, name, test_loader, tracker=tracker, title="plain network, test images")
     test_maps = layer_outputs(whitened, layer, test_loader, tracker=tracker, title="whitened network, test images")
+    auxiliary = _auxiliary(settings, cohort, name, run=run, tracker=tracker)
     pooling = (Activation.MEAN, settings.model.activation)
     plain_train = pooled_features(
         plain, name, train_loader, activations=pooling, tracker=tracker, title="plain network, training images"
@@ -65,8 +69,8 @@ def evaluate_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, track
         {
             "classes": list(cohort.classes),
             "cohort": cohort.summary(),
-            "diagnosis": _diagnosis(cohort, test, plain_test, test_maps, weights),
-            **_concepts(settings, cohort, plain_train, plain_test, test_maps, weights),
+            "diagnosis": _diagnosis(cohort, test, plain_test, test_maps, auxiliary, weights),
+            **_concepts(settings, cohort, plain_train, plain_test, test_maps, auxiliary, weights),
             "whitening": {
                 "layer": name,
                 "placement": str(settings.model.placement),
@@ -106,13 +110,41 @@ def write_predictions(
     run.write_text("predictions.csv", table.to_csv(index=False))
 
 
+@dataclass(frozen=True)
+class Auxiliary:
+    """The baseline without whitening, on the test images: N x D probabilities and N x k concept activations."""
+
+    probabilities: NDArray[np.float64]
+    activations: NDArray[np.float64]
+
+
+def _auxiliary(
+    settings: RunSettings, cohort: Cohort, layer: str, *, run: RunFolder, tracker: Tracker
+) -> Auxiliary | None:
+    if settings.training.auxiliary.epochs == 0:
+        return None
+    network, description = load_model(run.path / AUXILIARY)
+    loader = evaluation_loader(settings, cohort, description, cohort.part(Part.TEST))
+    outputs = layer_outputs(network, layer, loader, tracker=tracker, title="auxiliary network, test images")
+    head = concept_head(network)
+    with torch.no_grad():
+        activations = head.pool(head(outputs.maps))
+    return Auxiliary(outputs.probabilities, activations.double().numpy())
+
+
 def _diagnosis(
-    cohort: Cohort, test: Sequence[Sample], plain: LayerOutputs, whitened: LayerOutputs, weights: Weights
+    cohort: Cohort,
+    test: Sequence[Sample],
+    plain: LayerOutputs,
+    whitened: LayerOutputs,
+    auxiliary: Auxiliary | None,
+    weights: Weights,
 ) -> dict[str, Any]:
     labels = class_indices(test, cohort.classes)
+    networks = {"plain": plain, "whitened": whitened} | ({AUXILIARY: auxiliary} if auxiliary else {})
     figures = {
         network: diagnosis_figures(outputs.probabilities, labels, classes=cohort.classes, weights=weights)
-        for network, outputs in (("plain", plain), ("whitened", whitened))
+        for network, outputs in networks.items()
     }
     gain = auc_difference(whitened.probabilities, plain.probabilities, labels, classes=cohort.classes, weights=weights)
     return {**figures, "difference": {"auc": {"macro": gain}}}
@@ -124,6 +156,7 @@ def _concepts(
     plain_train: dict[Activation, NDArray[np.float32]],
     plain_test: LayerOutputs,
     whitened_test: LayerOutputs,
+    auxiliary: Auxiliary | None,
     weights: Weights,
 ) -> dict[str, Any]:
     train, test = cohort.part(Part.TRAIN), cohort.part(Part.TEST)
@@ -131,17 +164,15 @@ def _concepts(
     counts = assess(labels, _positives(train_labels), minimum=settings.concepts.minimum_positives)
     fine = [one.assessable for one in counts]
     own = settings.model.activation
-    probe = linear_probe(
-        plain_train[Activation.MEAN],
-        train_labels,
-        plain_test.activations(Activation.MEAN),
-        train_groups=cohort.groups(train),
-    )
-    filters = best_filter(plain_train[own], train_labels).scores(plain_test.activations(own))
-    baselines = {
-        "probe_auc": concept_aucs(probe, labels, weights, assessable=fine),
-        "best_filter_auc": concept_aucs(filters, labels, weights, assessable=fine),
+    features = (plain_train[Activation.MEAN], train_labels, plain_test.activations(Activation.MEAN))
+    scores = {
+        "probe_auc": linear_probe(*features, train_groups=cohort.groups(train)),
+        "svm_auc": linear_probe(*features, train_groups=cohort.groups(train), kind=Probe.SVM),
+        "best_filter_auc": best_filter(plain_train[own], train_labels).scores(plain_test.activations(own)),
     }
+    if auxiliary is not None:
+        scores["auxiliary_auc"] = auxiliary.activations
+    baselines = {name: concept_aucs(one, labels, weights, assessable=fine) for name, one in scores.items()}
     named = len(cohort.concepts)
     axes = {how: whitened_test.activations(how)[:, :named] for how in Activation}
     purity, means, matrix = purity_figures(

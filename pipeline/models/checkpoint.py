@@ -10,8 +10,10 @@ from torch import nn
 from concepts.errors import SettingsError, WeightsError
 from pipeline.config import Activation, Fit, ModelSettings, Placement
 from pipeline.models.backbones import Channels, build_backbone
+from pipeline.models.concept_head import HEAD, put_head
 from pipeline.models.state import read_named_tensors, write_tensors
 from pipeline.run import write_atomically
+from pipeline.whitening.subspaces import Subspace
 from pipeline.whitening.surgery import insert_after, replace_norm
 
 DESCRIPTION = "description"
@@ -24,6 +26,17 @@ class WhiteningDescription(BaseModel):
 
     layer: str
     placement: Placement
+    activation: Activation
+    concepts: tuple[str, ...]
+    subspaces: tuple[Subspace, ...] = ()
+
+
+class HeadDescription(BaseModel):
+    """Where a concept head hangs, and what its outputs are, in order."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layer: str
     activation: Activation
     concepts: tuple[str, ...]
 
@@ -41,6 +54,7 @@ class ModelDescription(BaseModel):
         mean: Subtracted from RGB in [0, 1].
         std: Divides the difference.
         whitening: Concept whitening, or None for a plain network.
+        head: A concept head without whitening, or None.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,6 +68,7 @@ class ModelDescription(BaseModel):
     mean: Channels
     std: Channels
     whitening: WhiteningDescription | None = None
+    head: HeadDescription | None = None
 
     @property
     def num_classes(self) -> int:
@@ -82,7 +97,7 @@ def load_model(stem: Path) -> tuple[nn.Module, ModelDescription]:
     """
     description = _read_description(_beside(stem, ".json"))
     tensors, metadata = read_named_tensors(_beside(stem, ".safetensors"))
-    if metadata.get(DESCRIPTION) != description.model_dump_json():
+    if not _describes(metadata.get(DESCRIPTION), description):
         raise WeightsError(f"{stem}.safetensors and {stem}.json are of different models; restore both from one run")
     try:
         with torch.random.fork_rng(devices=[]):
@@ -100,7 +115,22 @@ def build_network(description: ModelDescription) -> nn.Module:
     network = build_backbone(settings, description.num_classes).network
     if description.whitening is not None:
         put_whitening(network, description.whitening)
+    if description.head is not None:
+        head = description.head
+        put_head(network, head.layer, head.concepts, activation=head.activation)
     return network
+
+
+def without_head(network: nn.Module, description: ModelDescription) -> tuple[nn.Module, ModelDescription]:
+    """The network without its concept head, the same function; unchanged where it has none."""
+    if description.head is None:
+        return network, description
+    description = description.model_copy(update={"head": None})
+    with torch.random.fork_rng(devices=[]):
+        bare = build_network(description)
+    kept = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith(f"{HEAD}.")}
+    bare.load_state_dict(kept)
+    return bare.train(network.training), description
 
 
 def put_whitening(network: nn.Module, whitening: WhiteningDescription) -> None:
@@ -110,12 +140,25 @@ def put_whitening(network: nn.Module, whitening: WhiteningDescription) -> None:
         SettingsError: If the layer is unknown or cannot be whitened.
     """
     operate = replace_norm if whitening.placement is Placement.REPLACE else insert_after
-    operate(network, whitening.layer, concepts=whitening.concepts, activation=whitening.activation)
+    operate(
+        network,
+        whitening.layer,
+        concepts=whitening.concepts,
+        subspaces=whitening.subspaces,
+        activation=whitening.activation,
+    )
 
 
 def _beside(stem: Path, ending: str) -> Path:
     # Not with_suffix, which would cut a stem such as "run-0.5" at its point.
     return stem.with_name(stem.name + ending)
+
+
+def _describes(text: str | None, description: ModelDescription) -> bool:
+    try:
+        return ModelDescription.model_validate_json(text or "") == description
+    except ValidationError:
+        return False
 
 
 def _read_description(path: Path) -> ModelDescription:

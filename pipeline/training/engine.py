@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from concepts.errors import RunError
 from pipeline.config import TrainingSettings
 from pipeline.data.loaders import CaseDataset, place_images
+from pipeline.models.concept_head import ConceptHead
 from pipeline.models.state import load_state, save_state
 from pipeline.progress import Tracker
 from pipeline.training.loss import TrainingLoss
@@ -53,14 +54,14 @@ class Phase:
         epochs: Passes over the training loader.
         learning_rate: Peak of the schedule.
         seed: From which every epoch's own seed is derived.
-        layer: The whitened layer whose axes count in the choice of the checkpoint, or None.
+        layer: The whitened layer, or concept head, whose axes count in the choice of the checkpoint, or None.
     """
 
     name: str
     epochs: int
     learning_rate: float
     seed: int
-    layer: ConceptWhitening | None = None
+    layer: ConceptWhitening | ConceptHead | None = None
 
 
 @dataclass
@@ -227,7 +228,9 @@ def prepare_batch(
 
 
 @torch.no_grad()
-def validate(network: nn.Module, loader: DataLoader[Any], *, layer: ConceptWhitening | None) -> dict[str, float]:
+def validate(
+    network: nn.Module, loader: DataLoader[Any], *, layer: ConceptWhitening | ConceptHead | None
+) -> dict[str, float]:
     """Macro AUC of the diagnosis and, with a whitened layer, the mean AUC of its named axes, on one loader.
 
     In a distributed run: on the loaders of all processes together.

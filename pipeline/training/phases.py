@@ -1,4 +1,4 @@
-"""The two phases of a run: a plain network, then the concept-whitened one from its best checkpoint."""
+"""The phases of a run that every run has: a plain network, and the concept-whitened one."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,7 +16,14 @@ from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
 from pipeline.data.transforms import eval_transforms, train_transforms
 from pipeline.models.backbones import Backbone, build_backbone
-from pipeline.models.checkpoint import ModelDescription, WhiteningDescription, load_model, put_whitening, save_model
+from pipeline.models.checkpoint import (
+    ModelDescription,
+    WhiteningDescription,
+    load_model,
+    put_whitening,
+    save_model,
+    without_head,
+)
 from pipeline.models.weights import load_weights
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder
@@ -25,9 +32,11 @@ from pipeline.training.axis_dropout import drop_free_axes
 from pipeline.training.engine import History, Phase, PhaseTrainer
 from pipeline.training.freeze import freeze
 from pipeline.training.loss import TrainingLoss, class_weights
+from pipeline.whitening.subspaces import subspaces_of
 from pipeline.whitening.surgery import whitening_layers
 
 PLAIN = "plain"
+AUXILIARY = "auxiliary"
 MODEL = "model"
 
 
@@ -70,14 +79,21 @@ def check_model(settings: RunSettings, cohort: Cohort) -> None:
     validation_loader(settings, cohort, description)
 
 
-def train_plain(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker) -> None:
-    """Fine-tune the plain network and store its best epoch as ``plain.safetensors`` and ``plain.json``."""
+def pretrained(
+    settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker
+) -> tuple[nn.Module, ModelDescription]:
+    """The network before any training here: initial weights, or those of the file that the settings name."""
     backbone, description = describe(settings, cohort)
     if settings.model.weights is not None:
         report = load_weights(backbone.network, settings.model.weights.expanduser())
         run.record(weights={"file": settings.model.weights.name} | asdict(report))
         tracker.say(f"weights: {len(report.loaded)} tensors loaded, {len(report.dropped)} dropped: {report.dropped}")
-    network = backbone.network.to(idist.device())
+    return backbone.network.to(idist.device()), description
+
+
+def train_plain(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker) -> None:
+    """Fine-tune the plain network and store its best epoch as ``plain.safetensors`` and ``plain.json``."""
+    network, description = pretrained(settings, cohort, run=run, tracker=tracker)
     freeze(network, settings.model.frozen)
     phase = Phase(
         name=PLAIN,
@@ -86,7 +102,7 @@ def train_plain(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
         seed=settings.seed,
     )
     loss = TrainingLoss(
-        class_weights=_class_weights(settings, cohort), label_smoothing=settings.training.label_smoothing
+        class_weights=diagnosis_weights(settings, cohort), label_smoothing=settings.training.label_smoothing
     )
     trainer = PhaseTrainer(
         network,
@@ -98,13 +114,14 @@ def train_plain(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
         folder=run.path,
         tracker=tracker,
     )
-    _record(run, phase, trainer.run())
+    record_history(run, phase, trainer.run())
     store_model(run, PLAIN, network, description)
 
 
 def train_whitened(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker) -> None:
-    """Put concept whitening into the plain network, align, fine-tune; store ``model.safetensors`` and its JSON."""
-    network, description = load_model(run.path / PLAIN)
+    """Put concept whitening into a trained network, align, fine-tune; store ``model.safetensors`` and its JSON."""
+    network, description = load_model(run.path / settings.training.whitened_from.value)
+    network, description = without_head(network, description)
     network = network.to(idist.device())
     probe = validation_loader(settings, cohort, description)
     before = all_logits(network, probe)
@@ -128,7 +145,7 @@ def train_whitened(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tra
     )
     freeze(network, settings.model.frozen)
     if phase.epochs > 0:
-        _record(run, phase, _whitened_trainer(network, settings, cohort, description, phase, run, tracker).run())
+        record_history(run, phase, _whitened_trainer(network, settings, cohort, description, phase, run, tracker).run())
     store_model(run, MODEL, network, description)
 
 
@@ -136,12 +153,20 @@ def whiten(
     network: nn.Module, settings: RunSettings, cohort: Cohort, description: ModelDescription
 ) -> ModelDescription:
     """Put the whitening layer into a plain network, in place; returns the description with the layer in it."""
-    name = settings.model.layer or build_backbone(settings.model, len(cohort.classes)).layer
     whitening = WhiteningDescription(
-        layer=name, placement=settings.model.placement, activation=settings.model.activation, concepts=cohort.concepts
+        layer=layer_name(settings, cohort),
+        placement=settings.model.placement,
+        activation=settings.model.activation,
+        concepts=cohort.concepts,
+        subspaces=subspaces_of(settings.concepts),
     )
     put_whitening(network, whitening)
     return description.model_copy(update={"whitening": whitening})
+
+
+def layer_name(settings: RunSettings, cohort: Cohort) -> str:
+    """The module that concept whitening replaces or follows: the one asked for, or the backbone's recommended one."""
+    return settings.model.layer or build_backbone(settings.model, len(cohort.classes)).layer
 
 
 def training_loader(
@@ -196,7 +221,7 @@ def _whitened_trainer(
     tracker: Tracker,
 ) -> PhaseTrainer:
     loss = TrainingLoss(
-        class_weights=_class_weights(settings, cohort),
+        class_weights=diagnosis_weights(settings, cohort),
         label_smoothing=settings.training.label_smoothing,
         layers=tuple(whitening_layers(network).values()),
         concept_settings=settings.training.concept_loss,
@@ -266,12 +291,14 @@ def _dataset(
     )
 
 
-def _class_weights(settings: RunSettings, cohort: Cohort) -> Tensor | None:
+def diagnosis_weights(settings: RunSettings, cohort: Cohort) -> Tensor | None:
+    """Weight of each diagnosis in the loss, or None where the settings ask for none."""
     if settings.training.balance is not Balance.WEIGHTS:
         return None
     labels = torch.tensor([cohort.classes.index(sample.diagnosis) for sample in cohort.part(Part.TRAIN)])
     return class_weights(labels, len(cohort.classes))
 
 
-def _record(run: RunFolder, phase: Phase, history: History) -> None:
+def record_history(run: RunFolder, phase: Phase, history: History) -> None:
+    """Leave in ``run.json`` what each epoch of a phase measured, and which epoch was kept."""
     run.record(history={phase.name: history.epochs}, best_epoch={phase.name: history.best_epoch})

@@ -206,7 +206,7 @@ def insert_after(
         SettingsError: If there is no such module, its channels are not known, or a whitened layer is next to it.
     """
     module = _module(network, name)
-    channels = num_features or _channels(module)
+    channels = num_features or output_channels(module)
     if channels is None:
         raise SettingsError(f"{name} is a {type(module).__name__} whose channels are not known; give num_features")
     layer = ConceptWhitening(channels, concepts, subspaces=subspaces, activation=activation, **options)
@@ -282,7 +282,7 @@ def _like(module: nn.Module, old: nn.Module, network: nn.Module) -> nn.Module:
     return module.train(old.training)
 
 
-def _channels(module: nn.Module) -> int | None:
+def output_channels(module: nn.Module) -> int | None:
     """Channels of a module's output, from itself or the last layer inside it that has a number of them."""
     for one in reversed(list(module.modules())):
         for attribute in ("num_features", "out_channels", "out_features"):

@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 from sklearn.metrics import roc_auc_score
 
-from pipeline.evaluation.baselines import best_filter, linear_probe
+from pipeline.evaluation.baselines import Probe, best_filter, linear_probe
 
 
 def features_of(cases, *, seed=0):
@@ -12,11 +13,12 @@ def groups_of(cases):
     return [str(one // 3) for one in range(cases)]
 
 
-def test_the_probe_finds_a_direction_that_no_filter_has():
+@pytest.mark.parametrize("kind", list(Probe))
+def test_the_probe_finds_a_direction_that_no_filter_has(kind):
     train, test = features_of(300), features_of(200, seed=1)
     direction = np.linspace(-1, 1, 12)
     labels, truth = (train @ direction > 0)[:, None].astype(float), test @ direction > 0
-    probe = linear_probe(train, labels, test, train_groups=groups_of(300))
+    probe = linear_probe(train, labels, test, train_groups=groups_of(300), kind=kind)
     assert roc_auc_score(truth, probe[:, 0]) > 0.97
     assert roc_auc_score(truth, best_filter(train, labels).scores(test)[:, 0]) < 0.9
 
@@ -41,9 +43,10 @@ def test_the_probe_learns_nothing_from_unknown_cases_of_a_concept():
     np.testing.assert_array_equal(scores[:, 0], scores[:, 1])
 
 
-def test_a_concept_of_one_kind_has_no_probe_and_no_filter():
+@pytest.mark.parametrize("kind", list(Probe))
+def test_a_concept_of_one_kind_has_no_probe_and_no_filter(kind):
     train, test, labels = features_of(30), features_of(10, seed=1), np.ones((30, 1))
-    assert np.isnan(linear_probe(train, labels, test, train_groups=groups_of(30))).all()
+    assert np.isnan(linear_probe(train, labels, test, train_groups=groups_of(30), kind=kind)).all()
     filters = best_filter(train, labels)
     assert filters.index.tolist() == [-1]
     assert np.isnan(filters.scores(test)).all()

@@ -1,0 +1,51 @@
+"""A network that learns diagnosis and concepts together, through a concept head and without whitening."""
+
+from pipeline.config import ConceptLossSettings, RunSettings
+from pipeline.data.cohort import Cohort
+from pipeline.models.checkpoint import HeadDescription
+from pipeline.models.concept_head import put_head
+from pipeline.progress import Tracker
+from pipeline.run import RunFolder
+from pipeline.training.engine import Phase, PhaseTrainer
+from pipeline.training.freeze import freeze
+from pipeline.training.loss import TrainingLoss
+from pipeline.training.phases import (
+    AUXILIARY,
+    diagnosis_weights,
+    layer_name,
+    pretrained,
+    record_history,
+    store_model,
+    training_loader,
+    validation_loader,
+)
+
+
+def train_auxiliary(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker) -> None:
+    """Train from the initial weights with a concept head at the layer; store ``auxiliary.safetensors`` and its JSON."""
+    network, description = pretrained(settings, cohort, run=run, tracker=tracker)
+    layer, chosen = layer_name(settings, cohort), settings.training.auxiliary
+    head = put_head(network, layer, cohort.concepts, activation=settings.model.activation)
+    hung = HeadDescription(layer=layer, activation=head.activation, concepts=head.concepts)
+    description = description.model_copy(update={"head": hung})
+    phase = Phase(
+        name=AUXILIARY, epochs=chosen.epochs, learning_rate=chosen.learning_rate, seed=settings.seed, layer=head
+    )
+    freeze(network, settings.model.frozen)
+    trainer = PhaseTrainer(
+        network,
+        TrainingLoss(
+            class_weights=diagnosis_weights(settings, cohort),
+            label_smoothing=settings.training.label_smoothing,
+            layers=(head,),
+            concept_settings=ConceptLossSettings(weight=chosen.weight, region_weight=chosen.region_weight),
+        ),
+        phase=phase,
+        settings=settings.training,
+        train=training_loader(settings, cohort, description, with_concepts=True),
+        validation=validation_loader(settings, cohort, description),
+        folder=run.path,
+        tracker=tracker,
+    )
+    record_history(run, phase, trainer.run())
+    store_model(run, AUXILIARY, network, description)
