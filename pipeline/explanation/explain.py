@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.config import RunSettings
+from pipeline.config import Baseline, RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
@@ -19,14 +19,17 @@ from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
 from pipeline.explanation.exemplars import Exemplar, most_activated
 from pipeline.explanation.importance import importance
 from pipeline.explanation.permutation import Effort
+from pipeline.explanation.tcav import choose_examples, sides_of, tcav_scores
 from pipeline.models.checkpoint import load_model
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder
-from pipeline.training.phases import MODEL, evaluation_loader
+from pipeline.training.phases import MODEL, PLAIN, evaluation_loader, layer_name
 from pipeline.whitening.surgery import whitening_layers
 
 PERMUTATIONS = 2
 """Distinguishes the generator of the permutations from the run's others."""
+VECTORS = 3
+"""Distinguishes the generator of TCAV's examples from the run's others."""
 TAIL_BATCH = 128
 """Images that the tail takes at a time; it keeps nothing for a backward pass, so more than in training."""
 PICTURES = "exemplars"
@@ -61,6 +64,7 @@ def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
             "importance": table.to_json(),
             "permutations": effort.permutations,
             "exemplars": _exemplars(settings, cohort, test, outputs, run),
+            **_tcav(settings, cohort, run, tracker),
             **_truth(cohort),
         },
     )
@@ -75,6 +79,34 @@ def planned_effort(settings: RunSettings) -> Effort:
         free_permutations=max(2, permutations // 10),
         batch_size=TAIL_BATCH,
     )
+
+
+def _tcav(settings: RunSettings, cohort: Cohort, run: RunFolder, tracker: Tracker) -> dict[str, Any]:
+    """The plain network's scores, where they were asked for."""
+    if Baseline.TCAV not in settings.evaluation.baselines:
+        return {}
+    network, description = load_model(run.path / PLAIN)
+    generator = np.random.default_rng([settings.seed, VECTORS])
+    train, test = cohort.part(Part.TRAIN), cohort.part(Part.TEST)
+    rows = choose_examples(cohort.concept_labels(train), generator)
+    examples = [train[row] for row in rows]
+    layer = layer_name(settings, cohort)
+
+    def outputs(samples: Sequence[Sample], title: str) -> LayerOutputs:
+        loader = evaluation_loader(settings, cohort, description, samples)
+        return layer_outputs(network, layer, loader, tracker=tracker, title=title)
+
+    shown = outputs(test, "plain network, test images")
+    scores = tcav_scores(
+        shown.tail,
+        (shown.maps, shown.rest),
+        class_indices(test, cohort.classes).tolist(),
+        outputs(examples, "plain network, concept examples").maps,
+        concepts=sides_of(cohort.concept_labels(examples), cohort.concepts),
+        classes=cohort.classes,
+        generator=generator,
+    )
+    return {"tcav": {target: {name: one.to_json() for name, one in row.items()} for target, row in scores.items()}}
 
 
 def _exemplars(

@@ -10,6 +10,8 @@ from concepts.release import Release, read_release
 from concepts.vocabulary import load_vocabulary
 from pipeline.config import RunSettings
 from pipeline.report.content import (
+    BASELINES,
+    FURTHER_BASELINES,
     CohortFacts,
     ConceptFigures,
     ConceptImportance,
@@ -24,6 +26,8 @@ from pipeline.report.content import (
     ReleaseFacts,
     Rival,
     RunReport,
+    TcavPanel,
+    TcavRow,
     Verdict,
     WhiteningFacts,
 )
@@ -32,6 +36,7 @@ from pipeline.run import RunFolder
 
 PARTS = ("train", "validation", "test")
 UNNAMED = "unnamed_share"
+AUXILIARY = "auxiliary"
 MARKINGS = {
     Polarity.PRESENT: Marking.PRESENT,
     Polarity.ABSENT: Marking.ABSENT,
@@ -99,6 +104,7 @@ def compose(run: RunFolder) -> RunReport:
         classes=classes,
         plain=_network(evaluation["diagnosis"]["plain"]),
         whitened=_network(evaluation["diagnosis"]["whitened"]),
+        auxiliary=_network(evaluation["diagnosis"][AUXILIARY]) if AUXILIARY in evaluation["diagnosis"] else None,
         difference=evaluation["diagnosis"]["difference"]["auc"]["macro"].estimate(),
         whitening=whitening,
         concepts=concepts,
@@ -107,6 +113,7 @@ def compose(run: RunFolder) -> RunReport:
         inter_similarity=evaluation["similarity"]["inter"].content if "similarity" in evaluation else {},
         importance=_importance(explanation, classes, names=names, verdicts=verdicts),
         permutations=int(explanation["permutations"].content),
+        tcav=_tcav(explanation["tcav"], classes, names) if "tcav" in explanation else (),
         exemplars=_exemplars(explanation["exemplars"], release),
     )
 
@@ -190,6 +197,7 @@ def _concept(identifier: str, tree: Tree, *, release: Release, evaluation: Tree)
         axis_auc=tree["axis_auc"].estimates(),
         probe_auc=tree["probe_auc"].estimate(),
         best_filter_auc=tree["best_filter_auc"].estimate(),
+        further_baselines={key: tree[key].estimate() for key in FURTHER_BASELINES if key in tree},
         positives=int(tree["positives"].content),
         negatives=int(tree["negatives"].content),
         train_positives=int(tree["train_positives"].content),
@@ -214,13 +222,32 @@ def _rival(concept: str, matrix: Tree, release: Release) -> Rival | None:
 
 
 def _purity_mean(tree: Tree, activation: str) -> dict[str, Estimate]:
-    baselines = {key: tree[key].estimate() for key in ("probe_auc", "best_filter_auc") if key in tree}
+    baselines = {key: tree[key].estimate() for key in BASELINES if key in tree}
     return {"axis_auc": tree["axis_auc"][activation].estimate(), **baselines}
 
 
 def _matrix(tree: Tree, names: Mapping[str, str]) -> Matrix:
     order = tuple(names.get(one, one) for one in tree["concepts"].content)
     return Matrix(order, tuple(tuple(row) for row in tree["auc"].content))
+
+
+def _tcav(tree: Tree, classes: tuple[Named, ...], names: Mapping[str, str]) -> tuple[TcavPanel, ...]:
+    return tuple(
+        TcavPanel(
+            target,
+            tuple(
+                TcavRow(
+                    names.get(concept, concept),
+                    row["share"].estimate(),
+                    float(row["null"]["low"].content),
+                    float(row["null"]["high"].content),
+                )
+                for concept, row in tree[target.id].items()
+            ),
+        )
+        for target in classes
+        if target.id in tree
+    )
 
 
 def _importance(

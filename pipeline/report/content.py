@@ -129,6 +129,11 @@ class WhiteningFacts:
     insertion_change: float | None
 
 
+FURTHER_BASELINES = ("svm_auc", "auxiliary_auc")
+BASELINES = ("probe_auc", "best_filter_auc", *FURTHER_BASELINES)
+"""Keys of what an axis may be compared with, in the order in which they are shown."""
+
+
 @dataclass(frozen=True)
 class Rival:
     """A named axis that answers to a concept better than the concept's own axis does."""
@@ -150,6 +155,7 @@ class ConceptFigures:
         axis_auc: AUC of the axis, present against absent, by activation.
         probe_auc: AUC of a linear probe on the plain network at the same layer.
         best_filter_auc: AUC of the plain network's best single filter there.
+        further_baselines: AUC of what else the axis was compared with, by key of `FURTHER_BASELINES`.
         positives: Test images that show it.
         negatives: Test images that do not, or in which it was not marked.
         train_positives: Training images that show it.
@@ -166,6 +172,7 @@ class ConceptFigures:
     axis_auc: Mapping[str, Estimate]
     probe_auc: Estimate
     best_filter_auc: Estimate
+    further_baselines: Mapping[str, Estimate]
     positives: int
     negatives: int
     train_positives: int
@@ -284,17 +291,44 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class TcavRow:
+    """What an after-the-fact test says of a concept and a diagnosis in the plain network.
+
+    Attributes:
+        name: Name of the concept.
+        share: Share of the diagnosis's cases whose logit rises along the concept's vector.
+        null_low: Lower end of the band of vectors between random images.
+        null_high: Upper end of it.
+    """
+
+    name: str
+    share: Estimate
+    null_low: float
+    null_high: float
+
+
+@dataclass(frozen=True)
+class TcavPanel:
+    """The concepts' scores for one diagnosis."""
+
+    target: Named
+    rows: tuple[TcavRow, ...]
+
+
+@dataclass(frozen=True)
 class RunReport:
     """All that the report of one run says.
 
     Attributes:
         architecture: Name of the network.
         classes: The diagnoses, in the order of the network's outputs.
+        auxiliary: The network trained on with concept outputs but without whitening; None where it was not asked for.
         difference: Macro AUC of the whitened minus that of the plain network, on the same test images.
         purity_mean: Mean over the assessable concepts of axis AUC (configured activation), probe and best filter.
         inter_similarity: By two concept identifiers, the mean cosine similarity of their images at the layer.
         exemplars: By concept identifier.
         permutations: How often each axis was permuted.
+        tcav: The plain network tested with concept activation vectors; empty where it was not asked for.
     """
 
     provenance: Provenance
@@ -304,6 +338,7 @@ class RunReport:
     classes: tuple[Named, ...]
     plain: NetworkFigures
     whitened: NetworkFigures
+    auxiliary: NetworkFigures | None
     difference: Estimate
     whitening: WhiteningFacts
     concepts: tuple[ConceptFigures, ...]
@@ -312,6 +347,7 @@ class RunReport:
     inter_similarity: Mapping[str, Mapping[str, float | None]]
     importance: tuple[ImportancePanel, ...]
     permutations: int
+    tcav: tuple[TcavPanel, ...]
     exemplars: Mapping[str, tuple[Exemplar, ...]]
 
     def verdict(self, concept: ConceptFigures) -> Verdict:

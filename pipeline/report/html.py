@@ -12,7 +12,7 @@ from concepts.estimate import Estimate
 from pipeline.report import charts, numerals, phrasing
 from pipeline.report.charts import Dot, Scale
 from pipeline.report.compose import compose
-from pipeline.report.content import ConceptFigures, ImportancePanel, RunReport, Verdict
+from pipeline.report.content import FURTHER_BASELINES, ConceptFigures, ImportancePanel, RunReport, Verdict
 from pipeline.report.numerals import SPACE
 from pipeline.report.pictures import data_uri
 from pipeline.report.tables import write_tables
@@ -57,6 +57,9 @@ def render(report: RunReport, folder: Path) -> str:
             assessable=[one for one in report.concepts if report.verdict(one) is not Verdict.NOT_ASSESSABLE],
             diagnoses=[("macro", "all diagnoses (macro)"), *((one.id, one.name) for one in report.classes)],
             further=further_figures(report),
+            further_baselines=[
+                key for key in FURTHER_BASELINES if all(key in one.further_baselines for one in report.concepts)
+            ],
             auc=AucCharts(report),
             ratios=RatioCharts(report.importance),
             share_bar=_share_bar,

@@ -36,6 +36,13 @@ from pipeline.report.numerals import (
 )
 
 CHANCE = 0.5
+BASELINE_NAMES = {
+    "probe_auc": "logistic probe",
+    "best_filter_auc": "best single filter",
+    "svm_auc": "support vector probe",
+    "auxiliary_auc": "concept loss without whitening",
+}
+"""All but the last are of the plain network; `auxiliary_auc` is of a network trained with concept outputs."""
 OVERALL = "overall"
 ORIGINS = {
     "marked": "outlined by experts",
@@ -193,12 +200,29 @@ def purity_means(report: RunReport) -> str:
     if not is_known(mean):
         return f"The mean axis AUC is {NOT_ASSESSABLE}."
     others = [
-        f"{name} {short(report.purity_mean[key])}"
-        for key, name in (("probe_auc", "the linear probe's"), ("best_filter_auc", "the best single filter's"))
-        if key in report.purity_mean
+        f"{name} {short(report.purity_mean[key])}" for key, name in BASELINE_NAMES.items() if key in report.purity_mean
     ]
-    against = f" For comparison, on the plain network: {enumeration(others)}." if others else ""
+    against = f" For comparison: {enumeration(others)}." if others else ""
     return f"Mean over the assessable concepts, the axis AUC is {estimate(mean)}.{against}"
+
+
+def tcav() -> str:
+    """How to read concept vectors against importance."""
+    return (
+        "An independent account of the plain network, made after its training: a share near 1 says that the logit "
+        "rises when a case is moved towards the concept, near 0 that it falls. Shares inside the band say nothing. "
+        "Unlike importance it gives a direction, and no size."
+    )
+
+
+def auxiliary(report: RunReport) -> str | None:
+    """The macro AUC of the baseline without whitening, where there is one."""
+    if report.auxiliary is None:
+        return None
+    return (
+        "Trained from the same start with concept outputs beside the diagnosis, but without whitening, a network "
+        f"reaches a macro AUC of {estimate(report.auxiliary.auc['macro'])}."
+    )
 
 
 def whiteness(report: RunReport) -> str:

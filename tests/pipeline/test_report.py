@@ -20,7 +20,7 @@ from concepts.release import freeze, write_release
 from pipeline.config import dump_settings, parse_overrides
 from pipeline.report.compose import compose
 from pipeline.report.content import Marking, Verdict
-from pipeline.report.html import TEMPLATES, write_report
+from pipeline.report.html import TEMPLATES, render, write_report
 from pipeline.report.tables import csv_text, figure_rows, terminal_table
 from pipeline.run import RunFolder
 
@@ -105,6 +105,7 @@ def purity(concept):
         "axis_auc": {name: figure(axis, 0.04) for name in ("mean", "max", "positive_mean", "pool_max")},
         "probe_auc": figure(probe, 0.04),
         "best_filter_auc": figure(best, 0.045),
+        "svm_auc": figure(probe, 0.05),
         "positives": positives,
         "negatives": 520 - positives,
         "train_positives": 4 * positives,
@@ -161,6 +162,7 @@ def evaluation():
             "axis_auc": {name: figure(0.752, 0.02) for name in ("mean", "max", "positive_mean", "pool_max")},
             "probe_auc": figure(0.784, 0.02),
             "best_filter_auc": figure(0.69, 0.02),
+            "svm_auc": figure(0.779, 0.02),
         },
         "matrix": {"concepts": order, "auc": matrix},
         "similarity": {"intra": {concept: figure(0.41, 0.03, POSITIVES[concept]) for concept in AXES}, "inter": pairs},
@@ -502,6 +504,28 @@ def test_planted_truth_is_drawn_only_where_it_is_known(run, planted):
     drawn = [each for each in page.of("path") if each.get("class") == "planted"]
     assert len(drawn) == planted * len(RATIOS) * len(AXES)
     assert ("planted: what the rule" in page.text) is planted
+
+
+def test_further_baselines_are_shown_only_where_they_were_measured(run):
+    page = render(compose(run), run.path)
+    assert "Support vector probe" in page
+    assert "without whitening" not in page
+    assert "TCAV" not in page
+    measured = run.read_json("evaluation.json")
+    measured["diagnosis"]["auxiliary"] = network(0.871, 0.828)
+    for concept in measured["purity"].values():
+        concept["auxiliary_auc"] = figure(0.777, 0.03)
+    run.write_json("evaluation.json", measured)
+    explained = run.read_json("explanation.json")
+    explained["tcav"] = {
+        "melanoma": {"streaks": {"share": figure(0.912, 0.04, 104), "null": {"low": 0.2, "high": 0.7}}}
+    }
+    run.write_json("explanation.json", explained)
+    page = render(compose(run), run.path)
+    assert "without whitening, a network reaches a macro AUC of 0.871" in page
+    assert page.count("0.777") == sum(one["assessable"] for one in measured["purity"].values())
+    assert "0.91" in page
+    assert "0.20 to 0.70" in page
 
 
 def test_a_run_without_free_axes_or_with_a_diagnosis_that_cannot_be_assessed_is_reported(run):
