@@ -198,6 +198,8 @@ class ModelSettings(Settings):
     """Modules that keep the weights and statistics that they came with, e.g. ``[stem, blocks.0]``."""
     layer: str | None = None
     """Module that concept whitening replaces or follows; default: the backbone's recommended one."""
+    further_layers: tuple[str, ...] = ()
+    """More modules that are whitened for the same concepts, to see how concepts evolve; figures are of ``layer``."""
     placement: Placement = Placement.INSERT
     activation: Activation = Activation.POOL_MAX
 

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import nn
+from torch.utils.data import DataLoader
 
 from pipeline.config import Activation, RunSettings
 from pipeline.data.cohort import Cohort
@@ -19,13 +21,13 @@ from pipeline.evaluation.diagnosis import auc_difference, diagnosis_figures
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs, pooled_features
 from pipeline.evaluation.purity import Assessability, assess, concept_aucs, mean_auc, purity_figures
 from pipeline.evaluation.similarity import concept_similarity
+from pipeline.evaluation.trajectory import activations_by_layer
 from pipeline.evaluation.whiteness import BlockMoments, block_numbers, residual_estimate
-from pipeline.models.checkpoint import load_model
+from pipeline.models.checkpoint import load_model, main_layer
 from pipeline.models.concept_head import concept_head
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder
 from pipeline.training.phases import AUXILIARY, MODEL, PLAIN, evaluation_loader
-from pipeline.whitening.surgery import whitening_layers
 
 BOOTSTRAP = 1
 """Distinguishes the generator of the bootstrap from the run's others."""
@@ -35,7 +37,7 @@ def evaluate_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, track
     """Write ``predictions.csv`` and ``evaluation.json``."""
     plain, description = load_model(run.path / PLAIN)
     whitened, whitened_description = load_model(run.path / MODEL)
-    layer = next(iter(whitening_layers(whitened)))
+    layer = main_layer(whitened, whitened_description)
     name = whitened_description.whitening.layer  # type: ignore[union-attr]
     test, train = cohort.part(Part.TEST), cohort.part(Part.TRAIN)
     test_loader = evaluation_loader(settings, cohort, description, test)
@@ -77,6 +79,7 @@ def evaluate_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, track
                 "activation": str(settings.model.activation),
                 "channels": test_maps.maps.shape[1],
                 "insertion_change": insertion,
+                **_trajectory(settings, cohort, whitened, test_loader, weights, tracker),
                 "residual": {
                     "train": residual_estimate(moments),
                     "test": residual_estimate(_moments(test_maps, cohort.groups(test))),
@@ -84,6 +87,34 @@ def evaluate_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, track
             },
         },
     )
+
+
+def _trajectory(
+    settings: RunSettings,
+    cohort: Cohort,
+    network: nn.Module,
+    loader: DataLoader[Any],
+    weights: Weights,
+    tracker: Tracker,
+) -> dict[str, Any]:
+    """AUC of each axis at every whitened layer, in the order of the network, where there are several."""
+    if not settings.model.further_layers:
+        return {}
+    labels = cohort.concept_labels(cohort.part(Part.TEST))
+    positives = _positives(cohort.concept_labels(cohort.part(Part.TRAIN)))
+    fine = [one.assessable for one in assess(labels, positives, minimum=settings.concepts.minimum_positives)]
+    found = activations_by_layer(network, loader, tracker=tracker, title="every whitened layer, test images")
+    places = {name: name.removesuffix(".whitening") for name in found}
+    aucs = {places[name]: concept_aucs(one, labels, weights, assessable=fine) for name, one in found.items()}
+    return {
+        "layers": {
+            place: {
+                "axis_auc": {name: one.estimate() for name, one in zip(cohort.concepts, figures, strict=True)},
+                "mean": mean_auc(figures),
+            }
+            for place, figures in aucs.items()
+        }
+    }
 
 
 def bootstrap_weights(settings: RunSettings, groups: Sequence[str]) -> Weights:

@@ -20,11 +20,10 @@ from pipeline.explanation.exemplars import Exemplar, most_activated
 from pipeline.explanation.importance import importance
 from pipeline.explanation.permutation import Effort
 from pipeline.explanation.tcav import choose_examples, sides_of, tcav_scores
-from pipeline.models.checkpoint import load_model
+from pipeline.models.checkpoint import load_model, main_layer
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder
 from pipeline.training.phases import MODEL, PLAIN, evaluation_loader, layer_name
-from pipeline.whitening.surgery import whitening_layers
 
 PERMUTATIONS = 2
 """Distinguishes the generator of the permutations from the run's others."""
@@ -39,7 +38,7 @@ JPEG_QUALITY = 88
 def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker) -> None:
     """Write ``explanation.json`` and the pictures in ``exemplars/``."""
     network, description = load_model(run.path / MODEL)
-    layer = next(iter(whitening_layers(network)))
+    layer = main_layer(network, description)
     test = cohort.part(Part.TEST)
     loader = evaluation_loader(settings, cohort, description, test)
     outputs = layer_outputs(network, layer, loader, tracker=tracker, title="whitened network, test images")

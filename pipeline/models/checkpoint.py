@@ -14,7 +14,7 @@ from pipeline.models.concept_head import HEAD, put_head
 from pipeline.models.state import read_named_tensors, write_tensors
 from pipeline.run import write_atomically
 from pipeline.whitening.subspaces import Subspace
-from pipeline.whitening.surgery import insert_after, replace_norm
+from pipeline.whitening.surgery import insert_after, replace_norm, whitening_layers
 
 DESCRIPTION = "description"
 
@@ -25,6 +25,7 @@ class WhiteningDescription(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     layer: str
+    further_layers: tuple[str, ...] = ()
     placement: Placement
     activation: Activation
     concepts: tuple[str, ...]
@@ -140,13 +141,26 @@ def put_whitening(network: nn.Module, whitening: WhiteningDescription) -> None:
         SettingsError: If the layer is unknown or cannot be whitened.
     """
     operate = replace_norm if whitening.placement is Placement.REPLACE else insert_after
-    operate(
-        network,
-        whitening.layer,
-        concepts=whitening.concepts,
-        subspaces=whitening.subspaces,
-        activation=whitening.activation,
-    )
+    for layer in (whitening.layer, *whitening.further_layers):
+        operate(
+            network,
+            layer,
+            concepts=whitening.concepts,
+            subspaces=whitening.subspaces,
+            activation=whitening.activation,
+        )
+
+
+def main_layer(network: nn.Module, description: ModelDescription) -> str:
+    """Qualified name of the whitened layer that figures and explanations are of.
+
+    Raises:
+        WeightsError: If the description is of a network without concept whitening.
+    """
+    if description.whitening is None:
+        raise WeightsError("the model has no concept whitening; give the whitened model of a run (model.json)")
+    place = description.whitening.layer
+    return next(name for name in whitening_layers(network) if name == place or name.startswith(f"{place}."))
 
 
 def _beside(stem: Path, ending: str) -> Path:

@@ -17,6 +17,7 @@ from pipeline.report.content import (
     ConceptImportance,
     Exemplar,
     ImportancePanel,
+    LayerFigures,
     Marking,
     Matrix,
     Named,
@@ -109,6 +110,7 @@ def compose(run: RunFolder) -> RunReport:
         whitening=whitening,
         concepts=concepts,
         purity_mean=_purity_mean(evaluation["purity_mean"], whitening.activation),
+        layers=_layers(evaluation["whitening"]),
         matrix=_matrix(evaluation["matrix"], names),
         inter_similarity=evaluation["similarity"]["inter"].content if "similarity" in evaluation else {},
         importance=_importance(explanation, classes, names=names, verdicts=verdicts),
@@ -180,6 +182,11 @@ def _whitening(tree: Tree) -> WhiteningFacts:
         residual_test=tree["residual"]["test"].estimate(),
         insertion_change=tree.content.get("insertion_change"),
     )
+
+
+def _layers(whitening: Tree) -> tuple[LayerFigures, ...]:
+    layers = whitening["layers"].items() if "layers" in whitening else []
+    return tuple(LayerFigures(name, tree["axis_auc"].estimates(), tree["mean"].estimate()) for name, tree in layers)
 
 
 def _concept(identifier: str, tree: Tree, *, release: Release, evaluation: Tree) -> ConceptFigures:

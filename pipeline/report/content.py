@@ -291,6 +291,21 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class LayerFigures:
+    """The named axes at one of several whitened layers.
+
+    Attributes:
+        layer: The module's name.
+        axis_auc: By concept identifier.
+        mean: Over the assessable concepts.
+    """
+
+    layer: str
+    axis_auc: Mapping[str, Estimate]
+    mean: Estimate
+
+
+@dataclass(frozen=True)
 class TcavRow:
     """What an after-the-fact test says of a concept and a diagnosis in the plain network.
 
@@ -325,6 +340,7 @@ class RunReport:
         auxiliary: The network trained on with concept outputs but without whitening; None where it was not asked for.
         difference: Macro AUC of the whitened minus that of the plain network, on the same test images.
         purity_mean: Mean over the assessable concepts of axis AUC (configured activation), probe and best filter.
+        layers: Where several layers are whitened, all of them in the order of the network; else empty.
         inter_similarity: By two concept identifiers, the mean cosine similarity of their images at the layer.
         exemplars: By concept identifier.
         permutations: How often each axis was permuted.
@@ -343,6 +359,7 @@ class RunReport:
     whitening: WhiteningFacts
     concepts: tuple[ConceptFigures, ...]
     purity_mean: Mapping[str, Estimate]
+    layers: tuple[LayerFigures, ...]
     matrix: Matrix
     inter_similarity: Mapping[str, Mapping[str, float | None]]
     importance: tuple[ImportancePanel, ...]

@@ -20,6 +20,7 @@ from pipeline.models.checkpoint import (
     ModelDescription,
     WhiteningDescription,
     load_model,
+    main_layer,
     put_whitening,
     save_model,
     without_head,
@@ -126,7 +127,6 @@ def train_whitened(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tra
     probe = validation_loader(settings, cohort, description)
     before = all_logits(network, probe)
     description = whiten(network, settings, cohort, description)
-    layers = whitening_layers(network)
     aligning = alignment_loader(settings, cohort, description)
     with tracker.task("aligning axes with concepts", 1) as advance:
         reports = align(network, aligning, objective=settings.training.alignment.objective)
@@ -141,7 +141,7 @@ def train_whitened(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tra
         epochs=settings.training.whitened_epochs,
         learning_rate=settings.training.whitened_learning_rate,
         seed=settings.seed,
-        layer=next(iter(layers.values())),
+        layer=whitening_layers(network)[main_layer(network, description)],
     )
     freeze(network, settings.model.frozen)
     if phase.epochs > 0:
@@ -155,6 +155,7 @@ def whiten(
     """Put the whitening layer into a plain network, in place; returns the description with the layer in it."""
     whitening = WhiteningDescription(
         layer=layer_name(settings, cohort),
+        further_layers=settings.model.further_layers,
         placement=settings.model.placement,
         activation=settings.model.activation,
         concepts=cohort.concepts,

@@ -155,3 +155,31 @@ def test_stages_can_be_done_again(whole):
     done = dermaxis("evaluate", str(whole.path), folder=whole.path.parent)
     assert done.returncode == 0, done.stderr
     assert whole.read_json("evaluation.json") == before
+
+
+def test_every_baseline_and_several_layers_in_one_run(folder):
+    run = retrain(
+        small(
+            folder,
+            "name=baselines",
+            "training.auxiliary.epochs=1",
+            "training.whitened_from=auxiliary",
+            "training.whitened_epochs=0",
+            "evaluation.baselines=[tcav]",
+            "model.layer=blocks.8.pointwise.norm",
+            "model.further_layers=[blocks.3.pointwise.norm]",
+        ),
+        tracker=Silent(),
+    )
+    evaluation, explanation = run.read_json("evaluation.json"), run.read_json("explanation.json")
+    assert run.read_json("run.json")["insertion_change"] <= 1e-4
+    assert list(evaluation["whitening"]["layers"]) == ["blocks.3.pointwise.norm", "blocks.8.pointwise.norm"]
+    last = evaluation["whitening"]["layers"]["blocks.8.pointwise.norm"]["axis_auc"]
+    for concept, figures in evaluation["purity"].items():
+        assert {"probe_auc", "svm_auc", "best_filter_auc", "auxiliary_auc"} <= set(figures)
+        assert last[concept] == figures["axis_auc"][evaluation["whitening"]["activation"]]
+    # Nothing was trained after insertion, so the whitened network diagnoses as the one that it was put into.
+    auxiliary, whitened = (evaluation["diagnosis"][name]["auc"]["macro"]["value"] for name in ("auxiliary", "whitened"))
+    assert whitened == pytest.approx(auxiliary, abs=1e-3)
+    assert set(explanation["tcav"]) == set(evaluation["classes"])
+    assert "From low to high layers" in run.file("report.html").read_text()

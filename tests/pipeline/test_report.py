@@ -506,6 +506,20 @@ def test_planted_truth_is_drawn_only_where_it_is_known(run, planted):
     assert ("planted: what the rule" in page.text) is planted
 
 
+def test_several_layers_are_shown_in_the_order_of_the_network(run):
+    assert "From low to high layers" not in render(compose(run), run.path)
+    measured = run.read_json("evaluation.json")
+    aucs = {concept: figure(0.731, 0.03) for concept in AXES}
+    measured["whitening"]["layers"] = {
+        name: {"axis_auc": aucs, "mean": figure(mean, 0.02)}
+        for name, mean in (("features.4", 0.672), ("features.11", 0.752))
+    }
+    run.write_json("evaluation.json", measured)
+    page = render(compose(run), run.path)
+    assert page.index("features.4</th>") < page.index("features.11</th>")
+    assert "0.672" in page
+
+
 def test_further_baselines_are_shown_only_where_they_were_measured(run):
     page = render(compose(run), run.path)
     assert "Support vector probe" in page

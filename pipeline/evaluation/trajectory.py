@@ -1,0 +1,51 @@
+"""How concepts evolve through a network with several whitened layers."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from pipeline.data.loaders import place_images
+from pipeline.progress import Tracker
+from pipeline.whitening.layer import ConceptWhitening
+from pipeline.whitening.surgery import whitening_layers
+
+
+@torch.no_grad()
+def activations_by_layer(
+    network: nn.Module, loader: DataLoader[Any], *, tracker: Tracker, title: str
+) -> dict[str, NDArray[np.float64]]:
+    """Activations of the named axes at every whitened layer, from one pass.
+
+    Args:
+        network: Put into evaluation mode.
+        loader: In order; each batch a dictionary with ``image``.
+        tracker: Where progress is shown.
+        title: What the progress bar says.
+
+    Returns:
+        By layer, in the order in which the network runs them: N x k.
+    """
+    network.eval()
+    device = next(network.parameters()).device
+    kept: dict[str, list[Tensor]] = {}
+
+    def keep(name: str) -> Any:  # noqa: ANN401  # a hook, typed by torch
+        def hook(layer: ConceptWhitening, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            kept.setdefault(name, []).append(layer.pool(output).double().cpu())
+
+        return hook
+
+    hooks = [layer.register_forward_hook(keep(name)) for name, layer in whitening_layers(network).items()]
+    try:
+        with tracker.task(title, len(loader)) as advance:
+            for batch in loader:
+                network(place_images(batch["image"], device))
+                advance(1)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {name: torch.cat(parts).numpy() for name, parts in kept.items()}
