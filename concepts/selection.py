@@ -1,6 +1,6 @@
 """What training takes from a release: labels and regions of its images, and whether they suffice."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,8 @@ def label_table(
 ) -> NDArray[np.float64]:
     """What the release says about each concept in each image.
 
+    Where a concept is present, so is the broader one that the release declares as its parent, marked or not.
+
     Args:
         release: A release.
         image_ids: The N images, in the order of the rows; those that the release does not know get NaN throughout.
@@ -50,7 +52,38 @@ def label_table(
     table = np.full((len(image_ids), len(concepts)), np.nan)
     for row, column, example in _cells(release, image_ids, concepts):
         table[row, column] = values[example.polarity]
+    for child, parent in declared_parents(release, concepts).items():
+        table[table[:, concepts.index(child)] == 1, concepts.index(parent)] = 1
     return table
+
+
+def declared_parents(release: Release, concepts: Collection[str]) -> dict[str, str]:
+    """By concept, its parent, where the release declares it and both are among these concepts."""
+    pairs = ((one.id, one.parent) for one in release.concepts if one.id in concepts)
+    return {child: parent for child, parent in pairs if parent is not None and parent in concepts}
+
+
+def refuse_orphans(release: Release, parents: Mapping[str, str]) -> None:
+    """Refuse a release in which a concept is present where its parent is absent.
+
+    Args:
+        release: A release.
+        parents: By concept, its parent, both in the release.
+
+    Raises:
+        ReleaseError: If there is such an image; names the first few.
+    """
+    absent = {(one.image_id, one.concept) for one in release.examples if one.polarity is Polarity.ABSENT}
+    orphans = [
+        f"{one.image_id} ({one.concept} without {parents[one.concept]})"
+        for one in release.examples
+        if one.polarity is Polarity.PRESENT and (one.image_id, parents.get(one.concept)) in absent
+    ]
+    if orphans:
+        raise ReleaseError(
+            f"{release.name}@{release.version}: a concept is present where its parent is absent, in "
+            f"{len(orphans)} images: {shorten(orphans)}; correct one of the two examples of each"
+        )
 
 
 def region_table(

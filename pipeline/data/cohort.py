@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from concepts.errors import DataError, ReleaseError, SettingsError
 from concepts.release import Release, read_release, verify_images
-from concepts.selection import Finding, check_usable, label_table, refuse_held_out, region_table
+from concepts.selection import (
+    Finding,
+    check_usable,
+    declared_parents,
+    label_table,
+    refuse_held_out,
+    refuse_orphans,
+    region_table,
+)
 from pipeline.config import DataSettings, RunSettings
 from pipeline.data.decoded import DecodedCache
 from pipeline.data.duplicates import near_duplicates
@@ -119,6 +127,8 @@ def prepare_cohort(
     release = release or read_or_freeze(settings, samples)
     train = split.image_ids(Part.TRAIN)
     concepts = settings.concepts.names or release.concept_ids
+    configured = {child: parent for parent, one in settings.concepts.subspaces.items() for child in one.children}
+    refuse_orphans(release, declared_parents(release, concepts) | configured)
     findings = check_usable(
         release,
         train,

@@ -74,10 +74,10 @@ class TrainingLoss(nn.Module):
         total = maps.new_zeros(())
         if self.settings.weight > 0:
             activations = self.image_calibrations[index](axis_activations(maps, layer.activation))
-            total = total + self.settings.weight * concept_loss(activations, targets["concepts"])
+            total = total + self.settings.weight * concept_loss(activations, _own_labels(layer, targets))
         if self.settings.region_weight > 0 and "regions" in targets and maps.ndim == 4:
             calibrated = self.region_calibrations[index](maps)
-            total = total + self.settings.region_weight * region_loss(calibrated, targets["regions"])
+            total = total + self.settings.region_weight * region_loss(calibrated, _own_regions(layer, targets))
         return total
 
     def _keeper(self, index: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
@@ -85,6 +85,17 @@ class TrainingLoss(nn.Module):
             self._maps[index] = output
 
         return keep
+
+
+def _own_labels(layer: nn.Module, targets: Targets) -> Tensor:
+    """The labels that a layer's axes learn from: children's only inside their parents, where it has subspaces."""
+    labels = targets["concepts"]
+    return layer.layout.inside(labels) if isinstance(layer, ConceptWhitening) else labels
+
+
+def _own_regions(layer: nn.Module, targets: Targets) -> Tensor:
+    regions = targets["regions"]
+    return layer.layout.inside_regions(regions) if isinstance(layer, ConceptWhitening) else regions
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:

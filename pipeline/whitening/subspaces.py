@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from concepts.errors import DataError, SettingsError
+from pipeline.config import ConceptSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,11 @@ class AxisLayout:
                 f"row {int(orphans[0])} of a batch: '{self.concepts[child]}' is present but its parent "
                 f"'{self.concepts[parent]}' is absent; a sub-concept needs its parent: correct the labels"
             )
+
+
+def subspaces_of(settings: ConceptSettings) -> tuple[Subspace, ...]:
+    """The subspaces that the settings ask for."""
+    return tuple(Subspace(parent, one.children, one.free) for parent, one in settings.subspaces.items())
 
 
 def axis_layout(concepts: Sequence[str], subspaces: Sequence[Subspace], *, num_features: int) -> AxisLayout:

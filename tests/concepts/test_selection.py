@@ -6,15 +6,24 @@ import pytest
 from concepts.errors import LeakError, ReleaseError
 from concepts.example import ConceptEntry, Example, Origin, Polarity, Region
 from concepts.release import Release, freeze
-from concepts.selection import check_usable, label_table, refuse_held_out, region_table, thin_concepts
+from concepts.selection import (
+    check_usable,
+    declared_parents,
+    label_table,
+    refuse_held_out,
+    refuse_orphans,
+    region_table,
+    thin_concepts,
+)
 
 
-def release_of(*examples: tuple[str, str, str]) -> Release:
+def release_of(*examples: tuple[str, str, str], parents: dict[str, str] | None = None) -> Release:
     """Examples as (image, concept, polarity); what is present has a region; concepts x, y, z."""
+    broader = parents or {}
     return freeze(
         "set",
         3,
-        concepts=[ConceptEntry(id=c, name=c, definition=c, origin=Origin.MARKED) for c in "xyz"],
+        concepts=[ConceptEntry(id=c, name=c, definition=c, origin=Origin.MARKED, parent=broader.get(c)) for c in "xyz"],
         examples=[
             Example(
                 image_id=image,
@@ -96,3 +105,19 @@ def test_forty_positives_suffice(positives: int, is_thin: bool):
     assert bool(check_usable(release, images, concepts=["x"], unmarked_is_absent=True)) is is_thin
     (finding,) = check_usable(release, images, concepts=["x"], unmarked_is_absent=False)
     assert finding.negatives == 0
+
+
+def test_where_a_concept_is_present_so_is_its_declared_parent():
+    marked = (("a", "y", "present"), ("a", "x", "unmarked"), ("b", "y", "present"), ("c", "y", "absent"))
+    release = release_of(*marked, ("c", "x", "unmarked"), parents={"y": "x", "z": "pattern"})
+    assert declared_parents(release, ["x", "y", "z"]) == {"y": "x"}
+    assert declared_parents(release, ["y", "z"]) == {}
+    table = label_table(release, ["a", "b", "c"], concepts=["x", "y"], unmarked_is_absent=True)
+    np.testing.assert_array_equal(table, [[1, 1], [1, 1], [0, 0]])
+
+
+def test_a_concept_without_its_parent_is_refused():
+    release = release_of(("a", "x", "absent"), ("a", "y", "present"), ("b", "x", "absent"), ("b", "y", "unmarked"))
+    refuse_orphans(release, {"x": "y"})
+    with pytest.raises(ReleaseError, match=r"set@3: .* in 1 images: a \(y without x\)"):
+        refuse_orphans(release, {"y": "x"})

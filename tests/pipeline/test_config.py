@@ -76,3 +76,11 @@ def test_every_experiment_in_configs_is_valid_and_says_what_it_is_for(path):
 
 def test_overrides_without_a_file():
     assert parse_overrides(["seed=4"]).seed == 4
+
+
+def test_subspaces_are_set_by_name():
+    written = parse_overrides(["concepts.subspaces.pigment_network={children: [typical_network], free: 1}"])
+    owned = written.concepts.subspaces["pigment_network"]
+    assert (owned.children, owned.free) == (("typical_network",), 1)
+    with pytest.raises(SettingsError, match=r"unknown key 'concepts.subspaces.x.childs'; did you mean 'children'"):
+        parse_overrides(["concepts.subspaces.x.childs=[y]"])

@@ -14,7 +14,7 @@ from pipeline.config import PhantomSettings, ShortcutSettings
 from pipeline.data.phantom.cohort import COLUMNS, generate_cohort, phantom_digest
 from pipeline.data.phantom.lesion import ARTEFACTS, draw
 from pipeline.data.phantom.patients import BASE_RATE, counterpart, throw_cohort
-from pipeline.data.phantom.rule import CONCEPTS, DIAGNOSES, true_importance
+from pipeline.data.phantom.rule import CONCEPTS, DIAGNOSES, NETWORK_TYPES, true_importance
 from pipeline.data.sources.phantom import load_phantom, phantom_concept_table
 
 SETTINGS = PhantomSettings(images=16, size=64, seed=4)
@@ -243,3 +243,24 @@ def test_a_missing_mask_is_named(copy):
     (copy / "masks").mkdir()
     with pytest.raises(DataError, match=r"planted concepts have no mask, e.g. masks/phantom"):
         phantom_concept_table(copy)
+
+
+def test_types_of_network_change_nothing_but_the_atypical_ones(root, tmp_path):
+    generate_cohort(SETTINGS.model_copy(update={"network_types": True}), tmp_path / "typed")
+    plain, table = (pd.read_csv(folder / "metadata.csv") for folder in (root, tmp_path / "typed"))
+    pd.testing.assert_frame_equal(table[list(COLUMNS)], plain)
+    assert (table[list(NETWORK_TYPES)].sum(axis=1) == table["pigment_network"]).all()
+    assert table[list(NETWORK_TYPES)].any().all()
+    for image_id, atypical in zip(table["image_id"], table["atypical_network"], strict=True):
+        same = [(folder / "images" / f"{image_id}.png").read_bytes() for folder in (root, tmp_path / "typed")]
+        assert (same[0] == same[1]) != bool(atypical)
+
+
+def test_a_type_of_network_lies_where_the_network_lies(tmp_path):
+    generate_cohort(SETTINGS.model_copy(update={"network_types": True}), tmp_path / "typed")
+    planted, masks = phantom_concept_table(tmp_path / "typed")
+    assert tuple(planted.columns) == (*CONCEPTS, *NETWORK_TYPES)
+    for kind in NETWORK_TYPES:
+        for image_id in planted.index[planted[kind] == 1]:
+            own, network = ((tmp_path / "typed" / masks[image_id, name]) for name in (kind, "pigment_network"))
+            assert own.read_bytes() == network.read_bytes()

@@ -7,7 +7,7 @@ only), ``metadata.csv``, and ``phantom.json`` with the settings, the rule and th
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -24,6 +24,7 @@ from pipeline.data.phantom.rule import (
     CONCEPTS,
     DIAGNOSES,
     INTERCEPTS,
+    NETWORK_TYPES,
     PREVALENCE,
     RULE_VERSION,
     WEIGHTS,
@@ -41,7 +42,8 @@ COLUMNS = (
     *ARTEFACTS,
     *("lesion_seed", "image_seed"),
 )
-"""Of ``metadata.csv``. The skin tone is the individual typology angle in degrees."""
+"""Of ``metadata.csv``. The skin tone is the individual typology angle in degrees. Types of the pigment network, where
+they are asked for, have columns after these."""
 
 Progress = Callable[[int], None]
 
@@ -70,9 +72,7 @@ def generate_cohort(settings: PhantomSettings, folder: Path, *, progress: Progre
             _write_image(image, partial)
             if progress is not None:
                 progress(1)
-        pd.DataFrame([_row(image) for image in cohort], columns=list(COLUMNS)).to_csv(
-            partial / "metadata.csv", index=False, lineterminator="\n"
-        )
+        _table(cohort, settings).to_csv(partial / "metadata.csv", index=False, lineterminator="\n")
         (partial / "phantom.json").write_text(_to_json(describe(settings)) + "\n", encoding="utf-8")
 
 
@@ -105,6 +105,12 @@ def _write_image(image: PhantomImage, folder: Path) -> None:
     Image.fromarray(drawing.image).save(folder / "images" / f"{image.image_id}.png", compress_level=1)
     for name, mask in drawing.masks.items():
         Image.fromarray(mask).save(folder / "masks" / f"{image.image_id}_{name}.png", compress_level=1)
+
+
+def _table(cohort: Sequence[PhantomImage], settings: PhantomSettings) -> pd.DataFrame:
+    table = pd.DataFrame([_row(image) for image in cohort], columns=list(COLUMNS))
+    types = NETWORK_TYPES if settings.network_types else ()
+    return table.assign(**{kind: [int(kind in image.lesion.concepts) for image in cohort] for kind in types})
 
 
 def _row(image: PhantomImage) -> tuple[object, ...]:

@@ -17,13 +17,14 @@ from pipeline.data.phantom.artefacts import ColourPatch, DarkCorner, GelBubble, 
 from pipeline.data.phantom.border import Border, profiles, room, throw_border
 from pipeline.data.phantom.frame import Mask, Plane, Pose, make_frame, pixel_centres, step, throw_pose
 from pipeline.data.phantom.layer import Element, Scene, coat
+from pipeline.data.phantom.network import AtypicalNetwork, PigmentNetwork
 from pipeline.data.phantom.places import throw_places
+from pipeline.data.phantom.rule import NETWORK, NETWORK_TYPES
 from pipeline.data.phantom.skin import Device, Pigment, Skin, lesion_colour, skin_colour, throw_pigment
 from pipeline.data.phantom.structures import (
     BlueWhitishVeil,
     Globules,
     MiliaLikeCysts,
-    PigmentNetwork,
     Regression,
     Streaks,
 )
@@ -72,7 +73,7 @@ class Lesion:
         size: Side of the image in pixels.
         seed: Decides the lesion itself: the parameters of its structures and where they go.
         image_seed: Decides this image of it: the artefacts' parameters and the noise.
-        concepts: Those present; of `rule.CONCEPTS`.
+        concepts: Those present; of `rule.CONCEPTS`, and of `rule.NETWORK_TYPES` where these were asked for.
         artefacts: Those present; of `ARTEFACTS`.
         border: The outline.
         pigment: The lesion's colour.
@@ -137,7 +138,7 @@ def draw(lesion: Lesion) -> Drawing:
     """Draw a lesion and the masks of what is in it.
 
     The masks of the structures do not depend on which others are present, and the artefacts' not on the lesion. The
-    mask of asymmetry is the lesion's.
+    mask of asymmetry is the lesion's, that of a type of network the network's.
     """
     scene = _scene(lesion)
     image, masks = _bare(lesion, scene)
@@ -149,10 +150,15 @@ def draw(lesion: Lesion) -> Drawing:
     ):
         for name, element in elements.items():
             if name in present:
-                layer = element.throw(child(seed, name)).paint(scene)
+                layer = _variant(name, element, lesion).throw(child(seed, name)).paint(scene)
                 coat(image, layer)
                 masks[name] = layer.mask
+    masks |= {kind: masks[NETWORK] for kind in NETWORK_TYPES if kind in lesion.concepts}
     return Drawing(image=_expose(image, lesion), masks=masks)
+
+
+def _variant(name: str, element: type[Element], lesion: Lesion) -> type[Element]:
+    return AtypicalNetwork if name == NETWORK and NETWORK_TYPES[1] in lesion.concepts else element
 
 
 def child(seed: int, purpose: str) -> np.random.Generator:

@@ -9,7 +9,13 @@ import numpy as np
 from concepts.errors import SettingsError
 from pipeline.config import PhantomSettings, ShortcutSettings
 from pipeline.data.phantom.lesion import ARTEFACTS, Lesion, Photograph, child, throw_lesion
-from pipeline.data.phantom.rule import DIAGNOSES, throw_concepts, throw_diagnosis, throw_tendency
+from pipeline.data.phantom.rule import (
+    DIAGNOSES,
+    throw_concepts,
+    throw_diagnosis,
+    throw_network_type,
+    throw_tendency,
+)
 from pipeline.data.phantom.skin import Device, Skin, throw_device, throw_skin
 
 BASE_RATE = 0.12
@@ -68,7 +74,7 @@ def throw_cohort(settings: PhantomSettings) -> list[PhantomImage]:
 
     A larger cohort of the same seed begins with the smaller one. Another image size changes the pixels only, and a
     shortcut changes nothing but the artefact that it ties, so that the cohort without it is its counterpart image by
-    image.
+    image. Asked for types of the pigment network, it differs from the cohort without them in the atypical ones alone.
 
     Raises:
         SettingsError: If the shortcut names an artefact or a diagnosis that the phantom does not have.
@@ -157,7 +163,10 @@ def _photographed(
     skin, device = equipment
     artefacts = throw_artefacts(image_seed, diagnosis=finding.diagnosis, shortcut=settings.shortcut)
     photograph = Photograph(size=settings.size, skin=skin, device=device, image_seed=image_seed, artefacts=artefacts)
-    return throw_lesion(finding.seed, finding.concepts, photograph)
+    concepts = finding.concepts
+    if settings.network_types:
+        concepts = throw_network_type(concepts, child(finding.seed, "network_type"))
+    return throw_lesion(finding.seed, concepts, photograph)
 
 
 def _check_shortcut(shortcut: ShortcutSettings | None) -> None:

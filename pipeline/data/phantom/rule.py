@@ -48,6 +48,12 @@ WEIGHTS: Mapping[str, tuple[float, float, float]] = {
 }
 """What the presence of each concept adds to the logit of each diagnosis, in the order of `DIAGNOSES`."""
 
+NETWORK = "pigment_network"
+
+NETWORK_TYPES = ("typical_network", "atypical_network")
+"""Sub-concepts of the pigment network, where they are asked for: each network is one of them, by a fair coin. They have
+no say in the diagnosis."""
+
 ALIKENESS = 8.0
 """How alike the lesions of one patient are: his own prevalence of a concept is Beta(a p, a (1 - p)), with mean p."""
 
@@ -76,6 +82,12 @@ def throw_concepts(tendency: Array, rng: np.random.Generator) -> frozenset[str]:
     """The concepts of one lesion of a patient with this tendency."""
     present = rng.random(len(CONCEPTS)) < tendency
     return frozenset(concept for concept, there in zip(CONCEPTS, present, strict=True) if there)
+
+
+def throw_network_type(concepts: frozenset[str], rng: np.random.Generator) -> frozenset[str]:
+    """The concepts of a lesion, with the type of its pigment network where it has one."""
+    chosen = NETWORK_TYPES[int(rng.random() < 0.5)]
+    return concepts | {chosen} if NETWORK in concepts else concepts
 
 
 def throw_diagnosis(concepts: frozenset[str], rng: np.random.Generator) -> str:

@@ -7,85 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.phantom.border import STREAK_REACH
-from pipeline.data.phantom.frame import Frame, Pencil, Plane, step
+from pipeline.data.phantom.frame import Pencil, Plane
 from pipeline.data.phantom.layer import Layer, Scene, single
+from pipeline.data.phantom.network import DARKER_LINES
 from pipeline.data.phantom.places import SITES, cover
 from pipeline.data.phantom.skin import lab_to_rgb, lesion_colour
 
-DARKER_LINES = 24.0
-"""Lines, globules and streaks are so much darker than the lesion, in CIE L*."""
-
 HALOS = ((1.5, 0.2), (1.0, 0.4), (0.5, 0.65))
 """The glow around a cyst: widths in units, opacities."""
-
-
-@dataclass(frozen=True, slots=True)
-class PigmentNetwork:
-    """A honeycomb of brown lines around lighter holes, over part of the lesion.
-
-    Attributes:
-        spacing: From hole to hole.
-        width: Of the lines, as the level at which the honeycomb is cut.
-        turn: Of the honeycomb, in radians.
-        phases: Where it starts.
-        warp: How far it is bent.
-        middle: Angle of the middle of the part that it covers, in radians.
-        extent: How far it reaches to both sides of it, in radians.
-        strength: Opacity of the lines.
-    """
-
-    spacing: float
-    width: float
-    turn: float
-    phases: tuple[float, float]
-    warp: float
-    middle: float
-    extent: float
-    strength: float
-
-    @classmethod
-    def throw(cls, rng: np.random.Generator) -> Self:
-        """At least two thirds of the way around the lesion."""
-        first, second, turn, middle = rng.uniform(0, 2 * np.pi, size=4).tolist()
-        return cls(
-            spacing=float(rng.uniform(6.2, 8.2)),
-            width=float(rng.uniform(-0.75, -0.45)),
-            turn=turn,
-            phases=(first, second),
-            warp=float(rng.uniform(0.5, 1.3)),
-            middle=middle,
-            extent=float(rng.uniform(2.1, 3.4)),
-            strength=float(rng.uniform(0.7, 0.95)),
-        )
-
-    def paint(self, scene: Scene) -> Layer:
-        """Lines cut from the sum of three plane waves; the places of veil and regression stay free."""
-        frame = scene.frame
-        holes = self._holes(frame)
-        part = self._part(scene)
-        opacity = np.float32(self.strength) * part * step(-holes, -self.width, 0.7)
-        colour = lesion_colour(scene.skin, scene.pigment, darker=DARKER_LINES)
-        return single(opacity, colour, part > 0)
-
-    def _holes(self, frame: Frame) -> Plane:
-        wavelength = 0.15
-        x = frame.x + np.float32(self.warp) * np.sin(np.float32(wavelength) * frame.y + np.float32(self.phases[0]))
-        y = frame.y + np.float32(self.warp) * np.sin(np.float32(wavelength) * frame.x + np.float32(self.phases[1]))
-        wave = 4 * np.pi / (np.sqrt(3) * self.spacing)
-        turns = self.turn + np.arange(3) * 2 * np.pi / 3
-        phases = (*self.phases, -sum(self.phases))
-        planes = [
-            np.cos(np.float32(wave * np.cos(turn)) * x + np.float32(wave * np.sin(turn)) * y + np.float32(phase))
-            for turn, phase in zip(turns, phases, strict=True)
-        ]
-        return np.asarray(planes[0] + planes[1] + planes[2])
-
-    def _part(self, scene: Scene) -> Plane:
-        frame, places = scene.frame, scene.places
-        towards = frame.x * np.float32(np.cos(self.middle)) + frame.y * np.float32(np.sin(self.middle))
-        around = step(towards / (frame.distance + np.float32(1)), np.cos(min(self.extent, np.pi)) - 0.1, 0.2)
-        free = (1 - cover(places.veil, frame)) * (1 - cover(places.regression, frame))
-        return step(around * free * step(-frame.depth, -0.93, 0.1), 0.5, 0.8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

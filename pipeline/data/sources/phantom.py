@@ -10,7 +10,7 @@ import pandas as pd
 from concepts.errors import DataError
 from pipeline.data.phantom.cohort import COLUMNS
 from pipeline.data.phantom.lesion import LESION
-from pipeline.data.phantom.rule import CONCEPTS, DIAGNOSES
+from pipeline.data.phantom.rule import CONCEPTS, DIAGNOSES, NETWORK_TYPES
 from pipeline.data.sample import Sample
 
 SOURCE = "phantom"
@@ -40,16 +40,19 @@ def phantom_concept_table(root: Path) -> tuple[pd.DataFrame, dict[tuple[str, str
         root: A folder written by `generate_cohort`.
 
     Returns:
-        One row for each image (the index is its identifier) and one column for each concept, 1 planted and 0 not; and
+        One row for each image (the index is its identifier) and one column for each concept (types of the pigment
+        network last, where the cohort has them), 1 planted and 0 not; and
         by image and concept the mask file of each that is planted, relative to ``root``.
 
     Raises:
         DataError: If the folder, a column or a mask is missing, or a row cannot be used.
     """
-    table = _read_metadata(root).set_index("image_id")[list(CONCEPTS)]
+    whole = _read_metadata(root).set_index("image_id")
+    concepts = [*CONCEPTS, *(kind for kind in NETWORK_TYPES if kind in whole)]
+    table = whole[concepts]
     masks = {
         (str(image_id), concept): Path("masks") / f"{image_id}_{concept}.png"
-        for concept in CONCEPTS
+        for concept in concepts
         for image_id in table.index[table[concept] == 1]
     }
     missing = [str(path) for path in masks.values() if not (root / path).is_file()]
