@@ -7,8 +7,20 @@ functions live in one file for each kind of act.
 
 from concepts.accounts import add_account, list_accounts, set_disabled, set_password, set_roles
 from concepts.adjudication import adjudicate, contested, first_look, others_judgements, read_judgements
+from concepts.history import history
 from concepts.judging import import_judgements, judge, judge_many, save_for_later, undo
 from concepts.queue import browse, next_case, own_judgement, progress, queue, read_mask
+from concepts.releasing import (
+    diff_releases,
+    export_release,
+    freeze,
+    import_release,
+    list_releases,
+    preview_release,
+    read_release,
+    retire_release,
+    supersede_release,
+)
 from concepts.sets import add_concept, add_images, add_to_set, create_set, list_sets, read_set, update_set
 from concepts.suspicion import record_embeddings, record_suspicion, similar_images
 
@@ -21,27 +33,37 @@ __all__ = [
     "browse",
     "contested",
     "create_set",
+    "diff_releases",
+    "export_release",
     "first_look",
+    "freeze",
+    "history",
     "import_judgements",
+    "import_release",
     "judge",
     "judge_many",
     "list_accounts",
+    "list_releases",
     "list_sets",
     "next_case",
     "others_judgements",
     "own_judgement",
+    "preview_release",
     "progress",
     "queue",
     "read_judgements",
     "read_mask",
+    "read_release",
     "read_set",
     "record_embeddings",
     "record_suspicion",
+    "retire_release",
     "save_for_later",
     "set_disabled",
     "set_password",
     "set_roles",
     "similar_images",
+    "supersede_release",
     "undo",
     "update_set",
 ]

@@ -152,7 +152,7 @@ class AgreementEntry(Record):
         n: Images with two readers or more.
         readers: How many readers there were.
         threshold: Below it the concept is flagged.
-        flagged: Whether it is.
+        flag: One sentence where it is too low or not known; else None.
     """
 
     concept: Identifier
@@ -163,4 +163,4 @@ class AgreementEntry(Record):
     n: Annotated[int, Field(ge=0)]
     readers: Annotated[int, Field(ge=0)]
     threshold: float
-    flagged: bool
+    flag: Text | None = None

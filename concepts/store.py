@@ -52,7 +52,6 @@ class Store:
         options = {"isolation_level": "REPEATABLE READ"} if self.engine.dialect.name == "postgresql" else {}
         with _one_line(self.url), Session(self.engine.execution_options(**options)) as session:
             yield session
-            session.rollback()
 
     @contextmanager
     def writing(self) -> Iterator[Session]:

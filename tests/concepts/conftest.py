@@ -6,6 +6,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,6 +14,9 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
+from concepts.accounts import OPERATOR, add_account
+from concepts.roles import Role
+from concepts.sets import ImageRecord, add_concept, add_images, add_to_set, create_set
 from concepts.store import Store, open_store
 
 DEBIAN = Path("/usr/lib/postgresql")
@@ -50,8 +54,10 @@ class Cluster:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        self._run("initdb", "--username=tests", "--auth=trust", "--encoding=UTF8", "--locale=C")
-        options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={self.folder}"
+        self._run("initdb", "--username=tests", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+        # Thrown away in any case, so it need not reach the disk.
+        options = "-c fsync=off -c full_page_writes=off -c synchronous_commit=off "
+        options += f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={self.folder}"
         self._run("pg_ctl", "--wait", f"--log={self.folder}/log", f"--options={options}", "start")
         return f"postgresql://tests@127.0.0.1:{port}/postgres"
 
@@ -66,26 +72,94 @@ class Cluster:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def store_url(request, tmp_path) -> Iterator[str]:
-    """The address of a database without tables."""
-    if request.param == "sqlite":
-        yield str(tmp_path / "store.sqlite")
-        return
-    server = make_url(request.getfixturevalue("postgresql_server")).set(drivername="postgresql+psycopg")
-    name = f"dermaxis_{uuid4().hex}"
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield server.set(database=name).render_as_string(hide_password=False)
-    with engine.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    engine.dispose()
+class Databases:
+    """Databases of one kind, each new one a copy of a template: migrating and filling takes longer than most tests."""
+
+    def __init__(self, folder: Path, server: str | None) -> None:
+        self.folder = folder
+        self.server = make_url(server).set(drivername="postgresql+psycopg") if server else None
+        self.made: list[str] = []
+
+    def new(self, template: str | None = None) -> str:
+        """The address of a database without tables, or of a copy of another."""
+        if self.server is None:
+            path = self.folder / f"{uuid4().hex}.sqlite"
+            if template:
+                shutil.copyfile(template, path)
+            return str(path)
+        name = f"dermaxis_{uuid4().hex}"
+        source = make_url(template).database if template else "template0"
+        self._administer(f"CREATE DATABASE {name} TEMPLATE {source}")
+        self.made.append(name)
+        return self.server.set(database=name).render_as_string(hide_password=False)
+
+    def drop(self) -> None:
+        for name in self.made:
+            self._administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _administer(self, statement: str) -> None:
+        engine = create_engine(self.server, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+        engine.dispose()
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def databases(request, tmp_path_factory) -> Iterator[Databases]:
+    """Databases of either kind."""
+    server = request.getfixturevalue("postgresql_server") if request.param == "postgresql" else None
+    found = Databases(tmp_path_factory.mktemp("stores"), server)
+    yield found
+    found.drop()
+
+
+@pytest.fixture(scope="session")
+def empty_template(databases) -> str:
+    """A store in which nothing is."""
+    url = databases.new()
+    open_store(url).close()
+    return url
+
+
+@pytest.fixture(scope="session")
+def filled_template(databases, empty_template) -> str:
+    """The readers ann and ben, the adjudicator eve, and the set ``derm``: 2 concepts, 6 images."""
+    url = databases.new(empty_template)
+    with closing(open_store(url)) as store:
+        fill(store)
+    return url
 
 
 @pytest.fixture
-def store(store_url) -> Iterator[Store]:
+def store_url(databases) -> str:
+    """The address of a database without tables."""
+    return databases.new()
+
+
+@pytest.fixture
+def store(databases, empty_template) -> Iterator[Store]:
     """An empty store."""
-    opened = open_store(store_url)
-    yield opened
-    opened.close()
+    with closing(open_store(databases.new(empty_template))) as opened:
+        yield opened
+
+
+@pytest.fixture
+def filled(databases, filled_template) -> Iterator[Store]:
+    """A store as `fill` leaves it."""
+    with closing(open_store(databases.new(filled_template))) as opened:
+        yield opened
+
+
+def fill(store: Store) -> None:
+    for name in ("ann", "ben"):
+        add_account(store, OPERATOR, name, [Role.ANNOTATOR], key=f"account {name}")
+    add_account(store, OPERATOR, "eve", [Role.ADJUDICATOR], key="account eve")
+    create_set(store, OPERATOR, "derm", key="set")
+    images = [
+        ImageRecord(id=f"image{number}", digest=f"{number:064x}", path=f"{number}.png", width=20, height=10)
+        for number in range(6)
+    ]
+    add_images(store, OPERATOR, images, key="images")
+    add_to_set(store, OPERATOR, "derm", [image.id for image in images], key="row")
+    for concept in ("streaks", "pigment_network"):
+        add_concept(store, OPERATOR, "derm", concept, key=concept)
