@@ -18,6 +18,7 @@ from pipeline.data.splits import Part
 from pipeline.evaluation.baselines import Probe, best_filter, linear_probe
 from pipeline.evaluation.bootstrap import Weights, group_weights
 from pipeline.evaluation.diagnosis import auc_difference, diagnosis_figures
+from pipeline.evaluation.hierarchy import subspace_purity
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs, pooled_features
 from pipeline.evaluation.purity import Assessability, assess, concept_aucs, mean_auc, purity_figures
 from pipeline.evaluation.similarity import concept_similarity
@@ -28,6 +29,7 @@ from pipeline.models.concept_head import concept_head
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder
 from pipeline.training.phases import AUXILIARY, MODEL, PLAIN, evaluation_loader
+from pipeline.whitening.subspaces import AxisLayout, subspaces_of
 
 BOOTSTRAP = 1
 """Distinguishes the generator of the bootstrap from the run's others."""
@@ -73,6 +75,7 @@ def evaluate_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, track
             "cohort": cohort.summary(),
             "diagnosis": _diagnosis(cohort, test, plain_test, test_maps, auxiliary, weights),
             **_concepts(settings, cohort, plain_train, plain_test, test_maps, auxiliary, weights),
+            **_subspaces(settings, cohort, test_maps, weights),
             "whitening": {
                 "layer": name,
                 "placement": str(settings.model.placement),
@@ -231,6 +234,21 @@ def _concepts(
             },
         },
     }
+
+
+def _subspaces(settings: RunSettings, cohort: Cohort, whitened_test: LayerOutputs, weights: Weights) -> dict[str, Any]:
+    """Purity of parents and children, where concepts own subspaces."""
+    if not settings.concepts.subspaces:
+        return {}
+    found = subspace_purity(
+        whitened_test.activations(settings.model.activation),
+        cohort.concept_labels(cohort.part(Part.TEST)),
+        layout=AxisLayout(cohort.concepts, subspaces_of(settings.concepts)),
+        train_positives=_positives(cohort.concept_labels(cohort.part(Part.TRAIN))),
+        minimum=settings.concepts.minimum_positives,
+        weights=weights,
+    )
+    return {"subspaces": {parent: one.to_json() for parent, one in found.items()}}
 
 
 def _positives(labels: NDArray[np.float64]) -> list[int]:
