@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from types import FrameType
 from typing import Any
 
 import torch
@@ -21,16 +23,20 @@ PATIENCE = timedelta(hours=12)
 def joined_processes() -> Iterator[None]:
     """Join the processes of a job that ``torchrun`` started, for the time of the context; alone, do nothing.
 
+    When ``torchrun`` stops its processes, because one of them ended or because it was stopped itself, the first
+    process is interrupted as by Ctrl-C and the others end silently.
+
     Raises:
-        RunError: If another process ended, on the first process (the others end silently); or if there are more
-            processes on this machine than GPUs.
+        RunError: If another process ended, on the first process; or if there are more processes on this machine than
+            GPUs.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield
         return
     idist.initialize(_backend(), timeout=PATIENCE)
     try:
-        yield
+        with _only_first_interrupted():
+            yield
     except RuntimeError as error:
         if not _lost_another(error):
             raise
@@ -70,6 +76,20 @@ def from_first(value: Any) -> Any:  # noqa: ANN401  # whatever JSON can hold
         return value
     # As ASCII, for Ignite counts characters where it should count bytes.
     return json.loads(str(idist.broadcast(json.dumps(value) if is_first() else "", src=0)))
+
+
+@contextmanager
+def _only_first_interrupted() -> Iterator[None]:
+    kind, action = (signal.SIGTERM, _interrupt) if is_first() else (signal.SIGINT, signal.SIG_DFL)
+    before = signal.signal(kind, action)
+    try:
+        yield
+    finally:
+        signal.signal(kind, before)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _failures(problem: DermaxisError | None) -> list[int]:
