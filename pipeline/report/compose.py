@@ -12,12 +12,14 @@ from pipeline.config import RunSettings
 from pipeline.report.content import (
     BASELINES,
     FURTHER_BASELINES,
+    ChildFigures,
     CohortFacts,
     ConceptFigures,
     ConceptImportance,
     Exemplar,
     ImportancePanel,
     LayerFigures,
+    LeakFigures,
     Marking,
     Matrix,
     Named,
@@ -27,6 +29,7 @@ from pipeline.report.content import (
     ReleaseFacts,
     Rival,
     RunReport,
+    SubspaceFigures,
     TcavPanel,
     TcavRow,
     Verdict,
@@ -112,6 +115,7 @@ def compose(run: RunFolder) -> RunReport:
         purity_mean=_purity_mean(evaluation["purity_mean"], whitening.activation),
         layers=_layers(evaluation["whitening"]),
         matrix=_matrix(evaluation["matrix"], names),
+        subspaces=_subspaces(evaluation, names, whitening.activation) if "subspaces" in evaluation else (),
         inter_similarity=evaluation["similarity"]["inter"].content if "similarity" in evaluation else {},
         importance=_importance(explanation, classes, names=names, verdicts=verdicts),
         permutations=int(explanation["permutations"].content),
@@ -189,6 +193,41 @@ def _layers(whitening: Tree) -> tuple[LayerFigures, ...]:
     return tuple(LayerFigures(name, tree["axis_auc"].estimates(), tree["mean"].estimate()) for name, tree in layers)
 
 
+def _subspaces(evaluation: Tree, names: Mapping[str, str], activation: str) -> tuple[SubspaceFigures, ...]:
+    return tuple(
+        SubspaceFigures(
+            parent=names.get(parent, parent),
+            parent_auc=evaluation["purity"][parent]["axis_auc"][activation].estimate(),
+            children=tuple(_child(child, figures, names) for child, figures in tree["children"].items()),
+            free=int(tree["free"].content),
+            leak=_leak(tree["leak"], names) if tree["leak"].content else None,
+        )
+        for parent, tree in evaluation["subspaces"].items()
+    )
+
+
+def _child(identifier: str, tree: Tree, names: Mapping[str, str]) -> ChildFigures:
+    return ChildFigures(
+        id=identifier,
+        name=names.get(identifier, identifier),
+        sibling_auc=tree["sibling_auc"].estimate(),
+        parent_axis_auc=tree["parent_axis_auc"].estimate(),
+        positives=int(tree["positives"].content),
+        negatives=int(tree["negatives"].content),
+        reason=tree["reason"].content,
+    )
+
+
+def _leak(tree: Tree, names: Mapping[str, str]) -> LeakFigures:
+    concept, axis = str(tree["concept"].content), str(tree["axis"].content)
+    return LeakFigures(
+        concept=names.get(concept, concept),
+        axis=f"axis of {names[axis]}" if axis in names else axis,
+        auc=tree["auc"].estimate(),
+        pairs=int(tree["pairs"].content),
+    )
+
+
 def _concept(identifier: str, tree: Tree, *, release: Release, evaluation: Tree) -> ConceptFigures:
     entry = next((entry for entry in release.concepts if entry.id == identifier), None)
     if entry is None:
@@ -220,7 +259,10 @@ def _rival(concept: str, matrix: Tree, release: Release) -> Rival | None:
         return None
     column = order.index(concept)
     own = rows[column][column]
-    others = [(row[column], order[i]) for i, row in enumerate(rows) if i != column and row[column] is not None]
+    parents = {entry.id: entry.parent for entry in release.concepts}
+    # That an image shows the parent is half of what makes a child, so a parent's axis is no rival of a child's.
+    kept = [i for i, name in enumerate(order) if i != column and name != parents[concept]]
+    others = [(rows[i][column], order[i]) for i in kept if rows[i][column] is not None]
     if own is None or not others or max(others)[0] <= own:
         return None
     auc, identifier = max(others)

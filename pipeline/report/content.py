@@ -306,6 +306,58 @@ class LayerFigures:
 
 
 @dataclass(frozen=True)
+class ChildFigures:
+    """A sub-concept, told from its siblings among the test images that show the parent.
+
+    Attributes:
+        id: Identifier.
+        name: Name for people.
+        sibling_auc: AUC of the child's own axis, child present against absent, among those images.
+        parent_axis_auc: AUC of the parent's axis for the same; near 0.5 where the two levels are kept apart.
+        positives: Images of the parent with the child.
+        negatives: Images of the parent without it.
+        reason: Why it cannot be assessed; None where it can.
+    """
+
+    id: str
+    name: str
+    sibling_auc: Estimate
+    parent_axis_auc: Estimate
+    positives: int
+    negatives: int
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class LeakFigures:
+    """The strongest answer of a subspace to a concept outside it: that of one axis, chosen among so many pairs."""
+
+    concept: str
+    axis: str
+    auc: Estimate
+    pairs: int
+
+
+@dataclass(frozen=True)
+class SubspaceFigures:
+    """A concept that owns a subspace.
+
+    Attributes:
+        parent: Its name for people.
+        parent_auc: AUC of its own axis, concept present against not, among all test images.
+        children: Its sub-concepts.
+        free: Number of its axes without a name.
+        leak: None where no concept outside can be assessed.
+    """
+
+    parent: str
+    parent_auc: Estimate
+    children: tuple[ChildFigures, ...]
+    free: int
+    leak: LeakFigures | None
+
+
+@dataclass(frozen=True)
 class TcavRow:
     """What an after-the-fact test says of a concept and a diagnosis in the plain network.
 
@@ -345,6 +397,7 @@ class RunReport:
         exemplars: By concept identifier.
         permutations: How often each axis was permuted.
         tcav: The plain network tested with concept activation vectors; empty where it was not asked for.
+        subspaces: Concepts that own more than one axis; empty where there are none.
     """
 
     provenance: Provenance
@@ -366,6 +419,8 @@ class RunReport:
     permutations: int
     tcav: tuple[TcavPanel, ...]
     exemplars: Mapping[str, tuple[Exemplar, ...]]
+
+    subspaces: tuple[SubspaceFigures, ...] = ()
 
     def verdict(self, concept: ConceptFigures) -> Verdict:
         """The verdict on a concept's axis, by the configured activation."""

@@ -9,12 +9,14 @@ from typing import Any
 from concepts.estimate import Estimate
 from pipeline.report.content import (
     RELIABLE_FROM,
+    ChildFigures,
     ConceptFigures,
     ConceptImportance,
     Exemplar,
     ImportancePanel,
     Marking,
     RunReport,
+    SubspaceFigures,
     Verdict,
     is_known,
 )
@@ -192,6 +194,31 @@ def loaded(weights: Mapping[str, Any]) -> str:
     """How many tensors of a weights file were used, given as a number or as their names."""
     tensors = weights.get("loaded", 0)
     return count(tensors if isinstance(tensors, int) else len(tensors))
+
+
+def child_figures(child: ChildFigures) -> str:
+    """Whether a sub-concept's axis tells it from its siblings."""
+    if child.reason is not None or not is_known(child.sibling_auc):
+        return f"{capital(NOT_ASSESSABLE)} inside the parent: {child.reason or 'its AUC has no interval'}."
+    if child.sibling_auc.low > CHANCE:
+        said = "Told from its siblings by its own axis beyond chance"
+    else:
+        said = "Not shown to be told from its siblings by its own axis"
+    apart = child.parent_axis_auc.low <= CHANCE <= child.parent_axis_auc.high
+    levels = "is not shown to answer to the difference" if apart else "answers to the difference too"
+    return f"{said}; the parent's axis {levels}."
+
+
+def leak(subspace: SubspaceFigures) -> str:
+    """How strongly a subspace answers to a concept outside it."""
+    if subspace.leak is None:
+        return "No concept outside this subspace can be assessed, so what leaks out of it is not known."
+    one = subspace.leak
+    return (
+        f"Of {plural(one.pairs, 'pair')} of an axis of this subspace and a concept outside it, the AUC farthest from "
+        f"chance is that of the {one.axis} for {one.concept}: {estimate(one.auc)}. As the largest of so many it is "
+        "biased away from chance."
+    )
 
 
 def purity_means(report: RunReport) -> str:

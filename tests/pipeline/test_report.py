@@ -520,6 +520,41 @@ def test_several_layers_are_shown_in_the_order_of_the_network(run):
     assert "0.672" in page
 
 
+def test_a_subspace_is_shown_with_its_children_and_what_leaks(run):
+    page = render(compose(run), run.path)
+    assert "Inside " not in page
+    measured = run.read_json("evaluation.json")
+    parent, *children, outside = list(AXES)[:4]
+    counts = {"positives": 31, "negatives": 29}
+    told = {"sibling_auc": figure(0.913, 0.04, 60), "parent_axis_auc": figure(0.524, 0.06, 60)}
+    unknown = {key: {"value": None, "low": None, "high": None, "n": 12} for key in told}
+    measured["subspaces"] = {
+        parent: {
+            "free": 2,
+            "children": {
+                children[0]: {**told, **counts, "assessable": True, "reason": None},
+                children[1]: {**unknown, "positives": 3, "negatives": 9, "assessable": False, "reason": "3 positives"},
+            },
+            "leak": {"concept": outside, "axis": "free axis 1", "auc": figure(0.617, 0.05), "pairs": 15},
+        }
+    }
+    run.write_json("evaluation.json", measured)
+    report = compose(run)
+    (subspace,) = report.subspaces
+    assert [child.id for child in subspace.children] == children
+    page = render(report, run.path)
+    assert "owns 5 axes" in page
+    assert "0.913" in page
+    assert "Told from its siblings by its own axis beyond chance" in page
+    assert "is not shown to answer to the difference" in page
+    assert "Not assessable inside the parent: 3 positives." in page
+    assert "Of 15 pairs of an axis" in page
+    assert "free axis 1" in page
+    assert "0.617" in page
+    rows = {path for path, *_ in figure_rows({"evaluation": measured})}
+    assert f"evaluation.subspaces.{parent}.children.{children[0]}.sibling_auc" in rows
+
+
 def test_further_baselines_are_shown_only_where_they_were_measured(run):
     page = render(compose(run), run.path)
     assert "Support vector probe" in page
