@@ -128,6 +128,13 @@ def verify(store: Store) -> BrokenLink | None:
         return _broken_chain(session) or _contradiction(session)
 
 
+def last_link(store: Store) -> Event | None:
+    """The newest event, whose hash stands for the whole chain; None where nothing was done yet."""
+    with store.reading() as session:
+        row = session.scalar(select(EventRow).order_by(EventRow.seq.desc()).limit(1))
+        return to_event(row) if row else None
+
+
 def _broken_chain(session: Session) -> BrokenLink | None:
     seq, previous = 0, START
     for row in session.scalars(select(EventRow).order_by(EventRow.seq)).yield_per(BATCH):

@@ -7,6 +7,7 @@ UTF-8, and hash the bytes. ``created`` is left out so that the same content has 
 
 import json
 import os
+import re
 import tempfile
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, mode
 from concepts.errors import ReleaseError
 from concepts.example import AgreementEntry, ConceptEntry, Example, Identifier, Reader, Record
 
+WORD = re.compile(r"([a-z0-9][a-z0-9_.-]*)@([1-9][0-9]{0,8})")
 SHOWN = 3
 """How many offenders an error names before it only counts them."""
 
@@ -241,6 +243,12 @@ def verify_regions(release: Release, root: Path) -> None:
             f"{root}: {len(faults)} of {len(regions)} region masks of {release.name}@{release.version} "
             f"cannot be used: {shorten(faults)}; restore them or freeze again"
         )
+
+
+def split_word(text: str) -> tuple[str, int] | None:
+    """Name and version of a release that is called ``NAME@VERSION``; None where the text is no such word."""
+    parts = WORD.fullmatch(text)
+    return (parts[1], int(parts[2])) if parts else None
 
 
 def shorten(items: Sequence[str], *, shown: int = SHOWN) -> str:

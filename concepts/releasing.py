@@ -1,6 +1,5 @@
 """Releases of the store: freeze a set, list, read, supersede, retire, take to a file and bring from one."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,14 +14,13 @@ from concepts.acts import Act, looking, performing
 from concepts.audit import now
 from concepts.draft import Draft, draft_release
 from concepts.errors import ReleaseError, StoreError
-from concepts.release import Release, manifest_of, parse_release, verify_regions, write_release
+from concepts.release import Release, manifest_of, parse_release, split_word, verify_regions, write_release
 from concepts.release import read_release as read_manifest
 from concepts.release_diff import ReleaseDiff, diff
 from concepts.roles import Action
 from concepts.schema import MaskRow, ReleaseRow
 from concepts.store import Store, open_store
 
-WORD = re.compile(r"^([a-z0-9][a-z0-9_.-]*)@([1-9][0-9]{0,8})$")
 FROZEN, SUPERSEDED, RETIRED = "frozen", "superseded", "retired"
 
 
@@ -210,7 +208,7 @@ def resolve_release(word: str, store_url: str | None, folder: Path) -> Release:
         StoreError: If the store cannot be opened, there is no such release, or it is retired.
         ReleaseError: If it was altered.
     """
-    store = open_store(store_url)
+    store = open_store(store_url, must_exist=True)
     try:
         status = {f"{info.name}@{info.version}": info.status for info in list_releases(store, OPERATOR)}
         if status.get(word) == RETIRED:
@@ -218,11 +216,6 @@ def resolve_release(word: str, store_url: str | None, folder: Path) -> Release:
         return read_manifest(export_release(store, OPERATOR, word, folder))
     finally:
         store.close()
-
-
-def is_release_word(text: str) -> bool:
-    """Whether text is ``NAME@VERSION``."""
-    return WORD.match(text) is not None
 
 
 def _keep(act: Act, release: Release, masks: Mapping[str, bytes]) -> None:
@@ -248,8 +241,8 @@ def _next_version(session: Session, name: str) -> int:
 
 
 def _find(session: Session, word: str) -> ReleaseRow:
-    parts = WORD.match(word)
-    row = session.get(ReleaseRow, (parts[1], int(parts[2]))) if parts else None
+    identity = split_word(word)
+    row = session.get(ReleaseRow, identity) if identity else None
     if row is None:
         query = select(ReleaseRow.name, ReleaseRow.version).order_by(ReleaseRow.name, ReleaseRow.version)
         known = ", ".join(f"{name}@{version}" for name, version in session.execute(query.limit(20))) or "none yet"

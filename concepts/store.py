@@ -7,6 +7,7 @@ Nothing can deadlock, and no commit fails to serialise: there is nothing to repe
 
 import contextlib
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,19 +76,21 @@ class Store:
         self.engine.dispose()
 
 
-def open_store(url: str | None = None) -> Store:
+def open_store(url: str | None = None, *, must_exist: bool = False) -> Store:
     """Open a store at the current revision; a database without tables becomes a new, empty store.
 
     Args:
-        url: ``postgresql://…``, ``sqlite:///…`` or the path of a SQLite file; default: `DEFAULT_STORE`.
+        url: ``postgresql://…``, ``sqlite:///…`` or the path of a SQLite file; default: what the environment variable
+            ``DERMAXIS_STORE`` says, else `DEFAULT_STORE`.
+        must_exist: Whether a store that is not there is refused instead of made.
 
     Raises:
         StoreError: If the address is not understood, the database cannot be opened, holds other things, or is at
             another revision.
     """
-    store = _connect(url)
+    store = _connect(url, must_exist=must_exist)
     with _one_line(store.url):
-        _create_if_empty(store)
+        _create_if_empty(store, must_exist=must_exist)
         found, head = revision(store), head_revision()
     if found != head:
         store.close()
@@ -107,7 +110,7 @@ def migrate(url: str | None = None) -> tuple[str | None, str]:
     Raises:
         StoreError: If the database cannot be opened, or comes from a newer Dermaxis.
     """
-    store = _connect(url)
+    store = _connect(url, must_exist=True)
     with contextlib.closing(store), _one_line(store.url):
         before = revision(store)
         known = {script.revision for script in _scripts().walk_revisions()}
@@ -136,20 +139,24 @@ def head_revision() -> str:
     return str(_scripts().get_current_head())
 
 
-def _create_if_empty(store: Store) -> None:
+def _create_if_empty(store: Store, *, must_exist: bool) -> None:
     if revision(store) is None:
         tables = inspect(store.engine).get_table_names()
         if tables:
             raise StoreError(f"{store.url}: the database holds other tables ({tables[0]}, …); give one of its own")
+        if must_exist:
+            raise StoreError(f"{store.url}: the database holds no concept store; check the address")
         upgrade(store, "head")
 
 
-def _connect(url: str | None) -> Store:
+def _connect(url: str | None, *, must_exist: bool) -> Store:
     address = _address(url)
     if address.get_backend_name() == "sqlite":
         if not address.database or address.database == ":memory:":
             raise StoreError("a store is a file or a PostgreSQL database; one in memory would lose judgements")
         path = Path(address.database).expanduser()
+        if must_exist and not path.is_file():
+            raise StoreError(f"{path}: there is no concept store; give its address by --store or DERMAXIS_STORE")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -165,7 +172,7 @@ def _connect(url: str | None) -> Store:
 
 
 def _address(url: str | None) -> URL:
-    word = str(DEFAULT_STORE) if url is None else url
+    word = os.environ.get("DERMAXIS_STORE", str(DEFAULT_STORE)) if url is None else url
     if "://" not in word and not word.startswith("sqlite:"):
         return URL.create("sqlite", database=word)
     try:

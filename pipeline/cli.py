@@ -2,7 +2,6 @@
 
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from concepts.errors import DermaxisError
+from pipeline.accounts_cli import accounts_app
+from pipeline.concepts_cli import concepts_app
 
 if TYPE_CHECKING:
     from pipeline.config import RunSettings
@@ -23,8 +24,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-concepts_app = typer.Typer(help="Concept releases: freeze them, look at them, check them.", no_args_is_help=True)
 app.add_typer(concepts_app, name="concepts")
+app.add_typer(accounts_app, name="accounts")
 
 SettingsFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="A YAML file of settings, e.g. configs/phantom.yaml")
@@ -118,43 +119,6 @@ def phantom(
     typer.echo(folder)
 
 
-@concepts_app.command()
-def freeze(
-    config: SettingsFile,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the release (JSON)")],
-    overrides: Overrides = None,
-) -> None:
-    """Freeze a release from the concept masks of the settings' data source."""
-    from concepts.release import write_release
-    from pipeline.data.cohort import load_samples, source_release
-
-    settings = _settings(config, overrides)
-    release = source_release(settings, load_samples(settings))
-    if output.exists():
-        raise DermaxisError(f"{output}: exists already; a release is never overwritten: give another name")
-    write_release(release, output)
-    typer.echo(_describe(output))
-
-
-@concepts_app.command()
-def show(release: Annotated[Path, typer.Argument(help="A release (JSON)")]) -> None:
-    """Show what a release holds."""
-    typer.echo(_describe(release))
-
-
-@concepts_app.command()
-def verify(
-    release: Annotated[Path, typer.Argument(help="A release (JSON)")],
-    root: Annotated[Path, typer.Option("--root", help="The data folder, to check the mask files' digests too")],
-) -> None:
-    """Check a release's own digest and the digest of every mask file that it names."""
-    from concepts.release import read_release, verify_regions
-
-    content = read_release(release)
-    verify_regions(content, root)
-    typer.echo(f"{release}: intact, SHA-256 {content.digest}")
-
-
 def main() -> None:
     """Run the command line; what the user can put right is one line on stderr and exit status 2."""
     try:
@@ -200,15 +164,3 @@ def _conclude(done: "RunFolder") -> None:
 
         typer.echo(terminal_table(done))
         typer.echo(f"report: {done.file('report.html')}")
-
-
-def _describe(path: Path) -> str:
-    from concepts.release import read_release
-
-    release = read_release(path)
-    lines = [f"{release.name} version {release.version}, SHA-256 {release.digest}", release.description]
-    for concept in release.concepts:
-        counts = Counter(example.polarity for example in release.examples if example.concept == concept.id)
-        shown = ", ".join(f"{number} {polarity}" for polarity, number in sorted(counts.items()))
-        lines.append(f"  {concept.id:<24}{shown} ({concept.origin})")
-    return "\n".join(lines)

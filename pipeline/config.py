@@ -9,9 +9,10 @@ from difflib import get_close_matches
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from concepts.errors import SettingsError
 
@@ -159,7 +160,9 @@ class ConceptSettings(Settings):
     """Which concepts the axes are given to, and by which release."""
 
     release: Path | None = None
-    """A frozen release (JSON). Default: frozen from the source's own masks when the run starts."""
+    """A frozen release: a JSON file, or ``NAME@VERSION`` in the store. Default: frozen from the source's own masks."""
+    store: str | None = None
+    """The concept store, a file or a PostgreSQL URL; default: ``DERMAXIS_STORE``, else the user's own."""
     names: tuple[str, ...] | None = None
     """Identifiers of the concepts to use, in axis order; default: all of the release."""
     unmarked_is_absent: bool = True
@@ -168,6 +171,14 @@ class ConceptSettings(Settings):
     """Concepts that own more than one axis, e.g. ``{pigment_network: {children: [typical_network], free: 1}}``."""
     minimum_positives: Count = 40
     """Concepts with fewer training positives are reported as not assessable."""
+
+    @field_validator("store")
+    @classmethod
+    def keeps_no_password(cls, store: str | None) -> str | None:
+        """Refuse a password: settings are written into every run folder."""
+        if store is not None and "://" in store and urlsplit(store).password is not None:
+            raise ValueError("a password must not stand in settings; give it by PGPASSWORD or ~/.pgpass")
+        return store
 
 
 class TransformSettings(Settings):
@@ -365,6 +376,8 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise SettingsError(f"'{override}': expected key=value, e.g. training.plain_epochs=3")
+    # concepts=NAME@VERSION is how people say it; a group of settings cannot have a value of its own.
+    key = "concepts.release" if key == "concepts" else key
     *parents, leaf = key.split(".")
     for parent in parents:
         branch = tree.setdefault(parent, {})

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from concepts.errors import DataError, ReleaseError, SettingsError
-from concepts.release import Release, read_release, verify_images
+from concepts.release import Release, read_release, split_word, verify_images
 from concepts.selection import (
     Finding,
     check_usable,
@@ -142,7 +142,7 @@ def prepare_cohort(
         split=split,
         release=release,
         concepts=tuple(concepts),
-        root=data_root(settings.data),
+        root=region_root(settings, release),
         cache=cache,
         findings=findings,
         unmarked_is_absent=settings.concepts.unmarked_is_absent,
@@ -220,10 +220,22 @@ def duplicate_labels(samples: Sequence[Sample], cache: DecodedCache, *, bits: in
 def read_or_freeze(settings: RunSettings, samples: Sequence[Sample]) -> Release:
     """The release that the settings name, or one frozen from the source's own masks."""
     if settings.concepts.release is not None:
-        release = read_release(settings.concepts.release.expanduser())
+        release = _named_release(settings.concepts.release, settings)
         verify_images(release, {sample.image_id: sample.digest for sample in samples})
         return release
     return source_release(settings, samples)
+
+
+def region_root(settings: RunSettings, release: Release) -> Path:
+    """Folder to which the release's region paths are relative: where its masks lie beside it, that; else the data's."""
+    named = settings.concepts.release
+    region = next((example.region for example in release.examples if example.region is not None), None)
+    if named is None or region is None:
+        return data_root(settings.data)
+    folder = _release_folder(named, settings)
+    if _is_in_store(named) and not (folder / region.path).is_file():
+        _named_release(named, settings)
+    return folder if (folder / region.path).is_file() else data_root(settings.data)
 
 
 def source_release(settings: RunSettings, samples: Sequence[Sample]) -> Release:
@@ -248,6 +260,22 @@ def source_release(settings: RunSettings, samples: Sequence[Sample]) -> Release:
                 f"data.source={source} has no concept masks of its own: give concepts.release=FILE "
                 "(made with 'dermaxis concepts freeze' or exported from a concept store)"
             )
+
+
+def _named_release(named: Path, settings: RunSettings) -> Release:
+    if not _is_in_store(named):
+        return read_release(named.expanduser())
+    from concepts.releasing import resolve_release
+
+    return resolve_release(str(named), settings.concepts.store, _release_folder(named, settings))
+
+
+def _is_in_store(named: Path) -> bool:
+    return split_word(str(named)) is not None and not named.exists()
+
+
+def _release_folder(named: Path, settings: RunSettings) -> Path:
+    return settings.data.cache.expanduser() / "releases" / named if _is_in_store(named) else named.expanduser().parent
 
 
 def _new_split(settings: RunSettings, samples: Sequence[Sample], groups: Sequence[str]) -> Split:
