@@ -23,8 +23,9 @@ class ActivationGradient:
     def __init__(self, layer: ConceptWhitening, objective: Objective) -> None:
         self.layer, self.objective = layer, objective
         shape = (layer.num_concepts, layer.num_features)
-        self._sums = torch.zeros(2, *shape, device=layer.rotation.device)
-        self._counts = torch.zeros(2, layer.num_concepts, device=layer.rotation.device)
+        device, wide = layer.rotation.device, torch.float64
+        self._sums = torch.zeros(2, *shape, device=device, dtype=wide)
+        self._counts = torch.zeros(2, layer.num_concepts, device=device, dtype=wide)
 
     @property
     def complete(self) -> bool:
