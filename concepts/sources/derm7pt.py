@@ -1,0 +1,135 @@
+"""The Derm7pt table: seven-point checklist of 1,011 cases, as judgements.
+
+Each column holds one value. Regular and irregular exclude each other; vessels do not, so a kind of vessel that is not
+the one named is not known to be absent.
+
+Source: Kawahara, Daneshvar, Argenziano and Hamarneh, IEEE J Biomed Health Inform 2019, 23:538.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path, PureWindowsPath
+
+from concepts.errors import DataError
+from concepts.judgement import Judgement, Verdict
+from concepts.sources.csv_table import Row, read_table
+from concepts.sources.records import read_rows
+from concepts.vocabulary import load_vocabulary
+
+READER = "derm7pt"
+IMAGE_COLUMN = "derm"
+Said = Mapping[str, Verdict]
+
+
+def _said(present: str = "", absent: str = "") -> Said:
+    return {
+        **dict.fromkeys(present.split(), Verdict.PRESENT),
+        **dict.fromkeys(absent.split(), Verdict.ABSENT),
+    }
+
+
+VESSELS = (
+    "vascular_structures arborizing_vessels comma_vessels hairpin_vessels vessels_within_regression wreath_vessels "
+    "dotted_vessels linear_irregular_vessels"
+)
+COLUMNS: Mapping[str, Mapping[str, Said]] = {
+    "pigment_network": {
+        "absent": _said(absent="pigment_network typical_network atypical_network"),
+        "typical": _said("pigment_network typical_network", "atypical_network"),
+        "atypical": _said("pigment_network atypical_network", "typical_network"),
+    },
+    "streaks": {
+        "absent": _said(absent="streaks regular_streaks irregular_streaks"),
+        "regular": _said("streaks regular_streaks", "irregular_streaks"),
+        "irregular": _said("streaks irregular_streaks", "regular_streaks"),
+    },
+    "pigmentation": {
+        "absent": _said(absent="pigmentation regular_pigmentation"),
+        "diffuse regular": _said("regular_pigmentation", "pigmentation"),
+        "localized regular": _said("regular_pigmentation", "pigmentation"),
+        "diffuse irregular": _said("pigmentation", "regular_pigmentation"),
+        "localized irregular": _said("pigmentation", "regular_pigmentation"),
+    },
+    "regression_structures": {
+        "absent": _said(absent="regression peppering scar_like_depigmentation"),
+        "blue areas": _said("regression peppering", "scar_like_depigmentation"),
+        "white areas": _said("regression scar_like_depigmentation", "peppering"),
+        "combinations": _said("regression peppering scar_like_depigmentation"),
+    },
+    "dots_and_globules": {
+        "absent": _said(absent="dots_and_globules regular_dots_and_globules irregular_dots_and_globules"),
+        "regular": _said("dots_and_globules regular_dots_and_globules", "irregular_dots_and_globules"),
+        "irregular": _said("dots_and_globules irregular_dots_and_globules", "regular_dots_and_globules"),
+    },
+    "blue_whitish_veil": {"absent": _said(absent="blue_whitish_veil"), "present": _said("blue_whitish_veil")},
+    "vascular_structures": {
+        "absent": _said(absent=VESSELS),
+        "arborizing": _said("vascular_structures arborizing_vessels"),
+        "comma": _said("vascular_structures comma_vessels"),
+        "hairpin": _said("vascular_structures hairpin_vessels"),
+        "within regression": _said("vascular_structures vessels_within_regression"),
+        "wreath": _said("vascular_structures wreath_vessels"),
+        "dotted": _said("vascular_structures dotted_vessels"),
+        "linear irregular": _said("vascular_structures linear_irregular_vessels"),
+    },
+}
+
+
+def derm7pt_judgements(path: Path) -> tuple[Judgement, ...]:
+    """The checklist of every case, about its dermoscopic image.
+
+    Args:
+        path: ``meta/meta.csv`` of the data set.
+
+    Returns:
+        By case and concept, of reader ``derm7pt``; the image is the file name in column ``derm`` without its ending.
+        One source speaks with one voice: a set made of it needs a rule of consensus with one reader.
+
+    Raises:
+        DataError: If the file cannot be read, a column is missing, or a value is unknown; ``rows`` lists all such rows.
+    """
+    rows = read_table(path)
+    missing = [column for column in (IMAGE_COLUMN, *COLUMNS) if rows and column not in rows[0]]
+    if missing:
+        raise DataError(f"{path}: row 1: no column {', '.join(missing)}; give meta.csv of Derm7pt")
+    return read_rows(path, rows, _of_row, first=2)
+
+
+def derm7pt_diagnoses(path: Path) -> dict[str, str]:
+    """By image, the identifier of its diagnosis in the vocabulary.
+
+    Raises:
+        DataError: If the file cannot be read, or a diagnosis is not in the vocabulary; names the row.
+    """
+    vocabulary = load_vocabulary()
+    diagnoses = {}
+    for number, row in enumerate(read_table(path), start=2):
+        try:
+            diagnoses[_image_id(row)] = vocabulary.diagnosis(row["diagnosis"]).id
+        except (DataError, KeyError) as error:
+            reason = error if isinstance(error, DataError) else f"no column {error}"
+            raise DataError(f"{path}: row {number}: {reason}") from error
+    return diagnoses
+
+
+def _of_row(row: Row) -> list[Judgement]:
+    image_id = _image_id(row)
+    said = {concept: verdict for column in COLUMNS for concept, verdict in _verdicts(column, row[column]).items()}
+    return [
+        Judgement(reader=READER, image_id=image_id, concept=concept, verdict=verdict, blinded=False)
+        for concept, verdict in said.items()
+    ]
+
+
+def _verdicts(column: str, value: str) -> Said:
+    values = COLUMNS[column]
+    said = values.get(" ".join(value.casefold().split()))
+    if said is None:
+        raise DataError(f"{column}: {value!r:.80}; allowed are {', '.join(values)}")
+    return said
+
+
+def _image_id(row: Row) -> str:
+    stem = PureWindowsPath(row[IMAGE_COLUMN].strip()).stem
+    if not stem:
+        raise DataError(f"{IMAGE_COLUMN}: no file name of the dermoscopic image")
+    return stem
