@@ -1,0 +1,118 @@
+from contextlib import closing
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import func, select, text
+
+from concepts import audit
+from concepts.accounts import OPERATOR
+from concepts.curation import list_sets, read_judgements
+from concepts.errors import StoreError
+from concepts.schema import SetRow, Table
+from concepts.store import Store, head_revision, migrate, open_store, revision, upgrade
+from concepts.store import _connect as connect
+
+RELEASED = ["0001"]
+"""Revisions that stores out there may have; a released one is never taken from this list."""
+
+
+def address(store: Store) -> str:
+    return store.engine.url.render_as_string(hide_password=False)
+
+
+def assert_as_the_schema_says(store: Store) -> None:
+    with store.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, Table.metadata) == []
+
+
+def test_a_new_store_is_at_the_head_and_as_the_schema_says(store_url):
+    with closing(open_store(store_url)) as store:
+        assert revision(store) == head_revision()
+        assert_as_the_schema_says(store)
+
+
+@pytest.mark.parametrize("released", RELEASED)
+def test_an_empty_store_of_every_released_revision_migrates(store_url, released):
+    with closing(connect(store_url, must_exist=False)) as old:
+        upgrade(old, released)
+    assert migrate(store_url) == (released, head_revision())
+    with closing(open_store(store_url)) as store:
+        assert_as_the_schema_says(store)
+
+
+def test_a_filled_store_migrates_and_loses_nothing(filled):
+    before = read_judgements(filled, OPERATOR, "derm")
+    assert migrate(address(filled)) == (head_revision(), head_revision())
+    assert read_judgements(filled, OPERATOR, "derm") == before
+    assert audit.verify(filled) is None
+
+
+def test_another_revision_is_refused_by_name(store):
+    with store.writing() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    with pytest.raises(StoreError, match="dermaxis concepts migrate"):
+        open_store(address(store))
+    with pytest.raises(StoreError, match="update Dermaxis"):
+        migrate(address(store))
+
+
+def test_a_database_of_something_else_is_left_alone(store_url):
+    with closing(connect(store_url, must_exist=False)) as other, other.engine.begin() as connection:
+        connection.execute(text("CREATE TABLE patients (id INTEGER)"))
+    with pytest.raises(StoreError, match=r"other tables \(patients"):
+        open_store(store_url)
+
+
+def test_a_store_that_must_exist_is_not_made(tmp_path, store_url):
+    with pytest.raises(StoreError, match="no concept store"):
+        open_store(store_url, must_exist=True)
+    with pytest.raises(StoreError, match="no concept store"):
+        migrate(str(tmp_path / "absent.sqlite"))
+    assert not (tmp_path / "absent.sqlite").exists()
+
+
+@pytest.mark.parametrize("url", ["mysql://here/there", "sqlite://", "sqlite:///:memory:", "://", "nonsense://x"])
+def test_addresses_that_cannot_hold_a_store_are_refused(url):
+    with pytest.raises(StoreError):
+        open_store(url)
+
+
+def test_a_file_that_is_no_database_is_refused_in_one_line(tmp_path):
+    file = tmp_path / "text.sqlite"
+    file.write_text("not a database, just some words that are long enough to be read as a header" * 20)
+    with pytest.raises(StoreError, match="not a database"):
+        open_store(str(file))
+
+
+def test_an_unreachable_server_is_refused_without_its_password():
+    pytest.importorskip("psycopg")
+    with pytest.raises(StoreError) as caught:
+        open_store("postgresql://someone:secret@127.0.0.1:1/none")
+    assert "secret" not in str(caught.value)
+
+
+def test_an_error_inside_a_transaction_leaves_no_trace(filled):
+    with pytest.raises(StoreError, match="nonsense"), filled.writing() as session:
+        session.execute(text("UPDATE sets SET description = 'x'; ".rstrip("; ")))
+        session.execute(text("SELECT * FROM nonsense"))
+    assert list_sets(filled, OPERATOR)[0].description == ""
+
+
+def test_a_reader_sees_one_state_while_another_writes(filled):
+    with filled.reading() as reader:
+        assert reader.scalar(select(SetRow.description)) == ""
+        with filled.writing() as session:
+            session.execute(text("UPDATE sets SET description = 'x'"))
+        assert reader.scalar(select(func.max(SetRow.description))) == ""
+    assert list_sets(filled, OPERATOR)[0].description == "x"
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_sqlite_is_set_up_to_keep_what_it_took(filled):
+    with filled.reading() as session:
+        pragmas = {
+            name: session.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "foreign_keys", "synchronous")
+        }
+    assert pragmas == {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 2}
