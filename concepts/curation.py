@@ -7,9 +7,20 @@ functions live in one file for each kind of act.
 
 from concepts.accounts import add_account, list_accounts, set_disabled, set_password, set_roles
 from concepts.adjudication import adjudicate, contested, first_look, others_judgements, read_judgements
+from concepts.exemplars import exemplars
+from concepts.facets import facets, standing
 from concepts.history import history
 from concepts.judging import import_judgements, judge, judge_many, save_for_later, undo
-from concepts.queue import browse, next_case, own_judgement, progress, queue, read_mask
+from concepts.queue import (
+    browse,
+    next_case,
+    own_judgement,
+    own_latest,
+    progress,
+    queue,
+    read_cases,
+    read_mask,
+)
 from concepts.releasing import (
     diff_releases,
     export_release,
@@ -34,7 +45,9 @@ __all__ = [
     "contested",
     "create_set",
     "diff_releases",
+    "exemplars",
     "export_release",
+    "facets",
     "first_look",
     "freeze",
     "history",
@@ -48,9 +61,11 @@ __all__ = [
     "next_case",
     "others_judgements",
     "own_judgement",
+    "own_latest",
     "preview_release",
     "progress",
     "queue",
+    "read_cases",
     "read_judgements",
     "read_mask",
     "read_release",
@@ -63,6 +78,7 @@ __all__ = [
     "set_password",
     "set_roles",
     "similar_images",
+    "standing",
     "supersede_release",
     "undo",
     "update_set",

@@ -4,7 +4,7 @@ A case is an image with a concept to be judged. The row is a function of what is
 the same case at its head. Cases that the reader put aside come last.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -18,7 +18,7 @@ from concepts.judgement import Judgement, Kind, Verdict
 from concepts.judgement_rows import to_judgements
 from concepts.roles import Action, Role
 from concepts.schema import ConceptRow, ImageRow, JudgementRow, LaterRow, MaskRow, SetImageRow, SuspicionRow
-from concepts.sets import find_set
+from concepts.sets import PARAMETERS, find_set
 from concepts.store import Store
 
 METADATA = ("diagnosis", "site", "sex", "age", "source", "lesion", "patient")
@@ -199,13 +199,45 @@ def browse(
         reader = _Reader(actor, set_name, concept, 1, run)
         _check(session, reader)
         wanted = chosen or Filter()
-        if _is_blinded(session, reader) and (wanted.diagnosis or wanted.site or wanted.age):
+        if is_blinded(session, reader.name, reader.set_name) and (wanted.diagnosis or wanted.site or wanted.age):
             raise PermissionDeniedError(f"{set_name} is judged blinded; {actor!r:.80} cannot filter by its metadata")
         conditions = list(_conditions(reader, wanted))
         query = _cases(reader).where(*conditions)
         total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
         ordered = query.order_by(*_ranking(reader, order), SetImageRow.position).limit(limit).offset(offset)
         return Page(tuple(_to_cases(session, reader, ordered)), total)
+
+
+def read_cases(store: Store, actor: str, set_name: str, concept: str, image_ids: Sequence[str]) -> list[Case]:
+    """Cases by the names of their images, in that order; images that are not in the set are left out.
+
+    Raises:
+        PermissionDeniedError: If the actor's roles do not allow it.
+        StoreError: If set or concept are not known.
+    """
+    with looking(store, actor, Action.READ_CASES) as session:
+        reader = _Reader(actor, set_name, concept, 1, None)
+        _check(session, reader)
+        found: dict[str, Case] = {}
+        for start in range(0, len(image_ids), PARAMETERS):
+            wanted = ImageRow.id.in_(image_ids[start : start + PARAMETERS])
+            found |= {case.image_id: case for case in _to_cases(session, reader, _cases(reader).where(wanted))}
+        return [found[image] for image in image_ids if image in found]
+
+
+def own_latest(store: Store, actor: str, set_name: str, *, limit: int = 12) -> list[Judgement]:
+    """The reader's own current verdicts on a set, the newest first, without regions.
+
+    Raises:
+        PermissionDeniedError: If the actor does not judge.
+        StoreError: If there is no such set.
+    """
+    with looking(store, actor, Action.OWN_LATEST) as session:
+        find_set(session, set_name)
+        mine = {"set_name": set_name, "reader": actor, "kind": Kind.READING, "superseded_by": None}
+        query = select(JudgementRow).filter_by(**mine).where(JudgementRow.verdict.is_not(None))
+        rows = session.scalars(query.order_by(JudgementRow.id.desc()).limit(limit)).all()
+        return to_judgements(session, rows, with_regions=False)
 
 
 def progress(store: Store, actor: str, set_name: str) -> list[Progress]:
@@ -365,7 +397,7 @@ def _conditions(reader: _Reader, chosen: Filter) -> Iterator[ColumnElement[bool]
 
 def _to_cases(session: Session, reader: _Reader, query: Select[ImageRow, bool]) -> Iterator[Case]:
     rows = session.execute(query).all()
-    hidden = _is_blinded(session, reader)
+    hidden = is_blinded(session, reader.name, reader.set_name)
     verdicts = _own_verdicts(session, reader, [image.id for image, _ in rows])
     for image, later in rows:
         yield Case(
@@ -393,8 +425,9 @@ def _own_verdicts(session: Session, reader: _Reader, image_ids: list[str]) -> di
     return {image: Verdict(str(verdict)) for image, verdict in session.execute(query)}
 
 
-def _is_blinded(session: Session, reader: _Reader) -> bool:
-    return find_set(session, reader.set_name).blinded and not SEES_METADATA & roles_of(session, reader.name)
+def is_blinded(session: Session, actor: str, set_name: str) -> bool:
+    """Whether diagnosis and metadata of a set's images are hidden from someone."""
+    return find_set(session, set_name).blinded and not SEES_METADATA & roles_of(session, actor)
 
 
 def _count(

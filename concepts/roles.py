@@ -47,6 +47,11 @@ class Action(StrEnum):
     QUEUE = "queue"
     PROGRESS = "progress"
     BROWSE = "browse"
+    READ_CASES = "read_cases"
+    OWN_LATEST = "own_latest"
+    FACETS = "facets"
+    STANDING = "standing"
+    EXEMPLARS = "exemplars"
     READ_MASK = "read_mask"
     IMPORT_JUDGEMENTS = "import_judgements"
     READ_JUDGEMENTS = "read_judgements"
@@ -73,17 +78,28 @@ _LOOKING = {
     Action.LIST_SETS,
     Action.READ_SET,
     Action.BROWSE,
+    Action.READ_CASES,
+    Action.FACETS,
+    Action.EXEMPLARS,
     Action.SIMILAR_IMAGES,
     Action.LIST_RELEASES,
 }
 _RELEASES = {Action.READ_RELEASE, Action.DIFF_RELEASES, Action.EXPORT_RELEASE}
-_READING = {Action.READ_JUDGEMENTS, Action.READ_MASK, Action.CONTESTED, Action.PREVIEW_RELEASE, Action.HISTORY}
+_READING = {
+    Action.READ_JUDGEMENTS,
+    Action.READ_MASK,
+    Action.CONTESTED,
+    Action.STANDING,
+    Action.PREVIEW_RELEASE,
+    Action.HISTORY,
+}
 _JUDGING = {
     Action.JUDGE,
     Action.JUDGE_MANY,
     Action.UNDO,
     Action.SAVE_FOR_LATER,
     Action.OWN_JUDGEMENT,
+    Action.OWN_LATEST,
     Action.NEXT_CASE,
     Action.QUEUE,
     Action.PROGRESS,
