@@ -89,7 +89,8 @@ def consensus(judgements: Iterable[Judgement], *, rule: ConsensusRule) -> tuple[
 
     An adjudication wins. Otherwise the readers' verdicts are counted: of each reader the second reading where there is
     one, and no adjudicator's first look. What was measured, marked, planted or derived by a rule stands until a reader
-    has spoken, and a single reader is enough to correct it.
+    has spoken, and a single reader is enough to correct it. Where two such sources contradict each other it is
+    contested.
 
     Args:
         judgements: The current ones: at most one of each kind for each reader, image, concept and reading.
@@ -99,7 +100,7 @@ def consensus(judgements: Iterable[Judgement], *, rule: ConsensusRule) -> tuple[
         In the order of concepts, then images.
 
     Raises:
-        DataError: If a reader has two verdicts of one kind on the same thing, or two sources contradict each other.
+        DataError: If a reader has two verdicts of one kind on the same thing.
     """
     cells: dict[tuple[str, str], list[Judgement]] = defaultdict(list)
     for judgement in judgements:
@@ -134,10 +135,10 @@ def _standing(
 ) -> Standing:
     if last_word is not None:
         return *_settled(last_word.verdict), Origin.JUDGED
-    computed = _computed(judgements)
+    computed = [judgement for judgement in judgements if judgement.origin is not Origin.JUDGED]
     counted = Counter(verdict for verdict in verdicts.values() if verdict in rule.counted)
-    if computed is not None and not counted:
-        return *_settled(computed.verdict), computed.origin
+    if computed and not counted:
+        return _of_sources(computed)
     if counted.total() < (1 if computed else rule.minimum_readers):
         return Status.TOO_FEW, None, None
     return *_majority(counted, rule.majority), Origin.JUDGED
@@ -149,15 +150,11 @@ def _of_readers(judgements: Iterable[Judgement]) -> dict[str, Verdict]:
     return {judgement.reader: judgement.verdict for judgement in sorted(read, key=lambda judgement: judgement.reading)}
 
 
-def _computed(judgements: Iterable[Judgement]) -> Judgement | None:
-    found = [judgement for judgement in judgements if judgement.origin is not Origin.JUDGED]
-    for other in found[1:]:
-        if other.verdict is not found[0].verdict:
-            raise DataError(
-                f"image {other.image_id}, concept {other.concept}: {found[0].reader} says {found[0].verdict}, "
-                f"{other.reader} {other.verdict}; keep one source of a concept"
-            )
-    return found[0] if found else None
+def _of_sources(computed: Sequence[Judgement]) -> Standing:
+    """What was measured, marked, planted or derived; contested where two sources contradict each other."""
+    if len({judgement.verdict for judgement in computed}) > 1:
+        return Status.CONTESTED, None, None
+    return *_settled(computed[0].verdict), computed[0].origin
 
 
 def _last_word(judgements: Iterable[Judgement]) -> Judgement | None:

@@ -146,8 +146,12 @@ def test_contradictions_are_refused():
         DataError, match=r"image a, concept streaks: two current verdicts of one \(reading, reading 1\)"
     ):
         settled([judged("one", "+"), judged("one", "-")])
-    with pytest.raises(DataError, match="mask says present, table absent; keep one source"):
-        settled([judged("mask", "+", origin=Origin.MEASURED), judged("table", "-", origin=Origin.RULE)])
+
+
+def test_sources_that_contradict_each_other_need_a_reader():
+    sources = [judged("mask", "+", origin=Origin.MEASURED), judged("table", "-", origin=Origin.RULE)]
+    assert (settled(sources).status, settled(sources).verdict) == (Status.CONTESTED, None)
+    assert settled([*sources, *readers("-")]).polarity is Polarity.ABSENT
 
 
 @pytest.mark.parametrize("rule", [{"minimum_readers": 0}, {"majority": 0.5}, {"majority": 1.1}, {"most": 3}])
