@@ -20,6 +20,8 @@ Two children that exclude each other and together make up the parent have one di
 axes: each then has d at 45 degrees, in equal parts with a direction that tells them nothing; the latter stays where it
 was.
 
+The paper's stochastic schedule has no steps: it treats children as any other concept, told apart inside their parent.
+
 Source: the idea is that of hierarchical semantic tree concept whitening (HaST-CW), which adds a loss that keeps
 siblings at a distance and parents near their children. Here every step is exact, and the axes are orthogonal.
 """
