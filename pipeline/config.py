@@ -222,6 +222,8 @@ class AlignmentSettings(Settings):
     objective: Objective = Objective.CONTRAST
     every: Count = 30
     """Diagnosis steps between two alignment steps (schedule ``paper``)."""
+    refinement_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps along Cayley curves after the closed form, for activations that are not linear (schedule ``exact``)."""
 
 
 class ConceptLossSettings(Settings):

@@ -1,7 +1,7 @@
 """Turn the named axes of whitened layers onto their concepts: an exact pass, and a handler for any Ignite trainer."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from concepts.errors import SettingsError
 from pipeline.config import Objective, Schedule
 from pipeline.data.loaders import place_images
+from pipeline.training.processes import is_first
+from pipeline.training.refinement import RefinementReport, refine
 from pipeline.training.stochastic import ActivationGradient, turn_along
 from pipeline.whitening.distributed import take_from_first
 from pipeline.whitening.early_exit import layer_inputs
@@ -36,6 +38,7 @@ class AlignmentReport:
         after: The same with the new rotation; never less.
         inside: Where there are subspaces, the mean over children of theirs, told from their siblings: ``before`` with
             the old axes once they had made room for the parents' new ones, and ``after``, never less.
+        refinement: What steps beyond the closed form did.
         positives: Images that show each concept.
         negatives: Images known not to show it.
         regions: Positions inside its masks.
@@ -55,10 +58,11 @@ class AlignmentReport:
     residual_before: float
     residual: float
     inside: dict[str, float] | None = None
+    refinement: RefinementReport | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The report as a JSON object; ``inside`` only where there are subspaces."""
-        return {key: value for key, value in asdict(self).items() if key != "inside" or value is not None}
+        """The report as a JSON object; ``inside`` only with subspaces, ``refinement`` only where it was asked for."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @torch.no_grad()
@@ -67,6 +71,7 @@ def align(
     batches: Iterable[Batch],
     *,
     objective: Objective = Objective.CONTRAST,
+    refinement_steps: int = 0,
     device: torch.device | str | None = None,
 ) -> dict[str, AlignmentReport]:
     """Give every whitened layer exact statistics and the best rotation, without training anything.
@@ -81,6 +86,8 @@ def align(
         batches: Iterated once per pass. Each has ``image`` (N x 3 x S x S) and may have ``concepts`` (N x k; 1, 0, NaN)
             and ``regions`` (N x k x h x w in [0, 1]; NaN planes where there is no mask).
         objective: What the axes are aligned with.
+        refinement_steps: Steps at most beyond the closed form (`pipeline.training.refinement`), for activations that
+            are not linear in the axes; the batches are then read from once more. Layers with subspaces get none.
         device: Where the network is; default: that of its parameters.
 
     Returns:
@@ -99,6 +106,8 @@ def align(
             reports[name], changed = _align_layer(network, name, moments, objective=Objective(objective))
             if changed:
                 break
+    if refinement_steps > 0 and is_first():
+        reports |= _refined(network, reports, batches, objective=Objective(objective), steps=refinement_steps)
     take_from_first(network)
     return reports
 
@@ -158,6 +167,7 @@ class ConceptAlignment:
         schedule: ``exact`` or ``paper``.
         objective: What the axes are aligned with.
         every: Iterations between two updates (``paper``).
+        refinement_steps: As for `align` (``exact``).
         momentum: Weight of the past in the averaged gradient (``paper``).
     """
 
@@ -169,11 +179,12 @@ class ConceptAlignment:
         schedule: Schedule = Schedule.EXACT,
         objective: Objective = Objective.CONTRAST,
         every: int = 30,
+        refinement_steps: int = 0,
         momentum: float = 0.9,
     ) -> None:
         self.network, self.loader = network, loader
         self.schedule, self.objective = Schedule(schedule), Objective(objective)
-        self.every, self.momentum = every, momentum
+        self.every, self.momentum, self.refinement_steps = every, momentum, refinement_steps
         self.reports: dict[str, AlignmentReport] = {}
         self._gradients: dict[str, Tensor] = {}
         self._drawn = 0
@@ -197,7 +208,9 @@ class ConceptAlignment:
         self._batches = _endless(self.loader, skip=self._drawn)
 
     def _align(self, _engine: Engine) -> None:
-        self.reports = align(self.network, self.loader, objective=self.objective)
+        self.reports = align(
+            self.network, self.loader, objective=self.objective, refinement_steps=self.refinement_steps
+        )
 
     def _update(self, _engine: Engine) -> None:
         layers = whitening_layers(self.network)
@@ -244,6 +257,23 @@ def _align_layer(
         inside=inside | {"after": _objective(rotation, means, children)} if children else None,
     )
     return report, changed
+
+
+def _refined(
+    network: nn.Module,
+    reports: Mapping[str, AlignmentReport],
+    batches: Iterable[Batch],
+    *,
+    objective: Objective,
+    steps: int,
+) -> dict[str, AlignmentReport]:
+    """The reports of the layers that can be refined, after that was done on the first process's images."""
+    layers = whitening_layers(network)
+    plain = [name for name in reports if layers[name].num_concepts and not layers[name].layout.subspaces]
+    return {
+        name: replace(reports[name], refinement=refine(network, name, batches, objective=objective, steps=steps))
+        for name in plain
+    }
 
 
 def _objective(rotation: Tensor, means: Tensor, concepts: Sequence[int]) -> float:

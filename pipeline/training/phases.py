@@ -129,7 +129,8 @@ def train_whitened(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tra
     description = whiten(network, settings, cohort, description)
     aligning = alignment_loader(settings, cohort, description)
     with tracker.task("aligning axes with concepts", 1) as advance:
-        reports = align(network, aligning, objective=settings.training.alignment.objective)
+        chosen = settings.training.alignment
+        reports = align(network, aligning, objective=chosen.objective, refinement_steps=chosen.refinement_steps)
         advance(1)
     run.record(alignment={name: report.to_json() for name, report in reports.items()})
     if settings.model.placement is Placement.INSERT:
@@ -235,6 +236,7 @@ def _whitened_trainer(
         schedule=settings.training.alignment.schedule,
         objective=settings.training.alignment.objective,
         every=settings.training.alignment.every,
+        refinement_steps=settings.training.alignment.refinement_steps,
     )
     return PhaseTrainer(
         network,
