@@ -21,6 +21,7 @@ OPERATOR = "operator"
 """The account that the command line acts as, for whoever has the database's address; it cannot sign in."""
 NAME_LIMIT = 100
 PASSWORD_LENGTHS = (10, 1000)
+HASHER = PasswordHasher()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,16 +169,16 @@ def _digest(password: str) -> str:
     shortest, longest = PASSWORD_LENGTHS
     if not shortest <= len(password) <= longest:
         raise StoreError(f"a password has {shortest} to {longest} characters (got {len(password)})")
-    return PasswordHasher().hash(password)
+    return HASHER.hash(password)
 
 
 def _matches(digest: str, password: str) -> bool:
     try:
-        return PasswordHasher().verify(digest, password)
+        return HASHER.verify(digest, password)
     except (VerificationError, InvalidHashError):
         return False
 
 
 @cache
 def _decoy() -> str:
-    return PasswordHasher().hash("no password of anyone")
+    return HASHER.hash("no password of anyone")

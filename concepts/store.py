@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -89,15 +90,13 @@ def open_store(url: str | None = None, *, must_exist: bool = False) -> Store:
             another revision.
     """
     store = _connect(url, must_exist=must_exist)
-    with _one_line(store.url):
-        _create_if_empty(store, must_exist=must_exist)
-        found, head = revision(store), head_revision()
-    if found != head:
+    try:
+        with _one_line(store.url):
+            _create_if_empty(store, must_exist=must_exist)
+            _refuse_other_revision(store)
+    except BaseException:
         store.close()
-        raise StoreError(
-            f"{store.url}: the store is at revision {found}, this Dermaxis needs {head}; "
-            "make a copy, then run 'dermaxis concepts migrate'"
-        )
+        raise
     return store
 
 
@@ -134,9 +133,19 @@ def revision(store: Store) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
+@cache
 def head_revision() -> str:
     """The revision that this Dermaxis works with."""
     return str(_scripts().get_current_head())
+
+
+def _refuse_other_revision(store: Store) -> None:
+    found, head = revision(store), head_revision()
+    if found != head:
+        raise StoreError(
+            f"{store.url}: the store is at revision {found}, this Dermaxis needs {head}; "
+            "make a copy, then run 'dermaxis concepts migrate'"
+        )
 
 
 def _create_if_empty(store: Store, *, must_exist: bool) -> None:

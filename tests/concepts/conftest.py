@@ -11,15 +11,25 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
+from concepts import accounts
 from concepts.accounts import OPERATOR, add_account
 from concepts.roles import Role
 from concepts.sets import ImageRecord, add_concept, add_images, add_to_set, create_set
 from concepts.store import Store, open_store
 
 DEBIAN = Path("/usr/lib/postgresql")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cheap_passwords() -> Iterator[None]:
+    """Hash passwords cheaply; what makes Argon2 safe is that it is slow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accounts, "HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +120,8 @@ def databases(request, tmp_path_factory) -> Iterator[Databases]:
     server = request.getfixturevalue("postgresql_server") if request.param == "postgresql" else None
     found = Databases(tmp_path_factory.mktemp("stores"), server)
     yield found
-    found.drop()
+    if os.environ.get("DERMAXIS_TEST_POSTGRES"):
+        found.drop()
 
 
 @pytest.fixture(scope="session")
