@@ -1,0 +1,112 @@
+import sqlite3
+from contextlib import closing
+
+import pytest
+from typer.testing import CliRunner
+
+from concepts.accounts import OPERATOR, add_account, sign_in
+from concepts.curation import add_concept, add_images, add_to_set, create_set, judge
+from concepts.errors import SettingsError, StoreError
+from concepts.judgement import Judgement, Region, RegionKind, Verdict
+from concepts.release import read_release
+from concepts.roles import Role
+from concepts.sets import ImageRecord
+from concepts.store import open_store
+from pipeline.cli import app
+from pipeline.config import parse_overrides
+from pipeline.data.cohort import read_or_freeze, region_root
+
+BOX = Region(RegionKind.BOX, ((0.1, 0.1), (0.9, 0.9)))
+
+
+@pytest.fixture
+def invoke(monkeypatch):
+    monkeypatch.delenv("DERMAXIS_STORE", raising=False)
+    return lambda *words, **more: CliRunner().invoke(app, [str(word) for word in words], **more)
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store's file in which one reader judged two images; the set is content with one reader."""
+    path = tmp_path / "store.sqlite"
+    with closing(open_store(str(path))) as opened:
+        create_set(opened, OPERATOR, "derm", consensus={"minimum_readers": 1}, key="set")
+        add_concept(opened, OPERATOR, "derm", "streaks", key="concept")
+        images = [ImageRecord(id=f"i{n}", digest=f"{n:064x}", path="i.png", width=8, height=8) for n in range(2)]
+        add_images(opened, OPERATOR, images, key="images")
+        add_to_set(opened, OPERATOR, "derm", ["i0", "i1"], key="row")
+        add_account(opened, OPERATOR, "ann", [Role.ANNOTATOR], key="ann")
+        for image, verdict, regions in (("i0", Verdict.PRESENT, (BOX,)), ("i1", Verdict.ABSENT, ())):
+            one = Judgement(reader="ann", image_id=image, concept="streaks", verdict=verdict, regions=regions)
+            judge(opened, "ann", "derm", one, key=image)
+    return path
+
+
+def test_a_set_is_frozen_listed_compared_exported_and_brought_in(invoke, store, tmp_path):
+    here = ("--store", store)
+    assert "1 absent, 1 present (judged)" in invoke("concepts", "freeze", "derm", *here).output
+    assert "flagged" in invoke("concepts", "show", "derm@1", *here).output
+    assert "derm@1  frozen" in invoke("concepts", "list", *here).output
+    invoke("concepts", "freeze", "derm", *here)
+    assert "the same concepts" in invoke("concepts", "diff", "derm@1", "derm@2", *here).output
+    exported = invoke("concepts", "export", "derm@1", "--output", tmp_path / "out", *here).output.strip()
+    assert "intact" in invoke("concepts", "verify", exported).output
+    other = ("--store", tmp_path / "other.sqlite")
+    assert "derm@1" in invoke("concepts", "import", exported, "--masks", tmp_path / "out", *other).output
+    assert read_release(tmp_path / "out" / "derm-1.json").digest in invoke("concepts", "list", *other).output
+
+
+def test_verify_names_the_first_broken_link(invoke, store):
+    assert "intact" in invoke("concepts", "verify", "--store", store).output
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute("DROP TRIGGER audit_events_no_update")
+        connection.execute("UPDATE audit_events SET actor = 'someone' WHERE seq = 2")
+    refused = invoke("concepts", "verify", "--store", store)
+    assert isinstance(refused.exception, StoreError)
+    assert "breaks at event 2" in str(refused.exception)
+
+
+def test_an_old_store_is_brought_up_to_date(invoke, store):
+    assert "already" in invoke("concepts", "migrate", "--store", store).output
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    assert "dermaxis concepts migrate" in str(invoke("concepts", "list", "--store", store).exception)
+
+
+def test_a_store_that_is_not_there_is_not_made_by_looking(invoke, tmp_path):
+    refused = invoke("concepts", "list", "--store", tmp_path / "absent.sqlite")
+    assert "no concept store" in str(refused.exception)
+    assert not (tmp_path / "absent.sqlite").exists()
+
+
+def test_an_account_gets_its_password_from_the_environment_or_a_prompt(invoke, store):
+    here = ("--store", store)
+    word = {"DERMAXIS_PASSWORD": "a password of length"}
+    added = invoke("accounts", "add", "carl", "--role", "curator", "--role", "reviewer", *here, env=word)
+    assert "carl: curator, reviewer" in added.output
+    typed = "another long password\n"
+    assert invoke("accounts", "add", "dora", "--role", "admin", *here, input=typed * 2).exit_code == 0
+    invoke("accounts", "disable", "carl", *here)
+    assert "carl: curator, reviewer (disabled)" in invoke("accounts", "list", *here).output
+    with closing(open_store(str(store))) as opened:
+        assert sign_in(opened, "dora", typed.strip()) is not None
+        assert sign_in(opened, "carl", word["DERMAXIS_PASSWORD"]) is None
+
+
+def test_a_run_takes_its_release_by_name(invoke, store, tmp_path):
+    invoke("concepts", "freeze", "derm", "--store", store)
+    settings = parse_overrides(["concepts=derm@1", f"concepts.store={store}", f"data.cache={tmp_path / 'cache'}"])
+    release = read_or_freeze(settings, [])
+    region = next(example.region for example in release.examples if example.region)
+    assert (region_root(settings, release) / region.path).is_file()
+    # What was cached and cleaned away comes back where a run goes on.
+    (region_root(settings, release) / region.path).unlink()
+    assert (region_root(settings, release) / region.path).is_file()
+    missing = parse_overrides(["concepts=derm@7", f"concepts.store={store}", f"data.cache={tmp_path / 'cache'}"])
+    with pytest.raises(StoreError, match="there are: derm@1"):
+        read_or_freeze(missing, [])
+
+
+def test_a_password_does_not_get_into_settings():
+    with pytest.raises(SettingsError, match="PGPASSWORD"):
+        parse_overrides(["concepts.store=postgresql://me:secret@host/db"])
