@@ -24,7 +24,7 @@ from pipeline.report.html import write_report
 from pipeline.run import RunFolder, create_run, find_unfinished, open_run
 from pipeline.training.auxiliary import train_auxiliary
 from pipeline.training.phases import check_model, train_plain, train_whitened
-from pipeline.training.processes import agreed, from_first, is_first, joined_processes
+from pipeline.training.processes import agreed, from_first, is_first, joined_processes, started_with_others
 
 
 class Stage(StrEnum):
@@ -108,8 +108,10 @@ def redo(path: Path, stage: Stage, *, tracker: Tracker) -> RunFolder:
     """Do one stage of an existing run again, and those before it that are missing.
 
     Raises:
-        RunError: If there is no run, or it was not trained yet.
+        RunError: If there is no run, it was not trained yet, or several processes were started.
     """
+    if started_with_others():
+        raise RunError(f"'{stage}' is done by one process; start it without torchrun")
     run = open_run(path)
     missing = [MARKS[one] for one in (Stage.PLAIN, Stage.WHITENED) if not run.has(MARKS[one])]
     if missing:

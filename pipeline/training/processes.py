@@ -30,7 +30,7 @@ def joined_processes() -> Iterator[None]:
         RunError: If another process ended, on the first process; or if there are more processes on this machine than
             GPUs.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if not started_with_others():
         yield
         return
     idist.initialize(_backend(), timeout=PATIENCE)
@@ -44,6 +44,11 @@ def joined_processes() -> Iterator[None]:
             raise SystemExit(RunError.exit_code) from error
         raise RunError("another process of this job ended; the same command with --resume continues the run") from error
     idist.finalize()
+
+
+def started_with_others() -> bool:
+    """Whether ``torchrun`` started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def is_first() -> bool:

@@ -97,3 +97,12 @@ def test_open_run(settings, tmp_path):
     with pytest.raises(RunError, match="no run folder"):
         open_run(tmp_path)
     assert RunFolder(tmp_path).id == tmp_path.name
+
+
+def test_a_stage_is_not_redone_by_several_processes(settings, monkeypatch):
+    from pipeline.progress import Silent
+    from pipeline.retrain import Stage, redo
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RunError, match="without torchrun"):
+        redo(create_run(settings).path, Stage.REPORT, tracker=Silent())
