@@ -6,7 +6,7 @@ CONSTRAINTS := constraints-dev.txt
 SETTINGS ?= configs/demo.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint clean
+.PHONY: help demo test unit lint bench clean
 
 help:  ## list the chores
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ lint: $(VENV)/.dev  ## ruff, mypy and the floors of the house
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev  ## what concept whitening costs (docs/speed.md); some ten minutes on an idle machine
+	$(BIN)/python tests/benchmarks/whitening_speed.py
 
 clean:  ## remove the virtual environment and caches (runs/ stays)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
