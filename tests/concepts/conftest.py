@@ -43,13 +43,19 @@ def postgresql_server() -> Iterator[str]:
     if not programs or (os.geteuid() == 0 and not shutil.which("runuser")):
         pytest.skip("PostgreSQL absent: set DERMAXIS_TEST_POSTGRES to a server's URL, or install Debian's postgresql")
     pytest.importorskip("psycopg")
-    folder = Path(tempfile.mkdtemp(prefix="dermaxis-postgresql-"))
+    folder = Path(tempfile.mkdtemp(prefix="dermaxis-postgresql-", dir=roomy_memory()))
     cluster = Cluster(programs[-1], folder)
     try:
         yield cluster.start()
     finally:
         cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def roomy_memory() -> Path | None:
+    """A folder in memory, where there is room for a cluster: dozens of databases on a busy disk take minutes."""
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() and shutil.disk_usage(memory).free > 1 << 30 else None
 
 
 class Cluster:

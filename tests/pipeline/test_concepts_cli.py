@@ -2,8 +2,10 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from argon2 import PasswordHasher
 from typer.testing import CliRunner
 
+from concepts import accounts
 from concepts.accounts import OPERATOR, add_account, sign_in
 from concepts.curation import add_concept, add_images, add_to_set, create_set, judge
 from concepts.errors import SettingsError, StoreError
@@ -79,7 +81,8 @@ def test_a_store_that_is_not_there_is_not_made_by_looking(invoke, tmp_path):
     assert not (tmp_path / "absent.sqlite").exists()
 
 
-def test_an_account_gets_its_password_from_the_environment_or_a_prompt(invoke, store):
+def test_an_account_gets_its_password_from_the_environment_or_a_prompt(invoke, store, monkeypatch):
+    monkeypatch.setattr(accounts, "HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     here = ("--store", store)
     word = {"DERMAXIS_PASSWORD": "a password of length"}
     added = invoke("accounts", "add", "carl", "--role", "curator", "--role", "reviewer", *here, env=word)
