@@ -5,7 +5,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from pipeline.config import Architecture, ModelSettings
+from pipeline.config import ModelSettings
 from pipeline.models.backbones import build_backbone
 from pipeline.whitening.surgery import replace_norm
 
@@ -17,7 +17,7 @@ CLASSES = 3
 def plain_resnet(device: torch.device, *, seed: int = 0) -> nn.Module:
     """ResNet-18, channels last, with batch normalisation everywhere."""
     torch.manual_seed(seed)
-    network = build_backbone(ModelSettings(architecture=Architecture.RESNET18), CLASSES).network
+    network = build_backbone(ModelSettings(architecture="resnet18"), CLASSES).network
     return network.to(device=device, memory_format=torch.channels_last)
 
 
