@@ -4,15 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints-dev.txt
 SETTINGS ?= configs/demo.yaml
+UI ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint bench clean
+.PHONY: help demo ui test unit lint bench clean
 
 help:  ## list the chores
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.runtime  ## the whole job on the generated cohort; ends with the path of a report (at most 4 minutes on two cores)
 	$(BIN)/dermaxis run $(SETTINGS)
+
+ui: $(VENV)/.runtime  ## the labelling tool, on generated lesions unless UI="--store URL --images DIR" says otherwise
+	$(BIN)/dermaxis ui $(UI)
 
 test: lint unit $(VENV)/.dev  ## everything: lint, unit tests, then the slow, browser and real-data tests
 	$(BIN)/python -m pytest -m "slow or browser or data" --durations=10

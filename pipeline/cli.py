@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,6 +117,19 @@ def phantom(
     settings = parse_overrides([f"data.phantom.{override}" for override in overrides or []]).data.phantom
     generate_cohort(settings, folder)
     typer.echo(folder)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    options_metavar="[--store URL --images DIR] …",
+)
+def ui(context: typer.Context) -> None:
+    """Open the labelling tool in the browser; with nothing given, on generated lesions (ui --help for more)."""
+    # The tool stands on the floor above: it is started, not imported.
+    import subprocess
+
+    with suppress(KeyboardInterrupt):
+        raise typer.Exit(subprocess.run([sys.executable, "-m", "clinician_ui", *context.args], check=False).returncode)
 
 
 def main() -> None:

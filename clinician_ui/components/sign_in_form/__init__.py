@@ -1,0 +1,1 @@
+"""Name and password, posted to the server and never part of a screen's state."""

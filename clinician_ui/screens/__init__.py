@@ -1,0 +1,1 @@
+"""Screens: what a signed-in person sees; they call `concepts.curation` and hold no rules of their own."""

@@ -1,0 +1,83 @@
+"""The server: Streamlit with our routes beside it, shut to the outside unless told otherwise."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from clinician_ui.routes import SafeHeaders, routes
+from clinician_ui.theme import streamlit_options
+from clinician_ui.workplace import IMAGES_VARIABLE, STORE_VARIABLE, opened_store
+from concepts.errors import SettingsError
+
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How the tool is served.
+
+    Attributes:
+        store: Address of the concept store.
+        images: The folder to which the images' paths are relative.
+        address: Which network to listen on.
+        port: Where.
+        hosts: Names under which people reach it.
+        behind_https: Whether a proxy in front speaks HTTPS, so that cookies must not travel otherwise.
+    """
+
+    store: str
+    images: Path
+    address: str = "127.0.0.1"
+    port: int = 8501
+    hosts: tuple[str, ...] = ()
+    behind_https: bool = False
+
+
+def serve(serving: Serving) -> None:
+    """Serve until stopped.
+
+    Raises:
+        SettingsError: If the image folder is not there.
+        StoreError: If the store cannot be opened.
+    """
+    if not serving.images.is_dir():
+        raise SettingsError(f"--images {serving.images}: there is no such folder; give the one with the images")
+    os.environ |= {STORE_VARIABLE: serving.store, IMAGES_VARIABLE: str(serving.images.resolve())}
+    store = opened_store(serving.store)
+    app = st.App(
+        Path(__file__).with_name("app.py"),
+        routes=routes(lambda: store, serving.images.resolve(), secure=serving.behind_https),
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=_hosts(serving)),
+            Middleware(SafeHeaders),
+        ],
+    )
+    app.run(config=options(serving))
+
+
+def options(serving: Serving) -> dict[str, object]:
+    """Streamlit's settings: local, protected, silent to the outside, and in our colours."""
+    scheme = "https" if serving.behind_https else "http"
+    return {
+        "server.address": serving.address,
+        "server.port": serving.port,
+        "server.headless": True,
+        "server.enableXsrfProtection": True,
+        "server.enableCORS": True,
+        "server.allowedHosts": _hosts(serving),
+        "server.corsAllowedOrigins": [f"{scheme}://{host}" for host in serving.hosts],
+        "server.fileWatcherType": "none",
+        "server.maxUploadSize": 1,
+        "browser.gatherUsageStats": False,
+        "client.toolbarMode": "viewer",
+        "client.showErrorDetails": "none",
+        **streamlit_options(),
+    }
+
+
+def _hosts(serving: Serving) -> list[str]:
+    return [*LOCAL_HOSTS, *serving.hosts]

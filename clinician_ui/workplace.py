@@ -1,0 +1,77 @@
+"""Where a screen works: the open store, the image folder, and who is in front of it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from clinician_ui.sessions import COOKIE, SESSIONS
+from concepts.accounts import Account, find_account
+from concepts.roles import Action, is_permitted
+from concepts.store import Store, open_store
+
+STORE_VARIABLE = "DERMAXIS_STORE"
+IMAGES_VARIABLE = "DERMAXIS_IMAGES"
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who is in front of the screen, and what they work on.
+
+    Attributes:
+        account: Theirs.
+        store: The concept store.
+    """
+
+    account: Account
+    store: Store
+
+    @property
+    def name(self) -> str:
+        """Name of the account."""
+        return self.account.name
+
+    def may(self, action: Action) -> bool:
+        """Whether one of their roles allows an act."""
+        return is_permitted(self.account.roles, action)
+
+
+def current_reader() -> Reader | None:
+    """Who is signed in; None where nobody is, or the session or the account came to its end."""
+    store = opened_store(os.environ.get(STORE_VARIABLE))
+    name = SESSIONS.account_of(session_token()) or _single_sign_on_name()
+    account = find_account(store, name) if name else None
+    return Reader(account, store) if account else None
+
+
+def image_folder() -> Path:
+    """The folder to which the images' paths are relative."""
+    return Path(os.environ.get(IMAGES_VARIABLE, "."))
+
+
+def session_token() -> str | None:
+    """What the browser sent to prove who it is."""
+    return st.context.cookies.get(COOKIE)
+
+
+def has_single_sign_on() -> bool:
+    """Whether an OIDC provider is configured in Streamlit's secrets."""
+    try:
+        return "auth" in st.secrets
+    except FileNotFoundError:
+        return False
+
+
+@st.cache_resource(show_spinner=False)
+def opened_store(url: str | None) -> Store:
+    """The store, opened once for all sessions."""
+    return open_store(url, must_exist=True)
+
+
+def _single_sign_on_name() -> str | None:
+    """The address that the provider vouches for; an account must have it as its name."""
+    if not has_single_sign_on() or not st.user.is_logged_in or st.user.get("email_verified") is False:
+        return None
+    email = st.user.get("email")
+    return str(email) if email else None
