@@ -1,6 +1,7 @@
 """A run folder becomes the content of its report."""
 
 from collections.abc import Mapping
+from math import nan
 from typing import Any
 
 from concepts.errors import RunError
@@ -26,6 +27,7 @@ from pipeline.report.content import (
     NetworkFigures,
     PartCounts,
     Provenance,
+    ReaderAgreement,
     ReleaseFacts,
     Rival,
     RunReport,
@@ -250,7 +252,16 @@ def _concept(identifier: str, tree: Tree, *, release: Release, evaluation: Tree)
         reason=None if assessable else tree.content.get("reason") or "no reason was recorded",
         rival=_rival(identifier, evaluation["matrix"], release) if assessable else None,
         intra_similarity=intra[identifier].estimate() if identifier in intra else None,
+        agreement=_agreement(identifier, release),
     )
+
+
+def _agreement(concept: str, release: Release) -> ReaderAgreement | None:
+    entry = next((entry for entry in release.agreement or () if entry.concept == concept), None)
+    if entry is None:
+        return None
+    value, low, high = (nan if one is None else one for one in (entry.value, entry.low, entry.high))
+    return ReaderAgreement(entry.measure, Estimate(value, low, high, entry.n), entry.readers, entry.flag)
 
 
 def _rival(concept: str, matrix: Tree, release: Release) -> Rival | None:

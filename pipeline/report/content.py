@@ -143,6 +143,23 @@ class Rival:
 
 
 @dataclass(frozen=True)
+class ReaderAgreement:
+    """How far readers agreed on a concept when its release was frozen.
+
+    Attributes:
+        measure: Name of the coefficient.
+        value: The coefficient; n counts the images with two readers or more.
+        readers: How many readers there were.
+        flag: One sentence where the agreement is too low or not known; else None.
+    """
+
+    measure: str
+    value: Estimate
+    readers: int
+    flag: str | None
+
+
+@dataclass(frozen=True)
 class ConceptFigures:
     """A concept, and how well its axis answers to it on test images.
 
@@ -162,6 +179,7 @@ class ConceptFigures:
         reason: Why it cannot be assessed; None where it can.
         rival: The named axis that answers to it better than its own.
         intra_similarity: Mean cosine similarity of the concept's images at the layer.
+        agreement: How far its readers agreed; None where the examples do not come from readers of a store.
     """
 
     id: str
@@ -179,6 +197,7 @@ class ConceptFigures:
     reason: str | None
     rival: Rival | None
     intra_similarity: Estimate | None
+    agreement: ReaderAgreement | None
 
     def verdict(self, activation: str) -> Verdict:
         """Reliable from a lower interval end of `RELIABLE_FROM` on; weak below it; or not assessable."""

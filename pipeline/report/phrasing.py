@@ -53,6 +53,13 @@ ORIGINS = {
     "planted": "planted in generated lesions",
     "judged": "judged by readers",
 }
+AGREEMENT_MEASURES = {
+    "percent_agreement": "share of agreeing pairs",
+    "cohen_kappa": "Cohen's kappa",
+    "fleiss_kappa": "Fleiss' kappa",
+    "gwet_ac1": "Gwet's AC1",
+    "krippendorff_alpha": "Krippendorff's alpha",
+}
 SOURCES = {"phantom": "the generated phantom cohort", "isic2018": "ISIC 2018", "isic": "the ISIC archive"}
 MARKINGS = {
     Marking.PRESENT: "✓ present",
@@ -169,6 +176,17 @@ def baseline(concept: ConceptFigures, activation: str) -> str | None:
         f"A linear probe on the plain network at the same layer reaches {short(probe)}; the axis is "
         f"{number(abs(axis.value - probe.value))} {side} it."
     )
+
+
+def reader_agreement(concept: ConceptFigures) -> str | None:
+    """How far the readers agreed on the concept's examples, and the flag that was raised at freezing."""
+    found = concept.agreement
+    if found is None:
+        return None
+    name = AGREEMENT_MEASURES.get(found.measure, found.measure.replace("_", " "))
+    value = estimate(found.value) if is_known(found.value) else NOT_ASSESSABLE
+    said = f"Agreement of its {plural(found.readers, 'reader')} ({name}): {value}."
+    return f"{said} Flagged at freezing: {found.flag}" if found.flag else said
 
 
 def test_counts(concept: ConceptFigures) -> str:

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from concepts.errors import RunError
 from concepts.example import ConceptEntry, Example, Origin, Polarity
-from concepts.release import freeze, write_release
+from concepts.release import Release, freeze, read_release, write_release
 from pipeline.config import dump_settings, parse_overrides
 from pipeline.report.compose import compose
 from pipeline.report.content import Marking, Verdict
@@ -553,6 +553,17 @@ def test_a_subspace_is_shown_with_its_children_and_what_leaks(run):
     assert "0.617" in page
     rows = {path for path, *_ in figure_rows({"evaluation": measured})}
     assert f"evaluation.subspaces.{parent}.children.{children[0]}.sibling_auc" in rows
+
+
+def test_a_flag_that_was_raised_at_freezing_travels_into_the_report(run):
+    release = read_release(run.file("release.json"))
+    flag = "agreement 0.31 is below 0.60 (88 images, 3 readers)."
+    entry = {"concept": "streaks", "measure": "gwet_ac1", "value": 0.31, "low": 0.2, "high": 0.42}
+    entry |= {"n": 88, "readers": 3, "threshold": 0.6, "flag": flag}
+    fields = release.model_dump() | {"agreement": [entry]}
+    write_release(Release.model_validate(fields), run.file("release.json"))
+    page = render(compose(run), run.path)
+    assert page.count(flag) == 1
 
 
 def test_further_baselines_are_shown_only_where_they_were_measured(run):

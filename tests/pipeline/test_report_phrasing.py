@@ -15,6 +15,7 @@ from pipeline.report.content import (
     Marking,
     Named,
     NetworkFigures,
+    ReaderAgreement,
     Rival,
     Verdict,
 )
@@ -63,6 +64,7 @@ def concept(axis=AXIS, **more):
         "reason": None,
         "rival": None,
         "intra_similarity": None,
+        "agreement": None,
     }
     return ConceptFigures(**{**fields, **more})
 
@@ -214,3 +216,15 @@ def test_lists_and_times_read_as_people_write_them():
     assert numerals.moment("2026-01-01T10:30:00+01:00") == "1 January 2026, 09:30 UTC"
     assert numerals.moment("yesterday") == "yesterday"
     assert [numerals.plural(number, "axis", "axes") for number in (1, 2)] == ["1 axis", "2 axes"]
+
+
+def test_agreement_of_readers_is_said_with_its_flag_and_only_where_there_are_readers():
+    assert phrasing.reader_agreement(concept()) is None
+    value = Estimate(0.41, 0.3, 0.52, 88)
+    said = plain(phrasing.reader_agreement(concept(agreement=ReaderAgreement("gwet_ac1", value, 3, None))))
+    assert said.startswith("Agreement of its 3 readers (Gwet's AC1): 0.410")
+    assert "Flagged" not in said
+    flagged = phrasing.reader_agreement(concept(agreement=ReaderAgreement("gwet_ac1", value, 3, "below 0.60.")))
+    assert flagged.endswith("Flagged at freezing: below 0.60.")
+    unknown = ReaderAgreement("gwet_ac1", Estimate(NAN, NAN, NAN, 0), 1, "one reader.")
+    assert "not assessable" in phrasing.reader_agreement(concept(agreement=unknown))
