@@ -87,7 +87,7 @@ def pooled_features(
         network: Put into evaluation mode.
         module: Name of the module.
         loader: In order.
-        activations: The ways of pooling.
+        activations: The ways of pooling; one asked for twice is done once.
         tracker: Where progress is shown.
         title: What the progress bar says.
         visit: Called with each batch's maps and the number of images before it, e.g. to accumulate moments.
@@ -97,12 +97,13 @@ def pooled_features(
     """
     head, _ = split_at(network.eval(), module)
     device = next(network.parameters()).device
-    kept: dict[Activation, list[NDArray[np.float32]]] = {activation: [] for activation in activations}
+    wanted = tuple(dict.fromkeys(activations))
+    kept: dict[Activation, list[NDArray[np.float32]]] = {activation: [] for activation in wanted}
     seen = 0
     with tracker.task(title, len(loader)) as advance:
         for batch in loader:
             maps, _ = head(place_images(batch["image"], device))
-            for activation in activations:
+            for activation in wanted:
                 kept[activation].append(axis_activations(maps, activation).float().cpu().numpy())
             if visit is not None:
                 visit(maps, seen)

@@ -65,3 +65,9 @@ def test_pooled_features_pool_what_the_layer_gave(images):
     for activation, features in pooled.items():
         np.testing.assert_allclose(features, axis_activations(maps, activation).numpy(), atol=1e-6)
     assert seen == [(3, 0), (3, 3), (1, 6)]
+
+
+def test_a_way_of_pooling_that_is_asked_for_twice_is_done_once(images):
+    twice = (Activation.MEAN, Activation.MEAN)
+    pooled = pooled_features(Residual(), "second", batches(images, 3), activations=twice, tracker=Silent(), title="")
+    assert {activation: len(features) for activation, features in pooled.items()} == {Activation.MEAN: len(images)}
