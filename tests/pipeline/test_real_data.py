@@ -20,6 +20,7 @@ SMALL = [
     "model.width=0.25",
     "model.frozen=[]",
     "training.plain_epochs=1",
+    "training.auxiliary.epochs=1",
     "training.whitened_epochs=1",
     "training.batch_size=16",
     "evaluation.resamples=100",
