@@ -2,16 +2,28 @@
 
 import math
 import re
+from collections.abc import Mapping
 from html import escape
 
+from concepts.consensus import ConsensusRule, Status
+from concepts.draft import Draft
 from concepts.estimate import Estimate
 from concepts.judgement import Verdict
+from concepts.release import Release
+from concepts.releasing import ReleaseInfo
+from concepts.sets import ConceptSet
 
 VERDICTS = {
     Verdict.PRESENT: "Present",
     Verdict.ABSENT: "Absent",
     Verdict.UNCERTAIN: "Uncertain",
     Verdict.NOT_ASSESSABLE: "Not assessable",
+}
+STATUSES = {
+    Status.AGREED: "Agreed",
+    Status.CONTESTED: "Contested",
+    Status.TOO_FEW: "Too few verdicts",
+    Status.LEFT_OUT: "Left out",
 }
 SIGN_IN = "Sign in to judge. Every verdict is kept under its reader's name."
 SIGN_IN_FAILED = "Name or password is wrong."
@@ -32,6 +44,17 @@ NO_MATCH = "No image matches the filter. Widen it."
 NO_RELEASES = "No release yet. Freeze the set once its concepts are settled."
 SAVED_FOR_LATER = "Saved for later; it comes back at the end of the queue."
 METADATA_HELP = "Verdicts given while it is shown are kept as not blinded."
+NO_DESCRIPTION = "No description yet."
+NAME_HELP = "Lower case letters, digits, and _ . -"
+OWN_CONCEPT = "A concept that the vocabulary does not have:"
+IMAGES_HELP = "All images in the tool's image folder; a metadata.csv beside them gives diagnosis, site, sex and age."
+SAME_RELEASES = "The same concepts and examples."
+FIRST_LOOK = "First look: judge the case yourself. The others' verdicts appear after it."
+LOOKED = "Your first look is kept. Now decide with the others in view."
+LAST_WORD = "Last word: your verdict now settles the case."
+THIN = 40
+"""Positives below which an axis is not stable."""
+NOTHING_TO_COMPARE = "Nothing to compare with yet: judge an image present, or name an image."
 RESEARCH = "Research software, not a medical device."
 
 
@@ -48,6 +71,11 @@ def all_judged(concept: str) -> str:
 def saved(verdict: Verdict) -> str:
     """That a verdict is in the store."""
     return f"Saved: {VERDICTS[verdict].lower()}."
+
+
+def assigned(verdict: Verdict, number: int) -> str:
+    """That a verdict on many images is in the store."""
+    return f"Saved: {VERDICTS[verdict].lower()} for {count(number, 'image')}."
 
 
 def aside(count: int) -> str:
@@ -82,3 +110,54 @@ def html(text: object) -> str:
 def markdown(text: object) -> str:
     """Someone's text as Markdown that says just that."""
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|<>$~:^=&])", r"\\\1", " ".join(str(text).split()))
+
+
+def settled(verdict: Verdict) -> str:
+    """That an adjudication is in the store."""
+    return f"Settled: {VERDICTS[verdict].lower()}."
+
+
+def thin(positives: int) -> list[str]:
+    """A warning where a concept has too few positives to train on."""
+    return [f"{count(positives, 'positive')}, fewer than {THIN}: thin"] if positives < THIN else []
+
+
+def set_facts(chosen: ConceptSet) -> str:
+    """A set's size and rules in one line."""
+    rule = ConsensusRule.model_validate(chosen.consensus)
+    return (
+        f"{count(chosen.images, 'image')}, {count(len(chosen.concepts), 'concept')}; settled by at least "
+        f"{count(rule.minimum_readers, 'reader')} and {rule.majority:.0%} of verdicts; "
+        f"{'metadata hidden from readers' if chosen.blinded else 'metadata shown to readers'}; "
+        f"licence: {chosen.licence or 'not stated'}"
+    )
+
+
+def freezing(release: Release, name: str) -> str:
+    """What a freeze is about to do; the name is Markdown already."""
+    return (
+        f"**{name}** version {release.version} will hold {count(len(release.examples), 'example')} of "
+        f"{count(len(release.concepts), 'concept')}. It never changes afterwards; training reads only releases."
+    )
+
+
+def warnings(draft: Draft, names: Mapping[str, str]) -> list[str]:
+    """What to know before freezing."""
+    rows = {row.concept: row.flag for row in draft.agreement.concepts}
+    flagged = [f"{names.get(concept, concept)}: {flag}." for concept, flag in rows.items() if flag]
+    left_out = [names.get(concept, concept) for concept in draft.left_out]
+    return [*flagged, *([f"Without any example and left out: {', '.join(left_out)}."] if left_out else [])]
+
+
+def frozen(info: ReleaseInfo) -> str:
+    """That a release was frozen, and what to do with it."""
+    return f"Frozen: {info.name}@{info.version}. Train on it: dermaxis run CONFIG concepts={info.name}@{info.version}"
+
+
+def shown_events(number: int, page: int) -> str:
+    """How much of the history is shown."""
+    return (
+        f"The latest {number}; narrow the filter for older ones."
+        if number == page
+        else f"{count(number, 'entry', 'entries')}."
+    )

@@ -22,6 +22,8 @@ from concepts.sets import PARAMETERS, find_set
 from concepts.store import Store
 
 METADATA = ("diagnosis", "site", "sex", "age", "source", "lesion", "patient")
+IMAGES_LIMIT = 30_000
+"""Values that one statement can hold on both databases."""
 SEES_METADATA = frozenset({Role.CURATOR, Role.REVIEWER})
 
 
@@ -77,6 +79,7 @@ class Filter:
         verdict: The reader's own current verdict.
         suspicion: Least and most that the run's network suspects, in 0..1.
         later: True: put aside by the reader.
+        images: Only these; at most `IMAGES_LIMIT` of them count.
     """
 
     source: str | None = None
@@ -88,6 +91,7 @@ class Filter:
     verdict: Verdict | None = None
     suspicion: tuple[float, float] | None = None
     later: bool | None = None
+    images: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +382,8 @@ def _conditions(reader: _Reader, chosen: Filter) -> Iterator[ColumnElement[bool]
     for name in ("source", "diagnosis", "site"):
         if getattr(chosen, name) is not None:
             yield getattr(ImageRow, name) == getattr(chosen, name)
+    if chosen.images is not None:
+        yield ImageRow.id.in_(chosen.images[:IMAGES_LIMIT])
     if chosen.age is not None:
         yield ImageRow.age.between(*chosen.age)
     if chosen.suspicion is not None:

@@ -33,8 +33,8 @@ function writeKeys(keys) {
 }
 
 function shownKey(key) {
-  const words = { enter: "Enter", escape: "Esc", "ctrl+z": "Ctrl Z" };
-  return words[key] ?? (key.length === 1 ? key.toUpperCase() : key);
+  const words = { enter: "Enter", escape: "Esc", " ": "Space" };
+  return words[key] ?? (key.length > 1 ? key.split("+") : [key]).map((part) => part.charAt(0).toUpperCase() + part.slice(1)).join(" ");
 }
 
 function fillKeysPanel(panel, keys, changed) {

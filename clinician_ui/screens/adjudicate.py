@@ -1,0 +1,151 @@
+"""Adjudicate: a contested case, first blinded, then with the others' verdicts in view."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from clinician_ui import phrasing
+from clinician_ui.choice import choose_set
+from clinician_ui.components.lesion_viewer.mount import Shown, ViewerAct, lesion_viewer, read_act
+from clinician_ui.image_files import image_url
+from clinician_ui.theme import SYMBOLS
+from clinician_ui.workplace import Reader, current_reader
+from concepts import curation
+from concepts.adjudication import ContestedCase
+from concepts.errors import DermaxisError
+from concepts.judgement import Judgement, Kind
+from concepts.sets import ConceptSet
+
+VIEWER = "adjudicate_viewer"
+KINDS = {Kind.FIRST_LOOK: "first look", Kind.ADJUDICATION: "last word"}
+
+
+def show(reader: Reader) -> None:
+    """Draw the screen."""
+    left, right = st.columns([2.6, 1], gap="medium")
+    with right:
+        chosen = choose_set(reader)
+    if chosen is None:
+        return
+    waiting = curation.contested(reader.store, reader.name, chosen.name)
+    if not waiting:
+        left.success(phrasing.NO_CONTESTED)
+        _show_last(left)
+        return
+    with right:
+        case = _choose(chosen, waiting)
+        others = _others(reader, chosen, case)
+        _show_step(chosen, case, others)
+    with left:
+        _show_case(reader, chosen, case, others)
+
+
+def _choose(chosen: ConceptSet, waiting: Sequence[ContestedCase]) -> ContestedCase:
+    names = {concept.id: concept.name for concept in chosen.concepts}
+    labels = {_word(case): f"{names[case.concept]}, {case.image_id}" for case in waiting}
+    word = st.selectbox(
+        phrasing.count(len(waiting), "contested case"),
+        list(labels),
+        format_func=labels.__getitem__,
+        key="contested",
+        bind="query-params",
+    )
+    return next(case for case in waiting if _word(case) == word)
+
+
+def _word(case: ContestedCase) -> str:
+    return f"{case.concept}/{case.image_id}"
+
+
+def _others(reader: Reader, chosen: ConceptSet, case: ContestedCase) -> list[Judgement] | None:
+    """What the others said; None before the reader looked."""
+    if not case.has_looked:
+        return None
+    return curation.others_judgements(reader.store, reader.name, chosen.name, case.image_id, case.concept)
+
+
+def _show_step(chosen: ConceptSet, case: ContestedCase, others: Sequence[Judgement] | None) -> None:
+    concept = next(one for one in chosen.concepts if one.id == case.concept)
+    st.html(
+        f'<p class="dx-title">{phrasing.html(concept.name)}</p>'
+        f'<p class="dx-definition">{phrasing.html(concept.definition)}</p>'
+    )
+    if others is None:
+        st.info(phrasing.FIRST_LOOK)
+        return
+    rows = "".join(
+        f'<tr><td>{phrasing.html(one.reader)}<br><span class="dx-quiet">{phrasing.html(KINDS.get(one.kind, ""))}</span>'
+        f'</td><td><span class="dx-{one.verdict.replace("_", "-")}">{SYMBOLS[one.verdict]} '
+        f"{phrasing.VERDICTS[one.verdict]}</span>{_remark(one)}</td></tr>"
+        for one in others
+    )
+    st.html(f'<p class="dx-heading">What the others said</p><table class="dx-table">{rows}</table>')
+    st.info(phrasing.LAST_WORD)
+
+
+def _remark(judgement: Judgement) -> str:
+    confidence = "" if judgement.confidence is None else f"{judgement.confidence:.0%} sure. "
+    remark = f"{confidence}{judgement.note}".strip()
+    return f'<br><span class="dx-quiet">{phrasing.html(remark)}</span>' if remark else ""
+
+
+def _show_case(reader: Reader, chosen: ConceptSet, case: ContestedCase, others: Sequence[Judgement] | None) -> None:
+    found = curation.read_cases(reader.store, reader.name, chosen.name, case.concept, [case.image_id])[0]
+    # The step is part of the case's name, so that the first look's drawing is not taken for the last word's.
+    step = "first" if others is None else "last"
+    shown = Shown(
+        case=json.dumps([reader.name, chosen.name, case.concept, case.image_id, step]),
+        image=image_url(found.path),
+        label=f"Lesion image {case.image_id}",
+        serial=st.session_state.get("adjudicate_serial", 0),
+        others={one.reader: one.regions for one in others or () if one.regions},
+        can_undo=False,
+        **st.session_state.get("adjudicate_answer", {}),
+    )
+    lesion_viewer(shown, key=VIEWER, on_act=_acted)
+
+
+def _show_last(place: Any) -> None:  # noqa: ANN401  # Streamlit's container has no public type
+    message = st.session_state.get("adjudicate_answer", {}).get("message")
+    if message:
+        place.caption(phrasing.markdown(message))
+
+
+def _acted() -> None:
+    answer: dict[str, Any]
+    try:
+        reader, act = current_reader(), read_act(VIEWER)
+        if act is None:
+            return
+        if reader is None:
+            answer = {"message": phrasing.SESSION_ENDED, "is_fault": True}
+        else:
+            answer = {"message": _perform(reader, act), "saved": [act.case]}
+    except DermaxisError as error:
+        answer = {"message": str(error), "is_fault": True}
+    st.session_state["adjudicate_answer"] = answer
+    st.session_state["adjudicate_serial"] = st.session_state.get("adjudicate_serial", 0) + 1
+
+
+def _perform(reader: Reader, act: ViewerAct) -> str:
+    _, set_name, concept, image, step = json.loads(act.case)
+    if act.verdict is None:
+        return ""
+    judgement = Judgement(
+        reader=reader.name,
+        image_id=image,
+        concept=concept,
+        verdict=act.verdict,
+        confidence=act.confidence,
+        note=act.note,
+        regions=act.regions,
+        seconds=act.seconds,
+        blinded=True,
+    )
+    if step == "first":
+        curation.first_look(reader.store, reader.name, set_name, judgement, key=act.key)
+        return phrasing.LOOKED
+    curation.adjudicate(reader.store, reader.name, set_name, judgement, key=act.key)
+    return phrasing.settled(judgement.verdict)

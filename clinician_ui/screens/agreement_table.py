@@ -1,0 +1,63 @@
+"""How far readers agree, concept by concept: figures, a chart of intervals, and what is thin or in dispute."""
+
+from collections.abc import Mapping
+
+from clinician_ui import phrasing
+from concepts.consensus import Status
+from concepts.draft import Draft
+from concepts.estimate import Estimate
+from concepts.set_agreement import NAMES, ConceptAgreement
+
+LOWEST = -0.2
+"""The coefficient at the chart's left end; the right end is 1."""
+
+
+def agreement_table(draft: Draft, names: Mapping[str, str]) -> str:
+    """The table as HTML.
+
+    Args:
+        draft: What would be frozen now.
+        names: Of concepts, by identifier.
+    """
+    agreement = draft.agreement
+    numbers = ("Readers", "Agreed", "Contested", "Too few", NAMES[agreement.measure])
+    head = (
+        "<th>Concept</th>" + "".join(f'<th class="dx-number">{label}</th>' for label in numbers) + "<th></th><th></th>"
+    )
+    rows = "".join(_row(row, draft, names) for row in agreement.concepts)
+    return f'<div class="dx-scroll"><table class="dx-table"><tr>{head}</tr>{rows}</table></div>'
+
+
+def _row(row: ConceptAgreement, draft: Draft, names: Mapping[str, str]) -> str:
+    counts = draft.counts.get(row.concept, {})
+    numbers = [row.readers, *(counts.get(status, 0) for status in (Status.AGREED, Status.CONTESTED, Status.TOO_FEW))]
+    cells = "".join(f'<td class="dx-number">{number}</td>' for number in numbers)
+    figure = row.figures[draft.agreement.measure]
+    positives = sum(e.concept == row.concept and e.polarity == "present" for e in draft.release.examples)
+    flags = [*([row.flag] if row.flag else []), *phrasing.thin(positives)]
+    marks = "<br>".join(f'<span class="dx-flag">⚑ {phrasing.html(flag)}</span>' for flag in flags)
+    return (
+        f"<tr><td>{phrasing.html(names.get(row.concept, row.concept))}</td>{cells}"
+        f'<td class="dx-number">{phrasing.html(phrasing.estimate(figure))}</td>'
+        f"<td>{_whisker(figure, draft.agreement.threshold)}</td><td>{marks}</td></tr>"
+    )
+
+
+def _whisker(figure: Estimate, threshold: float) -> str:
+    """The coefficient with its interval on a line from `LOWEST` to 1, and the threshold as a tick."""
+    if figure.value != figure.value:
+        return ""
+    value, low, high, limit = (_place(number) for number in (figure.value, figure.low, figure.high, threshold))
+    kind = " dx-low" if figure.value < threshold else ""
+    return (
+        f'<div class="dx-whisker{kind}" role="img" aria-label="{phrasing.html(phrasing.estimate(figure))}">'
+        f'<i class="dx-limit" style="left:{limit}%"></i>'
+        f'<i class="dx-interval" style="left:{low}%;width:{high - low:.1f}%"></i>'
+        f'<i class="dx-dot" style="left:{value}%"></i></div>'
+    )
+
+
+def _place(number: float) -> float:
+    """Percent of the way from the chart's left end."""
+    share = (min(max(number, LOWEST), 1) - LOWEST) / (1 - LOWEST) if number == number else 0
+    return round(100 * share, 1)

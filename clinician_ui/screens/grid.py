@@ -1,0 +1,196 @@
+"""Grid: many images of one concept, one verdict for those that are selected."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import ceil
+from typing import Any
+
+import streamlit as st
+
+from clinician_ui import phrasing
+from clinician_ui.choice import choose_concept, choose_set
+from clinician_ui.components.image_grid.mount import GridAct, image_grid, read_grid_act
+from clinician_ui.screens.curate import ORDERS
+from clinician_ui.workplace import Reader, current_reader
+from concepts import curation
+from concepts.consensus import Status
+from concepts.errors import DermaxisError
+from concepts.facets import Facets
+from concepts.judgement import Judgement, Verdict
+from concepts.queue import Case, Filter, Order, Page
+from concepts.roles import Action
+from concepts.sets import ConceptSet, SetConcept
+
+GRID = "image_grid"
+PAGE = 60
+NEAREST = 600
+"""Most similar images among which the grid shows those that the filter lets pass."""
+LIKE_CONCEPT, LIKE_IMAGE = "like what I judged present", "like one image"
+WHOSE: Mapping[str, Mapping[str, Any]] = {
+    "all": {},
+    "not judged by me": {"own": False},
+    "judged by me": {"own": True},
+    "judged by others": {"others": True},
+    "not judged by others": {"others": False},
+    "saved for later": {"later": True},
+}
+
+
+def show(reader: Reader) -> None:
+    """Draw the screen."""
+    left, right = st.columns([3.4, 1], gap="medium")
+    with right:
+        chosen = choose_set(reader)
+        concept = choose_concept(chosen) if chosen else None
+    if chosen is None or concept is None:
+        return
+    if not chosen.images:
+        left.info(phrasing.NO_IMAGES)
+        return
+    with right:
+        found = curation.facets(reader.store, reader.name, chosen.name)
+        run = (found.suspected_by or found.embedded_by or (None,))[-1]
+        order, like = _choose_order(found)
+        wanted = _choose_filter(reader, chosen, concept, found)
+    with left:
+        number = int(st.session_state.get("grid_page", 1))
+        page = _page(reader, chosen, concept, wanted, order=order, like=like, run=run, number=number)
+        if not page.cases:
+            st.info(phrasing.NO_MATCH)
+            return
+        _show_grid(reader, chosen, concept, page, wanted)
+        _turn_pages(page.total)
+
+
+def _choose_order(found: Facets) -> tuple[Order | str, str]:
+    options: list[Order | str] = [
+        one for one in ORDERS if one not in (Order.INFORMATIVE, Order.SUSPICION) or found.suspected_by
+    ]
+    if found.embedded_by:
+        options += [LIKE_CONCEPT, LIKE_IMAGE]
+    order = st.selectbox("Order", options, format_func=_order_name)
+    like = st.text_input("Like the image", placeholder="its name") if order == LIKE_IMAGE else ""
+    return order, like
+
+
+def _order_name(order: Order | str) -> str:
+    return ORDERS[order] if isinstance(order, Order) else order.capitalize()
+
+
+def _choose_filter(reader: Reader, chosen: ConceptSet, concept: SetConcept, found: Facets) -> Filter:
+    whose = st.selectbox("Show", list(WHOSE), format_func=str.capitalize)
+    verdict = st.selectbox("My verdict", list(Verdict), index=None, format_func=phrasing.VERDICTS.__getitem__)
+    wanted = Filter(verdict=verdict, **WHOSE[whose])
+    with st.expander("More filters"):
+        if reader.may(Action.STANDING):
+            wanted = replace(wanted, images=_of_standing(reader, chosen, concept))
+        told_apart: dict[str, Any] = {}
+        for field, values in (("source", found.sources), ("diagnosis", found.diagnoses), ("site", found.sites)):
+            if values:
+                told_apart[field] = st.selectbox(field.capitalize(), values, index=None, key=f"grid_{field}")
+        wanted = replace(wanted, **told_apart)
+        if found.ages and found.ages[0] < found.ages[1]:
+            ages = st.slider("Age in years", *found.ages, value=found.ages, step=1.0)
+            wanted = replace(wanted, age=ages if ages != found.ages else None)
+        if found.suspected_by:
+            suspicion = st.slider("Suspected by the model", 0.0, 1.0, (0.0, 1.0))
+            wanted = replace(wanted, suspicion=suspicion if suspicion != (0.0, 1.0) else None)
+    return wanted
+
+
+def _of_standing(reader: Reader, chosen: ConceptSet, concept: SetConcept) -> Sequence[str] | None:
+    status = st.selectbox("Agreement", list(Status), index=None, format_func=phrasing.STATUSES.__getitem__)
+    if status is None:
+        return None
+    standing = curation.standing(reader.store, reader.name, chosen.name, concept.id)
+    return [image for image, where in standing.items() if where is status]
+
+
+def _page(
+    reader: Reader,
+    chosen: ConceptSet,
+    concept: SetConcept,
+    wanted: Filter,
+    *,
+    order: Order | str,
+    like: str,
+    run: str | None,
+    number: int,
+) -> Page:
+    place = (reader.store, reader.name, chosen.name, concept.id)
+    if isinstance(order, Order):
+        return curation.browse(*place, chosen=wanted, order=order, run=run, limit=PAGE, offset=(number - 1) * PAGE)
+    ranked = _ranked(reader, chosen, concept, order=order, like=like, run=run or "")
+    rank = {image: index for index, image in enumerate(ranked)}
+    allowed = ranked if wanted.images is None else [image for image in ranked if image in set(wanted.images)]
+    near = replace(wanted, images=allowed[:NEAREST])
+    cases = sorted(curation.browse(*place, chosen=near, run=run, limit=NEAREST).cases, key=lambda c: rank[c.image_id])
+    return Page(tuple(cases[(number - 1) * PAGE : number * PAGE]), len(cases))
+
+
+def _ranked(reader: Reader, chosen: ConceptSet, concept: SetConcept, *, order: str, like: str, run: str) -> list[str]:
+    place = (reader.store, reader.name, chosen.name)
+    if order == LIKE_IMAGE:
+        models = [like.strip()]
+    else:
+        found = curation.browse(*place, concept.id, chosen=Filter(verdict=Verdict.PRESENT), limit=NEAREST)
+        models = [case.image_id for case in found.cases]
+    if not models or not models[0]:
+        st.info(phrasing.NOTHING_TO_COMPARE)
+        return []
+    return [image for image, _ in curation.similar_images(*place, run=run, like=models)]
+
+
+def _show_grid(reader: Reader, chosen: ConceptSet, concept: SetConcept, page: Page, wanted: Filter) -> None:
+    is_blinded = not (wanted.diagnosis or wanted.site or wanted.age)
+    image_grid(
+        page.cases,
+        key=GRID,
+        place=json.dumps([reader.name, chosen.name, concept.id, is_blinded]),
+        page=_digest(page.cases),
+        serial=st.session_state.get("grid_serial", 0),
+        answer=st.session_state.get("grid_answer", {}),
+        on_act=_acted,
+    )
+
+
+def _digest(cases: Sequence[Case]) -> str:
+    return " ".join([cases[0].concept, *(case.image_id for case in cases)])
+
+
+def _turn_pages(total: int) -> None:
+    pages = ceil(total / PAGE)
+    left, right = st.columns([3, 1], vertical_alignment="center")
+    left.caption(phrasing.count(total, "image"))
+    if pages > 1:
+        right.number_input("Page", 1, pages, key="grid_page", label_visibility="collapsed")
+
+
+def _acted() -> None:
+    """Save what the reader assigned, before the screen is drawn again."""
+    answer: dict[str, Any]
+    try:
+        reader, act = current_reader(), read_grid_act(GRID)
+        if act is None:
+            return
+        if reader is None:
+            answer = {"message": phrasing.SESSION_ENDED, "is_fault": True}
+        else:
+            answer = {"message": _perform(reader, act)}
+    except DermaxisError as error:
+        answer = {"message": str(error), "is_fault": True}
+    st.session_state["grid_answer"] = answer
+    st.session_state["grid_serial"] = st.session_state.get("grid_serial", 0) + 1
+
+
+def _perform(reader: Reader, act: GridAct) -> str:
+    _, set_name, concept, is_blinded = json.loads(act.place)
+    if act.verdict is None:
+        return phrasing.undone(len(curation.undo(reader.store, reader.name, set_name, key=act.key)))
+    judgements = [
+        Judgement(reader=reader.name, image_id=image, concept=concept, verdict=act.verdict, blinded=bool(is_blinded))
+        for image in act.images
+    ]
+    curation.judge_many(reader.store, reader.name, set_name, judgements, key=act.key)
+    return phrasing.assigned(act.verdict, len(judgements))
