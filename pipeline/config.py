@@ -222,6 +222,9 @@ class AlignmentSettings(Settings):
     objective: Objective = Objective.CONTRAST
     every: Count = 30
     """Diagnosis steps between two alignment steps (schedule ``paper``)."""
+    shrinkage: Annotated[float, Field(ge=0.0)] = 0.0
+    """How much directions of little variance count less in where axes point, relative to the mean variance; for deep
+    layers with many channels and few images, e.g. 1. Whitening stays exact."""
     refinement_steps: Annotated[int, Field(ge=0)] = 0
     """Steps along Cayley curves after the closed form, for activations that are not linear (schedule ``exact``)."""
 

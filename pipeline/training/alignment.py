@@ -21,7 +21,7 @@ from pipeline.whitening.hierarchy import subspace_rotation, turn_upper
 from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.statistics import LayerMoments
 from pipeline.whitening.surgery import realign, whitening_layers
-from pipeline.whitening.whiten import whitening_matrix
+from pipeline.whitening.whiten import shrunk_whitening, whitening_matrix
 
 Batch = Mapping[str, Any]
 
@@ -71,6 +71,7 @@ def align(
     batches: Iterable[Batch],
     *,
     objective: Objective = Objective.CONTRAST,
+    shrinkage: float = 0.0,
     refinement_steps: int = 0,
     device: torch.device | str | None = None,
 ) -> dict[str, AlignmentReport]:
@@ -86,6 +87,7 @@ def align(
         batches: Iterated once per pass. Each has ``image`` (N x 3 x S x S) and may have ``concepts`` (N x k; 1, 0, NaN)
             and ``regions`` (N x k x h x w in [0, 1]; NaN planes where there is no mask).
         objective: What the axes are aligned with.
+        shrinkage: How much directions of little variance count less (`pipeline.whitening.whiten.shrunk_whitening`).
         refinement_steps: Steps at most beyond the closed form (`pipeline.training.refinement`), for activations that
             are not linear in the axes; the batches are then read from once more. Layers with subspaces get none.
         device: Where the network is; default: that of its parameters.
@@ -103,7 +105,9 @@ def align(
     while len(reports) < len(layers):
         waiting = {name: layer for name, layer in layers.items() if name not in reports}
         for name, moments in collect_statistics(network, waiting, batches, device=device).items():
-            reports[name], changed = _align_layer(network, name, moments, objective=Objective(objective))
+            reports[name], changed = _align_layer(
+                network, name, moments, objective=Objective(objective), shrinkage=shrinkage
+            )
             if changed:
                 break
     if refinement_steps > 0 and is_first():
@@ -167,6 +171,7 @@ class ConceptAlignment:
         schedule: ``exact`` or ``paper``.
         objective: What the axes are aligned with.
         every: Iterations between two updates (``paper``).
+        shrinkage: As for `align` (``exact``).
         refinement_steps: As for `align` (``exact``).
         momentum: Weight of the past in the averaged gradient (``paper``).
     """
@@ -179,12 +184,14 @@ class ConceptAlignment:
         schedule: Schedule = Schedule.EXACT,
         objective: Objective = Objective.CONTRAST,
         every: int = 30,
+        shrinkage: float = 0.0,
         refinement_steps: int = 0,
         momentum: float = 0.9,
     ) -> None:
         self.network, self.loader = network, loader
         self.schedule, self.objective = Schedule(schedule), Objective(objective)
-        self.every, self.momentum, self.refinement_steps = every, momentum, refinement_steps
+        self.every, self.momentum = every, momentum
+        self.shrinkage, self.refinement_steps = shrinkage, refinement_steps
         self.reports: dict[str, AlignmentReport] = {}
         self._gradients: dict[str, Tensor] = {}
         self._drawn = 0
@@ -209,7 +216,11 @@ class ConceptAlignment:
 
     def _align(self, _engine: Engine) -> None:
         self.reports = align(
-            self.network, self.loader, objective=self.objective, refinement_steps=self.refinement_steps
+            self.network,
+            self.loader,
+            objective=self.objective,
+            shrinkage=self.shrinkage,
+            refinement_steps=self.refinement_steps,
         )
 
     def _update(self, _engine: Engine) -> None:
@@ -230,13 +241,13 @@ class ConceptAlignment:
 
 
 def _align_layer(
-    network: nn.Module, name: str, moments: LayerMoments, *, objective: Objective
+    network: nn.Module, name: str, moments: LayerMoments, *, objective: Objective, shrinkage: float
 ) -> tuple[AlignmentReport, bool]:
     layer = whitening_layers(network)[name]
     mean, covariance = moments.mean, moments.covariance
     residual_before = _residual(layer.whitening(), covariance)
     layer.set_concept_directions(moments.concept_directions(objective))
-    means = layer.concept_directions.double() @ whitening_matrix(covariance, eps=layer.eps)
+    means = layer.concept_directions.double() @ shrunk_whitening(covariance, eps=layer.eps, shrinkage=shrinkage)
     upper, children = layer.layout.upper, layer.layout.children
     before = _objective(layer.rotation, means, upper)
     cleared = turn_upper(means, layer.layout, layer.rotation.double()) if children else layer.rotation

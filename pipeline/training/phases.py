@@ -130,7 +130,13 @@ def train_whitened(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tra
     aligning = alignment_loader(settings, cohort, description)
     with tracker.task("aligning axes with concepts", 1) as advance:
         chosen = settings.training.alignment
-        reports = align(network, aligning, objective=chosen.objective, refinement_steps=chosen.refinement_steps)
+        reports = align(
+            network,
+            aligning,
+            objective=chosen.objective,
+            shrinkage=chosen.shrinkage,
+            refinement_steps=chosen.refinement_steps,
+        )
         advance(1)
     run.record(alignment={name: report.to_json() for name, report in reports.items()})
     if settings.model.placement is Placement.INSERT:
@@ -236,6 +242,7 @@ def _whitened_trainer(
         schedule=settings.training.alignment.schedule,
         objective=settings.training.alignment.objective,
         every=settings.training.alignment.every,
+        shrinkage=settings.training.alignment.shrinkage,
         refinement_steps=settings.training.alignment.refinement_steps,
     )
     return PhaseTrainer(

@@ -59,6 +59,29 @@ def whitening_matrix(covariance: Tensor, *, eps: float = 1e-5) -> Tensor:
     return inverse.to(covariance.dtype)
 
 
+def shrunk_whitening(covariance: Tensor, *, eps: float, shrinkage: float) -> Tensor:
+    """What whitening makes of differences of means when channels of little variance are trusted less.
+
+    V = (Sigma + r I)^(1/2) (Sigma + (r + s) I)^(-1), with s = shrinkage tr(Sigma) / C. Without shrinkage it is W. A
+    direction d of the input becomes V d: that of the discriminant (Sigma + (r + s) I)^(-1) d of ridge-regularised
+    linear discriminant analysis, seen in exactly whitened space. Whitening itself stays as it is.
+
+    Args:
+        covariance: C x C.
+        eps: As for `whitening_matrix`.
+        shrinkage: Relative to the mean variance; 0 and more.
+
+    Returns:
+        C x C, symmetric, in the dtype of the covariance; computed in float64.
+
+    Source: Friedman 1989, "Regularized discriminant analysis", with the identity as the only target.
+    """
+    wide = covariance.double()
+    scales, vectors = eigenpairs((wide + wide.mT) / 2, ridge(wide, eps=eps))
+    added = shrinkage * wide.diagonal().mean().clamp(min=0.0)
+    return ((vectors * (scales / (scales.square() + added))) @ vectors.mT).to(covariance.dtype)
+
+
 def ridge(covariance: Tensor, *, eps: float) -> Tensor:
     """The variance added to every channel before whitening: a scalar, relative to the mean variance."""
     return eps * covariance.diagonal().mean().clamp(min=0.0) + FLOOR

@@ -246,3 +246,20 @@ def test_a_layer_without_concepts_gets_statistics_only():
     assert report.positives == {}
     assert isinstance(network[1], ConceptWhitening)
     torch.testing.assert_close(network[1].rotation, torch.eye(6))
+
+
+def test_shrinkage_keeps_whitening_exact_and_trusts_loud_channels_more():
+    outcomes = {}
+    for shrinkage in (0.0, 10.0):
+        network = whitened()
+        (report,) = align(network, BATCHES, shrinkage=shrinkage).values()
+        layer = whitening_layers(network)["1"]
+        directions = layer.concept_directions / layer.concept_directions.norm(dim=1, keepdim=True)
+        seen = (layer.rotation[:2] @ layer.whitening().float()) / (
+            (layer.rotation[:2] @ layer.whitening().float()).norm(dim=1, keepdim=True)
+        )
+        assert report.residual < 1e-3
+        torch.testing.assert_close(layer.rotation @ layer.rotation.mT, torch.eye(6), atol=1e-5, rtol=0)
+        outcomes[shrinkage] = float((seen * directions).sum(dim=1).mean())
+    # With ever more shrinkage an axis looks along the plain difference of means.
+    assert outcomes[10.0] > outcomes[0.0] + 0.01

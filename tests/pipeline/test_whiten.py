@@ -4,7 +4,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 from pipeline.whitening.batch import composed, whiten_batch
 from pipeline.whitening.channels import Channels
-from pipeline.whitening.whiten import covariance, whitening_matrix
+from pipeline.whitening.whiten import covariance, ridge, shrunk_whitening, whitening_matrix
 
 
 def generator(seed=0):
@@ -107,3 +107,16 @@ def test_products_do_not_depend_on_the_memory_format(side, channels_last):
     torch.testing.assert_close(maps.apply(matrix, offset, plus=torch.ones_like(expected)), expected + 1)
     torch.testing.assert_close(maps.outer(maps), torch.einsum("nchw,ndhw->cd", x, x))
     torch.testing.assert_close(maps.sum(), x.sum(dim=(0, 2, 3)))
+
+
+def test_shrunk_whitening_is_whitening_without_shrinkage_and_a_ridge_discriminant_with_it():
+    x = torch.randn(200, 6, generator=generator(3), dtype=torch.float64) * torch.logspace(-2, 1, 6, dtype=torch.float64)
+    _, cov = covariance(x)
+    torch.testing.assert_close(shrunk_whitening(cov, eps=1e-5, shrinkage=0.0), whitening_matrix(cov, eps=1e-5))
+    shrinkage, direction = 0.5, torch.randn(6, generator=generator(4), dtype=torch.float64)
+    identity = torch.eye(6, dtype=torch.float64)
+    regularised = cov + (ridge(cov, eps=1e-5) + shrinkage * cov.diagonal().mean()) * identity
+    discriminant = torch.linalg.solve(regularised, direction)
+    # In whitened space z = W x, the linear form discriminant · x is (W^-1 discriminant) · z.
+    seen = torch.linalg.solve(whitening_matrix(cov, eps=1e-5), discriminant)
+    torch.testing.assert_close(shrunk_whitening(cov, eps=1e-5, shrinkage=shrinkage) @ direction, seen)
