@@ -90,18 +90,24 @@ def _confirm(chosen: ConceptSet, draft: Draft) -> None:
     for sentence in phrasing.warnings(draft, {concept.id: concept.name for concept in chosen.concepts}):
         st.warning(phrasing.markdown(sentence))
     key = st.session_state.setdefault(f"freeze {release.digest}", uuid4().hex)
-    if st.button("Freeze it for good", type="primary"):
-        reader = current_reader()
-        if reader is None:
-            st.error(phrasing.SESSION_ENDED)
-            return
-        try:
-            info = curation.freeze(reader.store, reader.name, chosen.name, confirmed=release.digest, key=key)
-        except DermaxisError as error:
-            st.error(phrasing.markdown(error))
-            return
-        st.session_state["release_message"] = phrasing.frozen(info)
+    if "release_message" in st.session_state:
         st.rerun()
+    if fault := st.session_state.pop("freeze_fault", None):
+        st.error(phrasing.markdown(fault))
+    st.button("Freeze it for good", type="primary", on_click=_freeze, args=(chosen.name, release.digest, key))
+
+
+def _freeze(set_name: str, digest: str, key: str) -> None:
+    """Freeze what was shown, before anything is drawn again."""
+    reader = current_reader()
+    try:
+        if reader is None:
+            st.session_state["freeze_fault"] = phrasing.SESSION_ENDED
+            return
+        info = curation.freeze(reader.store, reader.name, set_name, confirmed=digest, key=key)
+        st.session_state["release_message"] = phrasing.frozen(info)
+    except DermaxisError as error:
+        st.session_state["freeze_fault"] = str(error)
 
 
 def _show_releases(reader: Reader, chosen: ConceptSet) -> None:

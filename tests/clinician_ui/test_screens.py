@@ -1,0 +1,181 @@
+"""Every screen: it draws, says what to do when there is nothing, and stays shut to those who may not see it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clinician_ui import phrasing
+from clinician_ui.components.image_grid.mount import parse_grid_act
+from clinician_ui.components.lesion_viewer.mount import parse_act
+from clinician_ui.router import SCREENS
+from clinician_ui.screens import adjudicate, curate, grid
+from clinician_ui.workplace import Reader
+from concepts import curation
+from concepts.accounts import find_account
+from concepts.errors import DermaxisError
+from concepts.judgement import Kind, Verdict
+from concepts.roles import PERMISSIONS, Role
+
+ROOT = Path(__file__).parents[2]
+ROLES = {
+    "ann": "annotator",
+    "eve": "adjudicator",
+    "cur": "curator",
+    "rev": "reviewer",
+    "res": "researcher",
+    "adm": "admin",
+}
+BAD_BOX = {"kind": "box", "vertices": [[2, 2]]}
+FOR = {"curate": "ann", "grid": "ann", "adjudicate": "eve", "sets": "cur", "history": "rev"}
+
+
+def texts(app) -> str:
+    said = [str(one.value) for kind in (app.markdown, app.info, app.success, app.error, app.caption) for one in kind]
+    return " ".join([*said, *(one.proto.body for one in app.get("html"))])
+
+
+def act(image: str, act: str = "judge", *more: str, reader: str = "ann", key: str = "k", **fields: object):
+    case = json.dumps([reader, "derm", "streaks", image, *more])
+    return parse_act({"act": act, "case": case, "key": key, **fields})
+
+
+def as_reader(place, name: str) -> Reader:
+    return Reader(find_account(place[0], name), place[0])
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.address)
+def test_draws_for_those_who_may_see_it(screen, open_page):
+    app = open_page(screen.address, FOR[screen.address], set="derm")
+    assert not app.exception
+    assert not app.error
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_screens_are_shut_to_every_role_that_may_not(name, open_page):
+    for screen in SCREENS:
+        app = open_page(screen.address, name, set="derm")
+        allowed = screen.action in PERMISSIONS[Role(ROLES[name])]
+        assert not app.exception
+        assert ("needs another role" in texts(app)) != allowed
+        assert allowed or (len(app.error) == 1 and len(app.get("bidi_component")) == 1)
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.address)
+def test_nobody_gets_the_sign_in(screen, open_page):
+    app = open_page(screen.address, None)
+    assert phrasing.html(phrasing.SIGN_IN) in texts(app)
+    assert len(app.get("bidi_component")) == 1
+
+
+@pytest.mark.parametrize("address", ["curate", "grid", "sets"])
+def test_an_empty_set_says_what_to_do(address, open_page):
+    assert phrasing.NO_CONCEPTS in texts(open_page(address, FOR[address], set="empty"))
+
+
+def test_without_disagreement_adjudication_says_so(open_page):
+    assert phrasing.NO_CONTESTED in texts(open_page("adjudicate", "eve", set="derm"))
+
+
+def test_a_first_look_shows_nothing_of_the_others(open_page, dispute):
+    app = open_page("adjudicate", "eve", set="derm")
+    assert phrasing.FIRST_LOOK in texts(app)
+    assert not {"ann", "ben"} & set(texts(app).replace("<", " ").replace(">", " ").split())
+
+
+def test_after_the_first_look_the_others_appear_and_their_notes_stay_text(open_page, place, dispute):
+    eve = as_reader(place, "eve")
+    look = act(dispute, "judge", "first", reader="eve", verdict="present")
+    adjudicate._perform(eve, look)
+    said = texts(open_page("adjudicate", "eve", set="derm"))
+    assert "<td>ann<br>" in said
+    assert "&lt;script&gt;" in said
+    assert "<script>" not in said
+    adjudicate._perform(eve, act(dispute, "judge", "last", reader="eve", key="l", verdict="absent"))
+    kinds = [one.kind for one in curation.read_judgements(place[0], "rev", "derm") if one.reader == "eve"]
+    assert kinds == [Kind.FIRST_LOOK, Kind.ADJUDICATION]
+    assert phrasing.NO_CONTESTED in texts(open_page("adjudicate", "eve", set="derm"))
+
+
+def test_a_verdict_is_kept_once_with_all_that_was_said(place):
+    box = {"kind": "box", "vertices": [[0.1, 0.1], [0.5, 0.6]], "mask": None}
+    said = act("lesion03", verdict="present", confidence=0.75, note="n", regions=[box], seconds=2.5)
+    for _ in range(2):
+        assert curate._perform(as_reader(place, "ann"), said) == phrasing.saved(Verdict.PRESENT)
+    (kept,) = curation.read_judgements(place[0], "rev", "derm")
+    assert (kept.image_id, kept.confidence, kept.note, kept.seconds, kept.blinded) == ("lesion03", 0.75, "n", 2.5, True)
+    assert kept.regions == said.regions
+
+
+def test_the_viewer_cannot_be_made_to_judge_as_someone_else(place):
+    curate._perform(as_reader(place, "ben"), act("lesion03", reader="ann", verdict="present"))
+    (kept,) = curation.read_judgements(place[0], "rev", "derm")
+    assert kept.reader == "ben"
+
+
+def test_saved_for_later_comes_last(place):
+    curate._perform(as_reader(place, "ann"), act("lesion00", "later"))
+    order = [case.image_id for case in curation.queue(place[0], "ann", "derm", "streaks", limit=99)]
+    assert (order[0], order[-1]) == ("lesion01", "lesion00")
+
+
+def test_the_grid_judges_all_that_is_selected_and_undo_takes_it_back(place):
+    sent = {"act": "assign", "verdict": "absent", "images": ["lesion01", "lesion02"], "key": "g"}
+    where = json.dumps(["ann", "derm", "streaks", True])
+    reader = as_reader(place, "ann")
+    assert grid._perform(reader, parse_grid_act({**sent, "place": where})) == phrasing.assigned(Verdict.ABSENT, 2)
+    assert len(curation.read_judgements(place[0], "rev", "derm")) == 2
+    grid._perform(reader, parse_grid_act({"act": "undo", "place": where, "key": "u"}))
+    assert curation.read_judgements(place[0], "rev", "derm") == []
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        None,
+        [],
+        {"act": "drop table", "case": "", "key": ""},
+        {"act": "judge", "case": "", "key": "", "verdict": "maybe"},
+        {"act": "judge", "case": "", "key": "", "verdict": "present", "regions": [{"kind": "brush", "mask": "!"}]},
+        {
+            "act": "judge",
+            "case": "",
+            "key": "",
+            "verdict": "present",
+            "regions": [BAD_BOX],
+        },
+        {"act": "judge", "case": "", "key": "", "verdict": "present", "regions": [{}] * 101},
+    ],
+)
+def test_what_no_viewer_sends_is_refused(sent):
+    with pytest.raises(DermaxisError):
+        parse_act(sent)
+
+
+@pytest.mark.parametrize(
+    "sent", [None, {"act": "assign"}, {"act": "assign", "place": "", "key": "", "images": ["i"] * 501}]
+)
+def test_what_no_grid_sends_is_refused(sent):
+    with pytest.raises(DermaxisError):
+        parse_grid_act(sent)
+
+
+def test_a_release_is_previewed_before_it_is_frozen(open_page, place):
+    for reader in ("ann", "ben"):
+        curate._perform(as_reader(place, reader), act("lesion00", reader=reader, key=reader, verdict="present"))
+    app = open_page("sets", "cur", set="derm")
+    assert "1 positive, fewer than 40: thin" in texts(app)
+    next(button for button in app.button if button.label.startswith("Freeze a")).click().run()
+    assert "will hold 1 example of 1 concept" in texts(app)
+    assert curation.list_releases(place[0], "cur") == []
+    next(button for button in app.button if button.label.startswith("Freeze it")).click().run()
+    assert [(one.name, one.version) for one in curation.list_releases(place[0], "cur")] == [("derm", 1)]
+
+
+def test_opening_a_page_loads_no_network():
+    heavy = "{'torch', 'monai', 'ignite', 'sklearn'}"
+    code = f"import sys, clinician_ui.router, clinician_ui.server; print(sorted({heavy} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
