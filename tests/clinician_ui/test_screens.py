@@ -53,6 +53,7 @@ def test_draws_for_those_who_may_see_it(screen, open_page):
     assert not app.error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROLES)
 def test_screens_are_shut_to_every_role_that_may_not(name, open_page):
     for screen in SCREENS:
