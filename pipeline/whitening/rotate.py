@@ -50,11 +50,12 @@ def procrustes_rotation(means: Tensor, *, rotation: Tensor | None = None) -> Ten
         rotation: C x C orthogonal, the present rotation; default: the identity.
 
     Returns:
-        C x C orthogonal, in the dtype of the means; computed in float64.
+        C x C orthogonal, in the dtype of the means. The named rows are computed in float64, the others in the dtype
+        of the rotation, which they have anyway.
     """
     count, channels = means.shape
     wide = means.double()
-    present = torch.eye(channels, dtype=wide.dtype, device=wide.device) if rotation is None else rotation.double()
+    present = torch.eye(channels, dtype=wide.dtype, device=wide.device) if rotation is None else rotation
     if count == 0:
         return present.to(means.dtype)
     return restore_orthogonality(turn_rows(present, wide)).to(means.dtype)
@@ -65,13 +66,13 @@ def turn_rows(rows: Tensor, means: Tensor, *, tie: float = TIE) -> Tensor:
 
     Args:
         rows: n x C, orthonormal, n >= k.
-        means: k x C, in the span of the rows.
+        means: k x C, in the span of the rows; float64.
         tie: Weight of the present rows, relative to the means, where the means leave an axis undetermined.
 
     Returns:
         n x C. The sum of inner products of the first k with the means is at least what it was.
     """
-    old = rows[: len(means)]
+    old = rows[: len(means)].double()
     scale = torch.linalg.matrix_norm(means) if means.any() else means.new_ones(())
     named = polar_factor(means + tie * scale * old)
     turned = torch.empty_like(rows)
@@ -95,8 +96,8 @@ def make_room(free: Tensor, *, old: Tensor, new: Tensor, out: Tensor | None = No
     left, cosines, right = torch.linalg.svd(old @ new.mT)
     a, b = left.mT @ old, right @ new
     # The product with the few rows on the left: the other way round it can take thirty times as long.
-    shares = (b @ free.mT) / (1 + cosines)[:, None]
-    return torch.addmm(free, shares.mT, a + b, alpha=-1, out=out)
+    shares = (b / (1 + cosines)[:, None]).to(free.dtype) @ free.mT
+    return torch.addmm(free, shares.mT, (a + b).to(free.dtype), alpha=-1, out=out)
 
 
 def restore_orthogonality(rotation: Tensor) -> Tensor:
@@ -105,7 +106,8 @@ def restore_orthogonality(rotation: Tensor) -> Tensor:
     error = rotation.mT @ (rotation @ probe) - probe
     if error.norm() <= DRIFT * len(rotation) ** 0.5 * probe.norm():
         return rotation
-    return 1.5 * rotation - 0.5 * rotation @ (rotation.mT @ rotation)
+    wide = rotation.double()
+    return (1.5 * wide - 0.5 * wide @ (wide.mT @ wide)).to(rotation.dtype)
 
 
 def cayley_step(
