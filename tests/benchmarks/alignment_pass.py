@@ -9,7 +9,7 @@ from timing import Comparison, compare
 from pipeline.training.alignment import align
 
 
-def alignment_pass(device: torch.device, *, batches: int = 6, rounds: int = 8) -> Comparison:
+def alignment_pass(device: torch.device, *, batches: int = 2, rounds: int = 6) -> Comparison:
     """All seven concepts at once, statistics and rotation included, 64 images of 224 px in a batch."""
     plain = plain_resnet(device).eval()
     whitened = whitened_resnet(plain)
