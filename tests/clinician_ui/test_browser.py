@@ -49,8 +49,8 @@ def served(place, tmp_path):
         wait_for(port)
         yield f"http://127.0.0.1:{port}"
     finally:
-        server.terminate()
-        server.wait(20)
+        server.kill()
+        server.wait()
 
 
 def wait_for(port: int) -> None:
