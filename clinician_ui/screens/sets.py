@@ -83,8 +83,9 @@ def _confirm(chosen: ConceptSet, draft: Draft) -> None:
         f'<td class="dx-number">{counts[entry.id][1]}</td></tr>'
         for entry in release.concepts
     )
+    head = '<th>Concept</th><th class="dx-number">Present</th><th class="dx-number">Absent</th>'
     st.html(
-        f'<table class="dx-table"><tr><th>Concept</th><th>Present</th><th>Absent</th></tr>{rows}</table>'
+        f'<table class="dx-table"><tr>{head}</tr>{rows}</table>'
         f'<p class="dx-quiet">SHA-256 {release.digest[:16]}…</p>'
     )
     for sentence in phrasing.warnings(draft, {concept.id: concept.name for concept in chosen.concepts}):
