@@ -85,8 +85,7 @@ def _confirm(chosen: ConceptSet, draft: Draft) -> None:
     )
     head = '<th>Concept</th><th class="dx-number">Present</th><th class="dx-number">Absent</th>'
     st.html(
-        f'<table class="dx-table"><tr>{head}</tr>{rows}</table>'
-        f'<p class="dx-quiet">SHA-256 {release.digest[:16]}…</p>'
+        f'<table class="dx-table"><tr>{head}</tr>{rows}</table><p class="dx-quiet">SHA-256 {release.digest[:16]}…</p>'
     )
     for sentence in phrasing.warnings(draft, {concept.id: concept.name for concept in chosen.concepts}):
         st.warning(phrasing.markdown(sentence))
