@@ -21,7 +21,7 @@ ui: $(VENV)/.runtime  ## the labelling tool, on generated lesions unless UI="--s
 test: lint unit $(VENV)/.dev  ## everything: lint, unit tests, then the slow, browser and real-data tests
 	$(BIN)/python -m pytest -m "slow or browser or data" --durations=10
 
-unit: $(VENV)/.dev  ## the unit tests only (under a minute)
+unit: $(VENV)/.dev  ## the unit tests only (some two minutes)
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.dev  ## ruff, mypy and the floors of the house
