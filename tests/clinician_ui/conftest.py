@@ -1,6 +1,7 @@
 """A store with readers, a set and small images, and screens without a browser."""
 
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from hashlib import sha256
@@ -111,3 +112,11 @@ def dispute(place) -> str:
     """A case on which ann and ben disagree."""
     disagree(place[0])
     return "lesion00"
+
+
+@pytest.fixture(autouse=True)
+def main_module():
+    """Give back the main module, which Streamlit replaces by the page: processes that tests spawn start from it."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
