@@ -10,6 +10,7 @@ from scipy.spatial.distance import pdist
 
 from concepts.errors import DataError
 from concepts.example import ConceptEntry, Origin, Polarity
+from concepts.lesion_mask import Mask, coverage, cropped
 
 BORDER = "border_irregularity"
 DIAMETER = "large_diameter"
@@ -17,7 +18,6 @@ SIDE = 200
 """Longest side, in pixels, at which the outline is measured."""
 SMOOTHING = 0.02
 """Details of the outline that are finer than this share of the lesion's size are not counted."""
-Mask = NDArray[np.bool_]
 
 
 def border_irregularity(mask: Mask) -> float:
@@ -40,7 +40,7 @@ def border_irregularity(mask: Mask) -> float:
     Source: convexity, the ratio of the two lengths, as among the border features of Lee, McLean and Atkins, Med Image
     Anal 2003, 7:47. The B of the ABCD rule is another thing: how abruptly pigment ends, by eighths of the outline.
     """
-    shape = ndimage.binary_fill_holes(_reduced(_cropped(mask)))
+    shape = ndimage.binary_fill_holes(_reduced(cropped(mask)))
     smoothing = max(1.0, SMOOTHING * np.sqrt(shape.sum()))
     shape = np.pad(shape, int(np.ceil(4 * smoothing)) + 1)
     length, around = _outline(shape, smoothing), _outline(_hull(shape), smoothing)
@@ -64,7 +64,7 @@ def diameter(mask: Mask, *, spacing: float = 1.0) -> float:
     """
     if not 0 < spacing < np.inf:
         raise DataError(f"pixel spacing {spacing:g}: allowed is a number of mm above 0; leave it out where not known")
-    shape = _cropped(mask)
+    shape = cropped(mask)
     edge = np.argwhere(shape & ~ndimage.binary_erosion(shape)).astype(np.float64)
     corners = _corners(edge)
     return float((pdist(corners).max(initial=0.0) + 1) * spacing)
@@ -146,20 +146,8 @@ class DiameterRule:
         return None if cut_off else Polarity.ABSENT
 
 
-def _cropped(mask: Mask) -> Mask:
-    if mask.ndim != 2:
-        raise DataError(f"a lesion mask has two dimensions, this one has shape {mask.shape}")
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if rows.size == 0:
-        raise DataError(f"the lesion mask ({mask.shape[1]} x {mask.shape[0]} pixels) is empty; leave the image out")
-    return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-
-
 def _reduced(mask: Mask) -> Mask:
-    factor = -(-max(mask.shape) // SIDE)
-    padded = np.pad(mask, [(0, -side % factor) for side in mask.shape])
-    height, width = (side // factor for side in padded.shape)
-    reduced: Mask = padded.reshape(height, factor, width, factor).mean(axis=(1, 3)) >= 0.5
+    reduced: Mask = coverage(mask, side=SIDE) >= 0.5
     return reduced if reduced.any() else np.ones((1, 1), dtype=np.bool_)
 
 
