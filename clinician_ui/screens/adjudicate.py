@@ -10,11 +10,11 @@ from clinician_ui import phrasing
 from clinician_ui.choice import choose_set
 from clinician_ui.components.lesion_viewer.mount import Shown, ViewerAct, lesion_viewer, read_act
 from clinician_ui.image_files import image_url
+from clinician_ui.screens.performing import perform_act
 from clinician_ui.theme import SYMBOLS
-from clinician_ui.workplace import Reader, current_reader
+from clinician_ui.workplace import Reader
 from concepts import curation
 from concepts.adjudication import ContestedCase
-from concepts.errors import DermaxisError
 from concepts.judgement import Judgement, Kind
 from concepts.sets import ConceptSet
 
@@ -114,19 +114,11 @@ def _show_last(place: Any) -> None:  # noqa: ANN401  # Streamlit's container has
 
 
 def _acted() -> None:
-    answer: dict[str, Any]
-    try:
-        reader, act = current_reader(), read_act(VIEWER)
-        if act is None:
-            return
-        if reader is None:
-            answer = {"message": phrasing.SESSION_ENDED, "is_fault": True}
-        else:
-            answer = {"message": _perform(reader, act), "saved": [act.case]}
-    except DermaxisError as error:
-        answer = {"message": str(error), "is_fault": True}
-    st.session_state["adjudicate_answer"] = answer
-    st.session_state["adjudicate_serial"] = st.session_state.get("adjudicate_serial", 0) + 1
+    perform_act("adjudicate", lambda: read_act(VIEWER), _answer)
+
+
+def _answer(reader: Reader, act: ViewerAct) -> dict[str, Any]:
+    return {"message": _perform(reader, act), "saved": [act.case]}
 
 
 def _perform(reader: Reader, act: ViewerAct) -> str:

@@ -12,10 +12,10 @@ from clinician_ui import phrasing
 from clinician_ui.choice import choose_concept, choose_set
 from clinician_ui.components.image_grid.mount import GridAct, image_grid, read_grid_act
 from clinician_ui.screens.curate import ORDERS
-from clinician_ui.workplace import Reader, current_reader
+from clinician_ui.screens.performing import perform_act
+from clinician_ui.workplace import Reader
 from concepts import curation
 from concepts.consensus import Status
-from concepts.errors import DermaxisError
 from concepts.facets import Facets
 from concepts.judgement import Judgement, Verdict
 from concepts.queue import Case, Filter, Order, Page
@@ -168,20 +168,11 @@ def _turn_pages(total: int) -> None:
 
 
 def _acted() -> None:
-    """Save what the reader assigned, before the screen is drawn again."""
-    answer: dict[str, Any]
-    try:
-        reader, act = current_reader(), read_grid_act(GRID)
-        if act is None:
-            return
-        if reader is None:
-            answer = {"message": phrasing.SESSION_ENDED, "is_fault": True}
-        else:
-            answer = {"message": _perform(reader, act)}
-    except DermaxisError as error:
-        answer = {"message": str(error), "is_fault": True}
-    st.session_state["grid_answer"] = answer
-    st.session_state["grid_serial"] = st.session_state.get("grid_serial", 0) + 1
+    perform_act("grid", lambda: read_grid_act(GRID), _answer)
+
+
+def _answer(reader: Reader, act: GridAct) -> dict[str, Any]:
+    return {"message": _perform(reader, act)}
 
 
 def _perform(reader: Reader, act: GridAct) -> str:
