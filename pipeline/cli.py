@@ -69,8 +69,18 @@ def evaluate(run_path: RunPath) -> None:
 
 
 @app.command()
-def explain(run_path: RunPath) -> None:
-    """Measure importance again (explanation.json)."""
+def explain(
+    run_path: RunPath,
+    image: Annotated[
+        str | None, typer.Option("--image", help="Explain only this image: an image_id of the cohort, or a file")
+    ] = None,
+) -> None:
+    """Explain a run again (explanation.json, cases/), or one image with the network of a run."""
+    if image is not None:
+        from pipeline.explanation.case_network import explain_image
+
+        typer.echo(explain_image(run_path, image))
+        return
     from pipeline.retrain import Stage, redo
 
     typer.echo(redo(run_path, Stage.EXPLANATION, tracker=_tracker()).file("explanation.json"))

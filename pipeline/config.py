@@ -293,11 +293,13 @@ class EvaluationSettings(Settings):
 
 
 class ExplanationSettings(Settings):
-    """How importance is measured."""
+    """How importance is measured, and what is explained."""
 
     permutations: Annotated[int, Field(ge=20)] = 20
     exemplars: Annotated[int, Field(ge=1, le=24)] = 6
     """Most activated test images shown per concept."""
+    cases: Count | None = None
+    """Test images that are explained one by one, drawn with the seed; default: all."""
 
 
 class RunSettings(Settings):

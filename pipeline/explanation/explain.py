@@ -1,4 +1,4 @@
-"""The explanation of a run: importance per diagnosis, and the images on which each named axis is most active."""
+"""The explanation of a run: importance per diagnosis, the images on which each named axis is most active, the cases."""
 
 import json
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from pipeline.data.splits import Part
 from pipeline.data.transforms import display_transforms
 from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
+from pipeline.explanation.cases import explain_cases
 from pipeline.explanation.exemplars import Exemplar, most_activated
 from pipeline.explanation.importance import importance
 from pipeline.explanation.permutation import Effort
@@ -36,7 +37,7 @@ JPEG_QUALITY = 88
 
 
 def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker) -> None:
-    """Write ``explanation.json`` and the pictures in ``exemplars/``."""
+    """Write ``explanation.json``, the pictures in ``exemplars/``, and the cases."""
     network, description = load_model(run.path / MODEL)
     layer = main_layer(network, description)
     test = cohort.part(Part.TEST)
@@ -64,6 +65,16 @@ def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
             "permutations": effort.permutations,
             "exemplars": _exemplars(settings, cohort, test, outputs, run),
             **_tcav(settings, cohort, run, tracker),
+            **explain_cases(
+                settings,
+                cohort,
+                run=run,
+                network=network,
+                description=description,
+                layer=layer,
+                outputs=outputs,
+                tracker=tracker,
+            ),
             **_truth(cohort),
         },
     )

@@ -1,0 +1,261 @@
+"""One case explained: the network's output, taken apart and read against the reference of its run."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.config import Activation
+from pipeline.explanation.calibration import UNUSUAL, percentile
+from pipeline.explanation.case_content import (
+    CaseContent,
+    ConceptContent,
+    ConceptOnlyContent,
+    ContributionContent,
+    DiagnosisContent,
+    EvidenceContent,
+    FlipContent,
+    NeighbourContent,
+    QualityContent,
+    ScopeContent,
+    ShiftContent,
+)
+from pipeline.explanation.contributions import Contributions, contributions
+from pipeline.explanation.counterfactual import Flip, smallest_flip
+from pipeline.explanation.permutation import Tail
+from pipeline.explanation.quality import Quality
+from pipeline.explanation.reference import AxisReference, ExampleReference, Reference, nearest
+from pipeline.whitening.activation import axis_activations
+
+EXTREME = 2.5
+"""Percentile from either end at which a picture's measurement is unusual."""
+NEIGHBOURS = 3
+"""Examples shown for, and against."""
+
+
+@dataclass(frozen=True)
+class CaseInput:
+    """What the network gave for one image, and what is known of it.
+
+    Attributes:
+        image_id: Which.
+        digest: SHA-256 of the file.
+        maps: C x H x W or C, output of the whitened layer.
+        rest: Other inputs of the tail, first dimension 1.
+        logits: D.
+        quality: Of the picture.
+        part: ``test`` and the like, or None.
+        reference: Its diagnosis, or None.
+        labels: k, 1 shows the concept, 0 does not, NaN not known.
+        picture: File with the image, beside the case.
+    """
+
+    image_id: str
+    digest: str
+    maps: Tensor
+    rest: tuple[Tensor, ...]
+    logits: NDArray[np.float64]
+    quality: Quality
+    part: str | None = None
+    reference: str | None = None
+    labels: Sequence[float] | None = None
+    picture: str | None = None
+
+
+def explain_case(
+    case: CaseInput,
+    reference: Reference,
+    tail: Tail,
+    *,
+    activation: Activation,
+    run_id: str,
+    generator: np.random.Generator,
+) -> CaseContent:
+    """Explain one case.
+
+    Args:
+        case: The image.
+        reference: Of the run.
+        tail: Gives logits from maps.
+        activation: How the map of an axis becomes one number.
+        run_id: Name of the run.
+        generator: For contributions of more than ten named axes.
+    """
+    count = len(reference.axes)
+    account = contributions(tail, case.maps, case.rest, named=count, generator=generator)
+    activations = axis_activations(case.maps[None, :count], activation)[0].double().numpy()
+    differential = _differential(case, reference, account)
+    call = differential[0].diagnosis
+    supporting, opposing = _neighbours(activations, call, reference)
+    return CaseContent(
+        image_id=case.image_id,
+        digest=case.digest,
+        run=run_id,
+        release=reference.release,
+        part=case.part,
+        reference=case.reference,
+        picture=case.picture,
+        call=call,
+        abstain=sum(one.plausible for one in differential) > 1,
+        differential=differential,
+        scope=_scope(case.maps, reference),
+        quality=_quality(case.quality, reference),
+        concepts=tuple(
+            _concept(axis, column, case, activation=float(activations[column]), reference=reference, account=account)
+            for column, axis in enumerate(reference.axes)
+        ),
+        free=_shares(account, count, reference.classes),
+        concept_only=_concept_only(activations, call, reference),
+        flip=_flip(smallest_flip(tail, case.maps, case.rest, named=count), reference),
+        supporting=supporting,
+        opposing=opposing,
+    )
+
+
+def squared_distance(maps: Tensor) -> float:
+    """Mean squared distance of an image's positions from the training mean, per axis of the whitened space.
+
+    The squared Mahalanobis distance over the number of axes, averaged over positions: 1 on average over the training
+    images.
+
+    Args:
+        maps: C x H x W or C.
+    """
+    return float(maps.double().square().mean())
+
+
+def _differential(case: CaseInput, reference: Reference, account: Contributions) -> tuple[DiagnosisContent, ...]:
+    probabilities = reference.calibration.probabilities(case.logits[None])
+    plausible = reference.calibration.plausible(probabilities)[0]
+    order = np.argsort(-probabilities[0], kind="stable")
+    return tuple(
+        DiagnosisContent(
+            diagnosis=reference.classes[one],
+            probability=float(probabilities[0, one]),
+            plausible=bool(plausible[one]),
+            baseline=float(account.baseline[one]),
+            outcome=float(account.outcome[one]),
+        )
+        for one in order
+    )
+
+
+def _concept(
+    axis: AxisReference,
+    column: int,
+    case: CaseInput,
+    *,
+    activation: float,
+    reference: Reference,
+    account: Contributions,
+) -> ConceptContent:
+    label = float("nan") if case.labels is None else float(case.labels[column])
+    place = percentile(activation, axis.activations)
+    return ConceptContent(
+        concept=axis.concept,
+        activation=activation,
+        percentile=None if np.isnan(place) else place,
+        state=axis.thresholds.state(activation),
+        label=None if np.isnan(label) else bool(label),
+        auc=axis.auc,
+        positives=axis.positives,
+        reason=axis.reason,
+        agreement=axis.agreement,
+        contributions=_shares(account, column, reference.classes),
+        evidence=_evidence(case.maps[column]),
+    )
+
+
+def _shares(account: Contributions, player: int, classes: Sequence[str]) -> dict[str, ContributionContent]:
+    return {
+        name: ContributionContent(
+            share=float(account.shares[player, one]),
+            error=float(account.errors[player, one]),
+            alone=float(account.alone[player, one]),
+        )
+        for one, name in enumerate(classes)
+    }
+
+
+def _evidence(plane: Tensor) -> EvidenceContent | None:
+    if plane.ndim != 2:
+        return None
+    values = plane.double().numpy()
+    low, high = float(values.min()), float(values.max())
+    span = high - low if high > low else 1.0
+    cells = np.round((values - low) / span * 255).astype(np.uint8)
+    return EvidenceContent(
+        height=values.shape[0],
+        width=values.shape[1],
+        low=low,
+        high=high,
+        cells=base64.b64encode(cells.tobytes()).decode("ascii"),
+    )
+
+
+def _scope(maps: Tensor, reference: Reference) -> ScopeContent:
+    distance = squared_distance(maps)
+    place = percentile(distance, reference.distances)
+    return ScopeContent(
+        distance=distance,
+        percentile=None if np.isnan(place) else place,
+        out_of_scope=not np.isnan(place) and place > 100 * UNUSUAL,
+    )
+
+
+def _quality(quality: Quality, reference: Reference) -> tuple[QualityContent, ...]:
+    found = []
+    for field in fields(quality):
+        value = float(getattr(quality, field.name))
+        among = np.asarray(reference.quality.get(field.name, ()))
+        place = percentile(value, among)
+        # Most pictures share the commonest value of some measures, e.g. no dark corner; that is not unusual.
+        below = 100.0 * float((among < value).mean()) if len(among) else float("nan")
+        unusual = bool(place < EXTREME or below > 100 - EXTREME)
+        entry = QualityContent(
+            measure=field.name, value=value, percentile=None if np.isnan(place) else place, unusual=unusual
+        )
+        found.append(entry)
+    return tuple(found)
+
+
+def _concept_only(activations: NDArray[np.float64], call: str, reference: Reference) -> ConceptOnlyContent | None:
+    model = reference.concept_only
+    if model is None:
+        return None
+    probabilities = model.probabilities(activations[None])[0]
+    top = int(probabilities.argmax())
+    own = reference.classes.index(call)
+    return ConceptOnlyContent(
+        diagnosis=reference.classes[top],
+        probability=float(probabilities[top]),
+        conflict=bool(own != top and probabilities[own] < model.threshold),
+    )
+
+
+def _flip(flip: Flip | None, reference: Reference) -> FlipContent | None:
+    if flip is None:
+        return None
+    order = np.argsort(-np.abs(flip.shifts), kind="stable")
+    shifts = tuple(ShiftContent(concept=reference.concepts[one], shift=float(flip.shifts[one])) for one in order)
+    return FlipContent(diagnosis=reference.classes[flip.diagnosis], size=flip.size, shifts=shifts)
+
+
+def _neighbours(
+    activations: NDArray[np.float64], call: str, reference: Reference
+) -> tuple[tuple[NeighbourContent, ...], tuple[NeighbourContent, ...]]:
+    scale = np.array([np.std(axis.activations) or 1.0 for axis in reference.axes])
+    sides: list[list[ExampleReference]] = [[], []]
+    for example in reference.examples:
+        sides[example.diagnosis != call].append(example)
+    supporting, opposing = (
+        tuple(
+            NeighbourContent(image_id=one.image_id, diagnosis=one.diagnosis, shows=one.shows, distance=distance)
+            for one, distance in nearest(activations.tolist(), side, scale=scale, count=NEIGHBOURS)
+        )
+        for side in sides
+    )
+    return supporting, opposing

@@ -1,0 +1,227 @@
+"""A case explanation as the run folder holds it: meaning only, every reader of it renders it its own way.
+
+Imports no torch: screens and reports read it as it is.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.explanation.concept_states import State
+
+FORMAT = 1
+Figure = dict[str, float | int | None]
+"""An `Estimate` as JSON has it: value, low, high, n."""
+
+
+class Content(BaseModel):
+    """Part of a case: immutable, closed to keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DiagnosisContent(Content):
+    """One diagnosis of the differential.
+
+    Attributes:
+        diagnosis: Which.
+        probability: Calibrated, 0 to 1.
+        plausible: Whether it is in the set that holds the true diagnosis in nine of ten cases.
+        baseline: Log-odds against all others, in nats, with every axis at its reference (the training mean).
+        outcome: Log-odds as the network gives them, before calibration.
+    """
+
+    diagnosis: str
+    probability: float
+    plausible: bool
+    baseline: float
+    outcome: float
+
+
+class ContributionContent(Content):
+    """What one player contributes to one diagnosis, in nats of log-odds.
+
+    Attributes:
+        share: Shapley value; over the players these add up to ``outcome - baseline``.
+        error: Standard error of the share; 0 where it is exact.
+        alone: What the log-odds lose when this player alone is switched off.
+    """
+
+    share: float
+    error: float
+    alone: float
+
+
+class EvidenceContent(Content):
+    """The map of an axis over the image, at the layer's resolution.
+
+    Attributes:
+        height: Cells.
+        width: Cells.
+        low: Value of a cell whose byte is 0, in standard deviations of the whitened space.
+        high: Value of a cell whose byte is 255.
+        cells: Base64 of height x width bytes, row by row.
+    """
+
+    height: int
+    width: int
+    low: float
+    high: float
+    cells: str
+
+
+class ConceptContent(Content):
+    """One concept in one image.
+
+    Attributes:
+        concept: Which.
+        activation: Of its axis, in standard deviations of the whitened space.
+        percentile: Share of the validation images with at most this activation, in percent; None where unknown.
+        state: Present, absent, uncertain or not assessable.
+        label: What the release says: true shows it, false does not, None not known. Not seen by the network.
+        auc: Of the axis on test images, with interval and n; None where it cannot be assessed.
+        positives: Test images that show the concept.
+        reason: Why the axis cannot be assessed, or None.
+        agreement: Of the concept's readers, with interval and n, where the release has it.
+        contributions: By diagnosis.
+        evidence: Where the axis is active; None where the layer has no positions.
+    """
+
+    concept: str
+    activation: float
+    percentile: float | None
+    state: State
+    label: bool | None
+    auc: Figure | None
+    positives: int
+    reason: str | None
+    agreement: Figure | None
+    contributions: dict[str, ContributionContent]
+    evidence: EvidenceContent | None
+
+
+class ShiftContent(Content):
+    """How far one named axis would have to move, in standard deviations of the whitened space."""
+
+    concept: str
+    shift: float
+
+
+class FlipContent(Content):
+    """The smallest change of named axes found that changes the call: to which diagnosis, and by which shifts."""
+
+    diagnosis: str
+    size: float
+    shifts: tuple[ShiftContent, ...]
+
+
+class NeighbourContent(Content):
+    """A training image of the release that is near in the named axes."""
+
+    image_id: str
+    diagnosis: str
+    shows: tuple[str, ...]
+    distance: float
+
+
+class QualityContent(Content):
+    """One measurement of the picture, and how unusual it is among the validation images."""
+
+    measure: str
+    value: float
+    percentile: float | None
+    unusual: bool
+
+
+class ScopeContent(Content):
+    """How far the image lies from what the network was trained on.
+
+    Attributes:
+        distance: Mean squared distance from the training mean in the whitened space, per axis; about 1 is usual.
+        percentile: Among the validation images.
+        out_of_scope: Whether it is further than 99 % of them.
+    """
+
+    distance: float
+    percentile: float | None
+    out_of_scope: bool
+
+
+class ConceptOnlyContent(Content):
+    """What the concepts alone would say, and whether the network's call is implausible from them (a conflict)."""
+
+    diagnosis: str
+    probability: float
+    conflict: bool
+
+
+class CaseContent(Content):
+    """One case, explained.
+
+    Attributes:
+        image_id: Which image.
+        digest: SHA-256 of its file.
+        run: Of which run the network is.
+        release: Digest of the concept release that the network was trained with.
+        part: ``test`` and the like for an image of the cohort, None for any other.
+        reference: What the lesion is, where it is known. Not seen by the network.
+        picture: File beside the case with the image as the network sees it.
+        call: The most probable diagnosis.
+        abstain: Whether more than one diagnosis is plausible.
+        differential: Most probable first.
+        scope: How far from the training images.
+        quality: Of the picture.
+        concepts: In axis order.
+        free: What all axes without a name contribute, by diagnosis.
+        concept_only: What the concepts alone would say, where that could be fitted.
+        flip: What would change the call; None where nothing within six standard deviations was found.
+        supporting: Nearest examples with the called diagnosis.
+        opposing: Nearest examples with another one.
+    """
+
+    format: Annotated[int, Field(ge=FORMAT, le=FORMAT)] = FORMAT
+    image_id: str
+    digest: str
+    run: str
+    release: str
+    part: str | None
+    reference: str | None
+    picture: str | None
+    call: str
+    abstain: bool
+    differential: tuple[DiagnosisContent, ...]
+    scope: ScopeContent
+    quality: tuple[QualityContent, ...]
+    concepts: tuple[ConceptContent, ...]
+    free: dict[str, ContributionContent]
+    concept_only: ConceptOnlyContent | None
+    flip: FlipContent | None
+    supporting: tuple[NeighbourContent, ...]
+    opposing: tuple[NeighbourContent, ...]
+
+    @property
+    def wrong(self) -> bool | None:
+        """Whether the call differs from the reference; None where that is not known."""
+        return None if self.reference is None else self.call != self.reference
+
+    @property
+    def conflict(self) -> bool:
+        """Whether concepts and diagnosis disagree."""
+        return self.concept_only is not None and self.concept_only.conflict
+
+    def row(self) -> dict[str, Any]:
+        """The case in one row of the list of cases."""
+        return {
+            "image_id": self.image_id,
+            "part": self.part,
+            "reference": self.reference,
+            "call": self.call,
+            "probability": self.differential[0].probability,
+            "wrong": self.wrong,
+            "abstain": self.abstain,
+            "out_of_scope": self.scope.out_of_scope,
+            "conflict": self.conflict,
+            "unusual_picture": any(one.unusual for one in self.quality),
+            **{f"state_{one.concept}": str(one.state) for one in self.concepts},
+            **{f"activation_{one.concept}": one.activation for one in self.concepts},
+        }

@@ -1,0 +1,63 @@
+"""Where the cases of a run lie, and how they are read; imports no torch, so that screens may read them."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import ValidationError
+
+from concepts.errors import RunError
+from pipeline.explanation.case_content import CaseContent
+from pipeline.run import RunFolder
+
+FOLDER = "cases"
+INDEX = "cases.csv"
+
+
+def case_file(image_id: str) -> str:
+    """Name of a case's file in the run folder; what could be a path in an identifier is quoted."""
+    return f"{FOLDER}/{quote(image_id, safe='')}.json"
+
+
+def picture_file(image_id: str) -> str:
+    """Name of the picture of an image, as the network sees it."""
+    return f"{FOLDER}/{quote(image_id, safe='')}.jpg"
+
+
+def write_case(run: RunFolder, case: CaseContent) -> Path:
+    """Write one case into the run folder."""
+    run.file(FOLDER).mkdir(exist_ok=True)
+    run.write_text(case_file(case.image_id), case.model_dump_json(indent=1))
+    return run.file(case_file(case.image_id))
+
+
+def read_case(run: RunFolder, image_id: str) -> CaseContent:
+    """Read one case.
+
+    Raises:
+        RunError: If the run has no such case, or it is of another version.
+    """
+    path = run.file(case_file(image_id))
+    try:
+        return CaseContent.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"{path}: no such case; 'dermaxis explain {run.path} --image {image_id}' makes it") from error
+    except ValidationError as error:
+        raise RunError(f"{path}: not a case of this version; 'dermaxis explain {run.path}' makes it anew") from error
+
+
+def write_index(run: RunFolder, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the list of cases, one row each; all rows have the same keys."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]) if rows else ["image_id"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    run.write_text(INDEX, text.getvalue())
+
+
+def stored_cases(run: RunFolder) -> Iterable[str]:
+    """Names of the files of all cases of a run, in order."""
+    return sorted(path.name for path in run.file(FOLDER).glob("*.json"))

@@ -1,0 +1,304 @@
+"""All cases of a run: the reference that they are read against, a file for each test image, and figures over them."""
+
+from collections.abc import Sequence
+from dataclasses import astuple
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline.config import RunSettings
+from pipeline.data.cohort import Cohort
+from pipeline.data.loaders import place_images
+from pipeline.data.sample import Sample
+from pipeline.data.splits import Part
+from pipeline.data.transforms import display_transforms
+from pipeline.evaluation.bootstrap import Weights, ratio, resample
+from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
+from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
+from pipeline.explanation.calibration import calibrate
+from pipeline.explanation.case import CaseInput, explain_case, squared_distance
+from pipeline.explanation.case_content import CaseContent
+from pipeline.explanation.case_files import write_case, write_index
+from pipeline.explanation.case_network import REFERENCE, save_picture
+from pipeline.explanation.concept_states import set_thresholds
+from pipeline.explanation.evidence import gradient_maps, pointing_figures
+from pipeline.explanation.planted import cause_hits
+from pipeline.explanation.quality import MEASURES, measure_quality
+from pipeline.explanation.reference import AxisReference, ExampleReference, Reference, fit_concept_only
+from pipeline.models.checkpoint import ModelDescription, load_model
+from pipeline.models.tail import split_at
+from pipeline.progress import Tracker
+from pipeline.run import RunFolder
+from pipeline.training.phases import PLAIN, evaluation_loader, layer_name
+from pipeline.whitening.activation import axis_activations
+
+CASES = 4
+"""Distinguishes the generator of the cases from the run's others."""
+
+
+def explain_cases(
+    settings: RunSettings,
+    cohort: Cohort,
+    *,
+    run: RunFolder,
+    network: nn.Module,
+    description: ModelDescription,
+    layer: str,
+    outputs: LayerOutputs,
+    tracker: Tracker,
+) -> dict[str, Any]:
+    """Write ``reference.json``, ``cases/`` and ``cases.csv``; return the figures over the cases.
+
+    Args:
+        settings: The experiment.
+        cohort: Its images.
+        run: Where to write.
+        network: The whitened one.
+        description: Its description.
+        layer: Name of the whitened layer.
+        outputs: Of the layer for the test images, in order.
+        tracker: Where progress is shown.
+    """
+    reference = _reference(settings, cohort, run, network, description, layer, tracker)
+    run.write_json(REFERENCE, reference.model_dump(mode="json"))
+    test = cohort.part(Part.TEST)
+    chosen = _chosen(settings, len(test))
+    labels = cohort.concept_labels(test)
+    logits = outputs.logits.double().numpy()
+    generator = np.random.default_rng([settings.seed, CASES])
+    written = []
+    with tracker.task("explaining cases", len(chosen)) as advance:
+        for row in chosen:
+            sample = test[row]
+            shown = _shown(settings, cohort, sample)
+            case = CaseInput(
+                image_id=sample.image_id,
+                digest=sample.digest,
+                maps=outputs.maps[row],
+                rest=tuple(one[row : row + 1] for one in outputs.rest),
+                logits=logits[row],
+                quality=measure_quality(shown),
+                part=str(Part.TEST),
+                reference=sample.diagnosis,
+                labels=labels[row].tolist(),
+                picture=save_picture(run, sample.image_id, shown),
+            )
+            content = explain_case(
+                case,
+                reference,
+                outputs.tail,
+                activation=settings.model.activation,
+                run_id=run.id,
+                generator=generator,
+            )
+            write_case(run, content)
+            written.append(content)
+            advance(1)
+    write_index(run, [case.row() for case in written])
+    by_id = {sample.image_id: sample for sample in cohort.samples}
+    for example in sorted({one.image_id for case in written for one in (*case.supporting, *case.opposing)}):
+        save_picture(run, example, _shown(settings, cohort, by_id[example]))
+    weights = bootstrap_weights(settings, cohort.groups(test))
+    figures: dict[str, Any] = {
+        "cases": _figures(written, cohort, weights[:, chosen]),
+        "pointing": _pointing(settings, cohort, run, outputs, weights, tracker),
+    }
+    hits = _planted(cohort, written, labels[chosen])
+    if hits is not None:
+        figures["planted_cause"] = _rate(hits, weights[:, chosen])
+    return figures
+
+
+def _reference(
+    settings: RunSettings,
+    cohort: Cohort,
+    run: RunFolder,
+    network: nn.Module,
+    description: ModelDescription,
+    layer: str,
+    tracker: Tracker,
+) -> Reference:
+    validation, train = cohort.part(Part.VALIDATION), cohort.part(Part.TRAIN)
+    shown = {example.image_id for example in cohort.release.examples}
+    examples = [sample for sample in train if sample.image_id in shown]
+    seen = _summaries(settings, cohort, network, description, layer, [*validation, *examples], tracker)
+    activations, distances, logits = seen
+    count = len(validation)
+    labels = cohort.concept_labels(validation)
+    own = class_indices(validation, cohort.classes)
+    table = np.array([astuple(measure_quality(_shown(settings, cohort, one))) for one in validation])
+    return Reference(
+        classes=cohort.classes,
+        axes=tuple(
+            AxisReference(
+                concept=concept,
+                thresholds=set_thresholds(activations[:count, column], labels[:, column]),
+                activations=tuple(np.sort(activations[:count, column]).tolist()),
+                **_reliability(settings, cohort, run, concept),
+            )
+            for column, concept in enumerate(cohort.concepts)
+        ),
+        calibration=calibrate(logits[:count], own),
+        distances=tuple(np.sort(distances[:count]).tolist()),
+        quality={name: tuple(column.tolist()) for name, column in zip(MEASURES, np.sort(table, axis=0).T, strict=True)},
+        concept_only=fit_concept_only(activations[:count], own, classes=len(cohort.classes)),
+        examples=_examples(cohort, examples, activations[count:]),
+        release=cohort.release.digest,
+    )
+
+
+@torch.no_grad()
+def _summaries(
+    settings: RunSettings,
+    cohort: Cohort,
+    network: nn.Module,
+    description: ModelDescription,
+    layer: str,
+    samples: Sequence[Sample],
+    tracker: Tracker,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """N x k activations of the named axes, N distances from the training mean, N x D logits."""
+    head, tail = split_at(network.eval(), layer)
+    device = next(network.parameters()).device
+    loader = evaluation_loader(settings, cohort, description, samples)
+    named = len(cohort.concepts)
+    activations, distances, logits = [], [], []
+    with tracker.task("whitened network, validation images and examples", len(loader)) as advance:
+        for batch in loader:
+            maps, rest = head(place_images(batch["image"], device))
+            activations.append(axis_activations(maps[:, :named], settings.model.activation).double().cpu())
+            distances += [squared_distance(one) for one in maps]
+            logits.append(tail(maps, rest).double().cpu())
+            advance(1)
+    return torch.cat(activations).numpy(), np.array(distances), torch.cat(logits).numpy()
+
+
+def _reliability(settings: RunSettings, cohort: Cohort, run: RunFolder, concept: str) -> dict[str, Any]:
+    """What the evaluation and the readers say of an axis."""
+    purity = run.read_json("evaluation.json")["purity"].get(concept, {})
+    assessable = bool(purity.get("assessable", False))
+    entry = next((one for one in cohort.release.agreement or () if one.concept == concept), None)
+    return {
+        "auc": purity["axis_auc"][str(settings.model.activation)] if assessable else None,
+        "positives": int(purity.get("positives", 0)),
+        "reason": None if assessable else purity.get("reason") or "not evaluated",
+        "agreement": None
+        if entry is None
+        else {"value": entry.value, "low": entry.low, "high": entry.high, "n": entry.n},
+    }
+
+
+def _examples(
+    cohort: Cohort, samples: Sequence[Sample], activations: NDArray[np.float64]
+) -> tuple[ExampleReference, ...]:
+    labels = cohort.concept_labels(samples)
+    return tuple(
+        ExampleReference(
+            image_id=sample.image_id,
+            diagnosis=sample.diagnosis,
+            shows=tuple(name for name, label in zip(cohort.concepts, row, strict=True) if label == 1),
+            activations=tuple(values.tolist()),
+        )
+        for sample, row, values in zip(samples, labels, activations, strict=True)
+    )
+
+
+def _chosen(settings: RunSettings, count: int) -> list[int]:
+    """Rows of the test images that are explained: all, or as many as the settings say, drawn with the seed."""
+    limit = settings.explanation.cases
+    if limit is None or limit >= count:
+        return list(range(count))
+    drawn = np.random.default_rng([settings.seed, CASES, limit]).choice(count, size=limit, replace=False)
+    return sorted(int(row) for row in drawn)
+
+
+def _shown(settings: RunSettings, cohort: Cohort, sample: Sample) -> NDArray[np.uint8]:
+    return np.asarray(display_transforms(settings.transforms)({"image": cohort.cache.get(sample)})["image"])
+
+
+def _figures(cases: Sequence[CaseContent], cohort: Cohort, weights: Weights) -> dict[str, Any]:
+    """How often flags are raised, and how often the call is right with and without them; each with interval and n."""
+    right = np.array([float(not case.wrong) for case in cases])
+    covered = [
+        float(any(one.plausible and one.diagnosis == case.reference for one in case.differential)) for case in cases
+    ]
+    flags = {
+        "abstain": np.array([case.abstain for case in cases]),
+        "conflict": np.array([case.conflict for case in cases]),
+        "out_of_scope": np.array([case.scope.out_of_scope for case in cases]),
+    }
+    figures: dict[str, Any] = {
+        "n": len(cases),
+        "of": len(cohort.part(Part.TEST)),
+        "right": _rate(right, weights),
+        "plausible_set_covers": _rate(np.array(covered), weights),
+    }
+    for name, raised in flags.items():
+        figures[name] = {
+            "share": _rate(raised.astype(np.float64), weights),
+            "right_where_raised": _rate(np.where(raised, right, np.nan), weights),
+            "right_elsewhere": _rate(np.where(raised, np.nan, right), weights),
+        }
+    return figures
+
+
+def _rate(values: NDArray[np.float64], weights: Weights) -> dict[str, float | int | None]:
+    """Mean of the values that are known, with its interval."""
+    known = np.isfinite(values)
+    if not known.any():
+        return {"value": None, "low": None, "high": None, "n": 0}
+    some = weights[:, known]
+    found = resample(lambda weight: ratio(weight @ values[known], weight.sum(axis=1)), some)
+    return found.estimate().to_json()
+
+
+def _pointing(
+    settings: RunSettings, cohort: Cohort, run: RunFolder, outputs: LayerOutputs, weights: Weights, tracker: Tracker
+) -> dict[str, Any]:
+    if outputs.maps.ndim != 4:
+        return {}
+    test = cohort.part(Part.TEST)
+    paths = cohort.concept_regions(test)
+    if not any(path is not None for row in paths for path in row):
+        return {}
+    network, description = load_model(run.path / PLAIN)
+    loader = evaluation_loader(settings, cohort, description, test)
+    plain = layer_outputs(
+        network, layer_name(settings, cohort), loader, tracker=tracker, title="plain network, test images"
+    )
+    regions = [_regions(settings, cohort, sample, row) for sample, row in zip(test, paths, strict=True)]
+    found = pointing_figures(
+        outputs.maps[:, : len(cohort.concepts)],
+        gradient_maps(plain.tail, plain.maps, plain.rest),
+        regions,
+        concepts=cohort.concepts,
+        weights=weights,
+    )
+    return {
+        concept: {name: one.to_json() if hasattr(one, "to_json") else one for name, one in row.items()}
+        for concept, row in found.items()
+    }
+
+
+def _regions(settings: RunSettings, cohort: Cohort, sample: Sample, paths: Sequence[Any]) -> Tensor:
+    """K x h x w masks as the network sees the image, 0 to 1; NaN where there is none."""
+    item = {"image": cohort.cache.get(sample), "regions": cohort.cache.get_masks(sample, tuple(paths))}
+    planes = torch.from_numpy(np.ascontiguousarray(display_transforms(settings.transforms)(item)["regions"])) / 255
+    planes[torch.tensor([path is None for path in paths])] = torch.nan
+    return planes
+
+
+def _planted(cohort: Cohort, cases: Sequence[CaseContent], labels: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    if cohort.samples[0].source != "phantom":
+        return None
+    shares = [
+        {
+            name: {concept.concept: concept.contributions[name].share for concept in case.concepts}
+            for name in cohort.classes
+        }
+        for case in cases
+    ]
+    return cause_hits(labels, [case.call for case in cases], shares, concepts=cohort.concepts)

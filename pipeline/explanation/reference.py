@@ -1,0 +1,179 @@
+"""What a case is read against: everything that validation and training images say, in one file of the run.
+
+With it and the network a single image can be explained at any time, without the rest of the cohort.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+from pipeline.explanation.calibration import Calibration, lower_bound
+from pipeline.explanation.concept_states import Thresholds
+
+Figures = NDArray[np.float64]
+Figure = dict[str, float | int | None]
+"""An `Estimate` as JSON has it: value, low, high, n."""
+
+FOLDS = 5
+COVERAGE = 0.9
+"""Share of cases whose diagnosis the concepts alone are to hold plausible; else there would be conflicts by chance."""
+
+
+class Description(BaseModel):
+    """Part of the file: immutable, closed to keys that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class AxisReference(Description):
+    """What is known of one named axis.
+
+    Attributes:
+        concept: Its name.
+        thresholds: Set on validation images.
+        activations: Of all validation images, ascending.
+        auc: Of the axis on test images, present against absent; None where not assessable.
+        positives: Test images that show the concept.
+        reason: Why the axis cannot be assessed, or None.
+        agreement: How far the readers of the release agreed about the concept, where it says so.
+    """
+
+    concept: str
+    thresholds: Thresholds
+    activations: tuple[float, ...]
+    auc: Figure | None = None
+    positives: int = 0
+    reason: str | None = None
+    agreement: Figure | None = None
+
+
+class ConceptOnly(Description):
+    """Logistic regression from the k named activations alone to the diagnosis, fitted on validation images.
+
+    Attributes:
+        mean: k, taken off the activations.
+        scale: k, by which they are then divided.
+        weights: D x k.
+        intercepts: D.
+        threshold: A diagnosis is plausible from the concepts where its probability is at least this (conformal,
+            cross-validated).
+        n: Validation images.
+    """
+
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    weights: tuple[tuple[float, ...], ...]
+    intercepts: tuple[float, ...]
+    threshold: float
+    n: int
+
+    def probabilities(self, activations: Figures) -> Figures:
+        """N x D from N x k."""
+        standard = (activations - np.array(self.mean)) / np.array(self.scale)
+        logits = standard @ np.array(self.weights).T + np.array(self.intercepts)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        found: Figures = odds / odds.sum(axis=1, keepdims=True)
+        return found
+
+
+class ExampleReference(Description):
+    """A training image of the release.
+
+    Attributes:
+        image_id: Which.
+        diagnosis: What it is.
+        shows: Concepts that it was said to show.
+        activations: k.
+    """
+
+    image_id: str
+    diagnosis: str
+    shows: tuple[str, ...]
+    activations: tuple[float, ...]
+
+
+class Reference(Description):
+    """The file ``reference.json``.
+
+    Attributes:
+        classes: The diagnoses in the order of the network's outputs.
+        axes: The named axes in their order.
+        calibration: Of the network's logits.
+        distances: Mean squared whitened distance from the training mean of all validation images, ascending.
+        quality: By measure, of all validation images, ascending.
+        concept_only: What the concepts alone would say; None where validation has too few images of a diagnosis.
+        examples: Training images of the release.
+        release: Digest of the release.
+    """
+
+    format: Annotated[int, Field(ge=1, le=1)] = 1
+    classes: tuple[str, ...]
+    axes: tuple[AxisReference, ...]
+    calibration: Calibration
+    distances: tuple[float, ...]
+    quality: dict[str, tuple[float, ...]]
+    concept_only: ConceptOnly | None
+    examples: tuple[ExampleReference, ...]
+    release: str
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """Names of the axes."""
+        return tuple(axis.concept for axis in self.axes)
+
+
+def fit_concept_only(activations: Figures, labels: NDArray[np.int64], *, classes: int) -> ConceptOnly | None:
+    """Fit what the named activations alone say about the diagnosis.
+
+    Args:
+        activations: N x k of validation images.
+        labels: N indices.
+        classes: D.
+
+    Returns:
+        None where a diagnosis has fewer than `FOLDS` images, or there are no concepts.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    if activations.shape[1] == 0 or counts.min() < FOLDS:
+        return None
+    mean, scale = activations.mean(axis=0), activations.std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    standard = (activations - mean) / scale
+    model = LogisticRegression(max_iter=2000, class_weight=None)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    held_out = cross_val_predict(model, standard, labels, cv=folds, method="predict_proba")
+    own = held_out[np.arange(len(labels)), labels]
+    model.fit(standard, labels)
+    weights, intercepts = _one_row_each(model.coef_, model.intercept_, classes)
+    return ConceptOnly(
+        mean=tuple(mean.tolist()),
+        scale=tuple(scale.tolist()),
+        weights=tuple(tuple(row) for row in weights.tolist()),
+        intercepts=tuple(intercepts.tolist()),
+        threshold=max(0.0, lower_bound(own, share=COVERAGE)),
+        n=len(labels),
+    )
+
+
+def nearest(
+    activations: Sequence[float], examples: Sequence[ExampleReference], *, scale: Figures, count: int
+) -> list[tuple[ExampleReference, float]]:
+    """The examples nearest in the named axes, each axis in units of its spread, with their distance; nearest first."""
+    if not examples or len(scale) == 0:
+        return []
+    table = np.array([example.activations for example in examples])
+    distances = np.linalg.norm((table - np.asarray(activations)) / scale, axis=1)
+    order = np.argsort(distances, kind="stable")[:count]
+    return [(examples[row], float(distances[row])) for row in order]
+
+
+def _one_row_each(weights: Figures, intercepts: Figures, classes: int) -> tuple[Figures, Figures]:
+    """With two diagnoses scikit-learn keeps the second's row only."""
+    if classes == 2 and len(weights) == 1:
+        return np.vstack([np.zeros_like(weights), weights]), np.array([0.0, float(intercepts[0])])
+    return weights, intercepts
