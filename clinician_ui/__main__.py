@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dermaxis ui", description="The labelling tool, in the browser.")
     parser.add_argument("--store", help="concept store: a SQLite file or a PostgreSQL URL; default: a demo")
     parser.add_argument("--images", type=Path, help="folder to which the images' paths are relative")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder with the runs to read; default: runs")
     parser.add_argument("--port", type=int, default=8501)
     parser.add_argument("--address", default="127.0.0.1", help="which network to listen on; default: this machine only")
     parser.add_argument("--host", action="append", default=[], help="a name under which people reach it; repeatable")
@@ -53,6 +54,7 @@ def _serve(chosen: argparse.Namespace) -> None:
         Serving(
             store=chosen.store,
             images=chosen.images,
+            runs=chosen.runs,
             address=chosen.address,
             port=chosen.port,
             hosts=tuple(chosen.host),

@@ -10,7 +10,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from clinician_ui.routes import SafeHeaders, routes
 from clinician_ui.theme import streamlit_options
-from clinician_ui.workplace import IMAGES_VARIABLE, STORE_VARIABLE, opened_store
+from clinician_ui.workplace import IMAGES_VARIABLE, RUNS_VARIABLE, STORE_VARIABLE, opened_store
 from concepts.errors import SettingsError
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -23,6 +23,7 @@ class Serving:
     Attributes:
         store: Address of the concept store.
         images: The folder to which the images' paths are relative.
+        runs: The folder with the runs whose cases and reports are read here.
         address: Which network to listen on.
         port: Where.
         hosts: Names under which people reach it.
@@ -31,6 +32,7 @@ class Serving:
 
     store: str
     images: Path
+    runs: Path = Path("runs")
     address: str = "127.0.0.1"
     port: int = 8501
     hosts: tuple[str, ...] = ()
@@ -46,7 +48,11 @@ def serve(serving: Serving) -> None:
     """
     if not serving.images.is_dir():
         raise SettingsError(f"--images {serving.images}: there is no such folder; give the one with the images")
-    os.environ |= {STORE_VARIABLE: serving.store, IMAGES_VARIABLE: str(serving.images.resolve())}
+    os.environ |= {
+        STORE_VARIABLE: serving.store,
+        IMAGES_VARIABLE: str(serving.images.resolve()),
+        RUNS_VARIABLE: str(serving.runs.resolve()),
+    }
     store = opened_store(serving.store)
     app = st.App(
         Path(__file__).with_name("app.py"),

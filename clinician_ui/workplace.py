@@ -13,6 +13,7 @@ from concepts.store import Store, open_store
 
 STORE_VARIABLE = "DERMAXIS_STORE"
 IMAGES_VARIABLE = "DERMAXIS_IMAGES"
+RUNS_VARIABLE = "DERMAXIS_RUNS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,11 @@ def current_reader() -> Reader | None:
 def image_folder() -> Path:
     """The folder to which the images' paths are relative."""
     return Path(os.environ.get(IMAGES_VARIABLE, "."))
+
+
+def runs_folder() -> Path:
+    """The folder with the runs whose cases and reports are read here."""
+    return Path(os.environ.get(RUNS_VARIABLE, "runs"))
 
 
 def session_token() -> str | None:
