@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 
 from concepts.judgement_rows import record_of
 from concepts.release import canonical_json
-from concepts.schema import EventRow, JudgementRow, MaskRow, RegionRow, ReleaseRow
+from concepts.review_rows import stored_record
+from concepts.schema import CaseReviewRow, EventRow, JudgementRow, MaskRow, RegionRow, ReleaseRow
 from concepts.store import Store
 
 START = "0" * 64
@@ -149,7 +150,7 @@ def _broken_chain(session: Session) -> BrokenLink | None:
 
 
 def _contradiction(session: Session) -> BrokenLink | None:
-    seen, last = 0, 0
+    seen, reviews, last = 0, 0, 0
     for event in history(session):
         last = event.seq
         written = event.payload.get("judgements", ())
@@ -157,11 +158,18 @@ def _contradiction(session: Session) -> BrokenLink | None:
             seen += 1
             if not _stands(session, record):
                 return BrokenLink(event.seq, f"judgement {record['id']} is not what event {event.seq} wrote")
+        if "review" in event.payload:
+            reviews += 1
+            if not _review_stands(session, event.payload["review"]):
+                number = event.payload["review"]["id"]
+                return BrokenLink(event.seq, f"case review {number} is not what event {event.seq} wrote")
         if "release" in event.payload and not _release_stands(session, event.payload["release"]):
             name = "{name}@{version}".format(**event.payload["release"])
             return BrokenLink(event.seq, f"release {name} is not what event {event.seq} wrote")
     if session.scalar(select(func.count()).select_from(JudgementRow)) != seen:
         return BrokenLink(last, "there are judgements that no event wrote")
+    if session.scalar(select(func.count()).select_from(CaseReviewRow)) != reviews:
+        return BrokenLink(last, "there are case reviews that no event wrote")
     return None
 
 
@@ -175,6 +183,11 @@ def _stands(session: Session, record: Mapping[str, Any]) -> bool:
     return canonical_json(record_of(row, regions)) == canonical_json(record) and all(
         _mask_stands(session, region.mask) for region in regions if region.mask is not None
     )
+
+
+def _review_stands(session: Session, record: Mapping[str, Any]) -> bool:
+    row = session.get(CaseReviewRow, record["id"])
+    return row is not None and canonical_json(stored_record(row)) == canonical_json(record)
 
 
 def _mask_stands(session: Session, digest: str) -> bool:

@@ -7,6 +7,7 @@ functions live in one file for each kind of act.
 
 from concepts.accounts import add_account, list_accounts, set_disabled, set_password, set_roles
 from concepts.adjudication import adjudicate, contested, first_look, others_judgements, read_judgements
+from concepts.case_review import find_image, read_reviews, review_case
 from concepts.exemplars import exemplars
 from concepts.facets import facets, standing
 from concepts.history import history
@@ -32,7 +33,16 @@ from concepts.releasing import (
     retire_release,
     supersede_release,
 )
-from concepts.sets import add_concept, add_images, add_to_set, create_set, list_sets, read_set, update_set
+from concepts.sets import (
+    add_concept,
+    add_images,
+    add_to_set,
+    create_set,
+    list_sets,
+    read_images,
+    read_set,
+    update_set,
+)
 from concepts.suspicion import record_embeddings, record_suspicion, similar_images
 
 __all__ = [
@@ -48,6 +58,7 @@ __all__ = [
     "exemplars",
     "export_release",
     "facets",
+    "find_image",
     "first_look",
     "freeze",
     "history",
@@ -66,13 +77,16 @@ __all__ = [
     "progress",
     "queue",
     "read_cases",
+    "read_images",
     "read_judgements",
     "read_mask",
     "read_release",
+    "read_reviews",
     "read_set",
     "record_embeddings",
     "record_suspicion",
     "retire_release",
+    "review_case",
     "save_for_later",
     "set_disabled",
     "set_password",

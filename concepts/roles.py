@@ -16,7 +16,7 @@ class Role(StrEnum):
     CURATOR = "curator"
     """Makes sets, imports judgements, freezes."""
     REVIEWER = "reviewer"
-    """Reads sets, judgements, releases and history; changes nothing."""
+    """Reads sets, judgements, releases and history, and reviews the cases that a network explained."""
     RESEARCHER = "researcher"
     """Reads releases, and brings what networks computed: embeddings and suspicion."""
     ADMIN = "admin"
@@ -38,6 +38,7 @@ class Action(StrEnum):
     ADD_TO_SET = "add_to_set"
     LIST_SETS = "list_sets"
     READ_SET = "read_set"
+    READ_IMAGES = "read_images"
     JUDGE = "judge"
     JUDGE_MANY = "judge_many"
     UNDO = "undo"
@@ -71,6 +72,9 @@ class Action(StrEnum):
     RECORD_EMBEDDINGS = "record_embeddings"
     RECORD_SUSPICION = "record_suspicion"
     SIMILAR_IMAGES = "similar_images"
+    REVIEW_CASE = "review_case"
+    READ_REVIEWS = "read_reviews"
+    FIND_IMAGE = "find_image"
     HISTORY = "history"
 
 
@@ -86,11 +90,13 @@ _LOOKING = {
 }
 _RELEASES = {Action.READ_RELEASE, Action.DIFF_RELEASES, Action.EXPORT_RELEASE}
 _READING = {
+    Action.READ_IMAGES,
     Action.READ_JUDGEMENTS,
     Action.READ_MASK,
     Action.CONTESTED,
     Action.STANDING,
     Action.PREVIEW_RELEASE,
+    Action.READ_REVIEWS,
     Action.HISTORY,
 }
 _JUDGING = {
@@ -128,8 +134,10 @@ PERMISSIONS: Mapping[Role, frozenset[Action]] = {
             Action.IMPORT_RELEASE,
         }
     ),
-    Role.REVIEWER: frozenset(_LOOKING | _RELEASES | _READING),
-    Role.RESEARCHER: frozenset(_LOOKING | _RELEASES | {Action.RECORD_EMBEDDINGS, Action.RECORD_SUSPICION}),
+    Role.REVIEWER: frozenset(_LOOKING | _RELEASES | _READING | {Action.REVIEW_CASE, Action.FIND_IMAGE}),
+    Role.RESEARCHER: frozenset(
+        _LOOKING | _RELEASES | {Action.RECORD_EMBEDDINGS, Action.RECORD_SUSPICION, Action.READ_REVIEWS}
+    ),
     Role.ADMIN: frozenset(
         {
             Action.ADD_ACCOUNT,

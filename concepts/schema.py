@@ -205,6 +205,33 @@ class LaterRow(Table):
     at: Mapped[str] = mapped_column(TIME)
 
 
+class CaseReviewRow(Table):
+    """What a reviewer said about one case that a run's network explained."""
+
+    __tablename__ = "case_reviews"
+    __table_args__ = (
+        CheckConstraint("step IN ('first_read', 'review')", name="step"),
+        CheckConstraint("opinion IN ('agrees', 'disagrees', 'unsure')", name="opinion"),
+        CheckConstraint("confidence BETWEEN 0 AND 1", name="confidence"),
+        Index("ix_case_reviews_run_image_id", "run", "image_id"),
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    reviewer: Mapped[str] = mapped_column(ForeignKey("accounts.name"))
+    run: Mapped[str] = mapped_column(Text)
+    image_id: Mapped[str] = mapped_column(Text)
+    digest: Mapped[str] = mapped_column(DIGEST)
+    step: Mapped[str] = mapped_column(String(32))
+    diagnosis: Mapped[str | None] = mapped_column(Text)
+    confidence: Mapped[float | None] = mapped_column(DOUBLE)
+    opinion: Mapped[str | None] = mapped_column(String(32))
+    corrections: Mapped[str] = mapped_column(Text)
+    """JSON: concept to verdict."""
+    comment: Mapped[str] = mapped_column(Text)
+    seconds: Mapped[float | None] = mapped_column(DOUBLE)
+    at: Mapped[str] = mapped_column(TIME)
+
+
 class ReleaseRow(Table):
     """A release; its manifest is kept as the exact text that carries the digest."""
 

@@ -7,12 +7,16 @@ from sqlalchemy import func, select
 
 from concepts import curation
 from concepts.accounts import OPERATOR, add_account, set_disabled
+from concepts.case_review import CaseReview, Opinion, Step
 from concepts.errors import DermaxisError, PermissionDeniedError
 from concepts.judgement import Judgement, Verdict
 from concepts.roles import PERMISSIONS, Action, Role, is_permitted
 from concepts.schema import EventRow
 from concepts.sets import ImageRecord
 
+REVIEW = CaseReview(
+    reviewer="one", run="run", image_id="image0", digest="ab" * 32, step=Step.REVIEW, opinion=Opinion.AGREES
+)
 JUDGEMENT = Judgement(reader="one", image_id="image0", concept="streaks", verdict=Verdict.PRESENT)
 ARGUMENTS = {
     Action.ADD_ACCOUNT: ("new", [Role.ANNOTATOR]),
@@ -47,6 +51,9 @@ ARGUMENTS = {
     Action.READ_RELEASE: ("derm@1",),
     Action.SUPERSEDE_RELEASE: ("derm@1",),
     Action.RETIRE_RELEASE: ("derm@1",),
+    Action.REVIEW_CASE: (REVIEW,),
+    Action.READ_REVIEWS: ("run",),
+    Action.FIND_IMAGE: ("ab" * 32,),
 }
 NAMED = {
     Action.SET_DISABLED: {"disabled": False},
