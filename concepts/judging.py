@@ -122,11 +122,27 @@ def save_for_later(
         act.record(f"{set_name}/{concept}/{image_id}", {**case, "later": later})
 
 
-def import_judgements(store: Store, actor: str, set_name: str, judgements: Sequence[Judgement], *, key: str) -> int:
+def import_judgements(
+    store: Store,
+    actor: str,
+    set_name: str,
+    judgements: Sequence[Judgement],
+    *,
+    places: Sequence[str] | None = None,
+    key: str,
+) -> int:
     """Bring in judgements that were made elsewhere: all or none. `undo` does not reach them.
 
     Readers without an account get one that cannot sign in. A judgement that says what the current one says is
     passed over, so that importing a file twice, or a longer version of it, adds only what is new.
+
+    Args:
+        store: An open store.
+        actor: A curator.
+        set_name: The concept set.
+        judgements: Of any readers and origins.
+        places: Where each comes from, for errors, e.g. file and row; default: its number.
+        key: One for each submit.
 
     Returns:
         How many were written.
@@ -138,7 +154,7 @@ def import_judgements(store: Store, actor: str, set_name: str, judgements: Seque
     request = [set_name, [to_json(judgement) for judgement in judgements]]
     with performing(store, actor, Action.IMPORT_JUDGEMENTS, key=key, request=request) as act:
         if not act.is_repeat:
-            _refuse_bad_rows(act.session, set_name, judgements)
+            _refuse_bad_rows(act.session, set_name, judgements, places=places)
             added = _add_readers(act.session, {judgement.reader for judgement in judgements})
             fresh = [j for j in judgements if not _is_said_already(act.session, set_name, j)]
             records = write(act, set_name, fresh, undoable=False)
@@ -255,26 +271,28 @@ def _refuse_other_than_own(actor: str, judgements: Iterable[Judgement]) -> None:
             raise StoreError(f"a reader gives a {Kind.READING} that is {Origin.JUDGED}, not {judgement.kind}")
 
 
-def _refuse_bad_rows(session: Session, set_name: str, judgements: Sequence[Judgement]) -> None:
+def _refuse_bad_rows(
+    session: Session, set_name: str, judgements: Sequence[Judgement], *, places: Sequence[str] | None
+) -> None:
     if session.get(SetRow, set_name) is None:
         raise StoreError(f"there is no concept set {set_name!r:.80}")
     images = set(session.scalars(select(SetImageRow.image_id).filter_by(set_name=set_name)))
     concepts = set(session.scalars(select(ConceptRow.id).filter_by(set_name=set_name)))
     seen: set[tuple[object, ...]] = set()
     faults = []
-    for row, judgement in enumerate(judgements, start=1):
+    named = places or [f"judgement {row}" for row, _ in enumerate(judgements, start=1)]
+    for place, judgement in zip(named, judgements, strict=True):
         cell = tuple(getattr(judgement, name) for name in CELL[1:])
         checks = (
             (judgement.image_id in images, f"image {judgement.image_id!r:.80} is not in the set"),
             (judgement.concept in concepts, f"concept {judgement.concept!r:.80} is not in the set"),
             (cell not in seen, f"{judgement.reader!r:.80} judges {judgement.image_id!r:.80} twice"),
         )
-        faults += [f"judgement {row}: {fault}" for holds, fault in checks if not holds]
+        faults += [f"{place}: {fault}" for holds, fault in checks if not holds]
         seen.add(cell)
     if faults:
         raise DataError(
-            f"{len(faults)} of {len(judgements)} judgements do not fit {set_name}, the first: {faults[0]}; "
-            "nothing was imported",
+            f"{faults[0]} ({len(faults)} faults in {len(judgements)} judgements for {set_name}; nothing was imported)",
             rows=faults,
         )
 

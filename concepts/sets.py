@@ -283,6 +283,21 @@ def read_set(store: Store, actor: str, name: str) -> ConceptSet:
         return to_set(session, find_set(session, name))
 
 
+def read_images(store: Store, actor: str, set_name: str) -> list[ImageRecord]:
+    """All that is known of a set's images, in the order of its row; for those who do not judge.
+
+    Raises:
+        PermissionDeniedError: If the actor's roles do not allow it.
+        StoreError: If there is no such set.
+    """
+    with looking(store, actor, Action.READ_IMAGES) as session:
+        find_set(session, set_name)
+        columns = [getattr(ImageRow, field.name) for field in fields(ImageRecord)]
+        query = select(*columns).join(SetImageRow, SetImageRow.image_id == ImageRow.id)
+        rows = session.execute(query.where(SetImageRow.set_name == set_name).order_by(SetImageRow.position))
+        return [ImageRecord(**row) for row in rows.mappings()]
+
+
 def find_set(session: Session, name: str) -> SetRow:
     """The row of a set.
 

@@ -13,6 +13,7 @@ from uuid import uuid4
 import typer
 
 from concepts.errors import DermaxisError, StoreError
+from concepts.sources.formats import Format
 
 if TYPE_CHECKING:
     from concepts.release import Release
@@ -27,6 +28,8 @@ StoreUrl = Annotated[
     str | None,
     typer.Option("--store", envvar="DERMAXIS_STORE", help="A SQLite file or a PostgreSQL URL; default: your own"),
 ]
+SetName = Annotated[str, typer.Option("--set", help="A set of the store")]
+FileFormat = Annotated[Format | None, typer.Option("--format", help="Default: what the file's ending stands for")]
 Word = Annotated[str, typer.Argument(metavar="RELEASE", help="NAME@VERSION in the store, or a release's file (JSON)")]
 
 
@@ -134,6 +137,49 @@ def import_file(
 
     with opened_store(store, must_exist=False) as opened:
         typer.echo(_line(curation.import_release(opened, OPERATOR, path, masks=masks, key=uuid4().hex)))
+
+
+@concepts_app.command("import-judgements")
+def import_judgements(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="Judgements, or regions in COCO, or a release")],
+    set_name: SetName,
+    format: FileFormat = None,
+    reader: Annotated[str | None, typer.Option("--reader", help="Who judged, where the file does not say")] = None,
+    store: StoreUrl = None,
+) -> None:
+    """Bring judgements of a file into a set, all or none; bad rows are listed. What the set has is passed over."""
+    from concepts import curation
+    from concepts.accounts import OPERATOR
+    from concepts.sources.judgement_files import read_judgements, refuse_other_images
+
+    with opened_store(store) as opened:
+        found = read_judgements(path, format, reader=reader)
+        known = curation.read_images(opened, OPERATOR, set_name)
+        refuse_other_images(found, {image.id: image.digest for image in known})
+        written = curation.import_judgements(
+            opened, OPERATOR, set_name, found.judgements, places=found.places, key=uuid4().hex
+        )
+    typer.echo(f"{written} judgements written, {len(found.judgements) - written} were there already")
+
+
+@concepts_app.command("export-judgements")
+def export_judgements(
+    set_name: Annotated[str, typer.Argument(metavar="SET", help="A set of the store")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A new file")],
+    format: FileFormat = None,
+    store: StoreUrl = None,
+) -> None:
+    """Write the current judgements of a set to a file; COCO takes those with regions only."""
+    from concepts import curation
+    from concepts.accounts import OPERATOR
+    from concepts.sources.judgement_files import write_judgements
+
+    with opened_store(store) as opened:
+        judgements = curation.read_judgements(opened, OPERATOR, set_name)
+        images = curation.read_images(opened, OPERATOR, set_name)
+    sizes = {one.id: (one.width, one.height) for one in images if one.width and one.height}
+    number = write_judgements(judgements, output, format, sizes=sizes)
+    typer.echo(f"{output}: {number} of {len(judgements)} judgements")
 
 
 @concepts_app.command()

@@ -19,11 +19,12 @@ def write_jsonlines(judgements: Iterable[Judgement], path: Path) -> None:
     path.write_text(judgements_to_jsonlines(judgements), encoding="utf-8", newline="\n")
 
 
-def read_jsonlines(path: Path) -> tuple[Judgement, ...]:
+def read_jsonlines(path: Path, *, reader: str | None = None) -> tuple[Judgement, ...]:
     """The judgements of a JSON Lines file: all of them, or none.
 
     Args:
         path: UTF-8; each line an object with image_id, concept, verdict, reader, and any other of the record's fields.
+        reader: Who judged, where a line does not say.
 
     Raises:
         DataError: If the file cannot be read or any line is bad; ``rows`` lists all.
@@ -36,7 +37,7 @@ def read_jsonlines(path: Path) -> tuple[Judgement, ...]:
         raise DataError(f"{path}: not JSON Lines in UTF-8 ({error})") from error
     # Only a line feed ends a line: str.splitlines would also break at separators inside of notes.
     lines = text.removesuffix("\n").split("\n") if text else []
-    return read_rows(path, lines, lambda line: [_judgement(line)], first=1)
+    return read_rows(path, lines, lambda line: [_judgement(line, reader)], first=1)
 
 
 def _line(judgement: Judgement) -> str:
@@ -44,11 +45,11 @@ def _line(judgement: Judgement) -> str:
     return json.dumps(record, ensure_ascii=False, allow_nan=False)
 
 
-def _judgement(line: str) -> Judgement:
+def _judgement(line: str, reader: str | None) -> Judgement:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise DataError(f"not JSON ({error})") from error
     if not isinstance(record, dict):
         raise DataError(f"a judgement is a JSON object, this is {type(record).__name__}")
-    return from_record(record)
+    return from_record({"reader": reader, **record} if reader else record)

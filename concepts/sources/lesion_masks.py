@@ -2,15 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from concepts.errors import DataError
 from concepts.example import ConceptEntry, Example, Polarity
-from concepts.judgement import Judgement, Verdict
+from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.lesion_colours import ColoursRule, colour_shares
 from concepts.lesion_shape import BorderRule, DiameterRule, border_irregularity, diameter
+from concepts.mask import encode
 from concepts.measured import AsymmetryRule, asymmetry, is_cut_off
+from concepts.sources.masks import read_mask
 
 READER = "lesion mask"
 VERDICTS = {Polarity.PRESENT: Verdict.PRESENT, Polarity.ABSENT: Verdict.ABSENT}
@@ -83,19 +87,23 @@ def lesion_judgements(
 
 
 def example_judgements(
-    concepts: Iterable[ConceptEntry], examples: Iterable[Example], *, reader: str
+    concepts: Iterable[ConceptEntry], examples: Iterable[Example], *, reader: str, root: Path | None = None
 ) -> tuple[Judgement, ...]:
     """The examples of a source (masks of ISIC 2018, a phantom, a release) as judgements for a store.
 
-    What nobody marked is left out, since nobody judged it. Regions stay in their files.
+    What nobody marked is left out, since nobody judged it.
 
     Args:
         concepts: The concepts, which say how their examples came about.
         examples: The examples.
         reader: Name of the source.
+        root: Folder to which the regions' paths are relative; they become brush masks. Default: regions are left out.
 
     Returns:
         One for each example that is present or absent.
+
+    Raises:
+        DataError: If a mask cannot be read, or is not the file that the example names by its digest.
     """
     origins = {entry.id: entry.origin for entry in concepts}
     return tuple(
@@ -105,9 +113,19 @@ def example_judgements(
             concept=example.concept,
             verdict=VERDICTS[example.polarity],
             note=example.provenance,
+            regions=_drawn(example, root),
             origin=origins[example.concept],
             blinded=False,
         )
         for example in examples
         if example.polarity in VERDICTS
     )
+
+
+def _drawn(example: Example, root: Path | None) -> tuple[Region, ...]:
+    if example.region is None or root is None:
+        return ()
+    found, mask = read_mask(root, example.region.path)
+    if found.digest != example.region.digest:
+        raise DataError(f"{example.region.path}: is not the mask of {example.image_id!r:.80} (SHA-256); restore it")
+    return (Region(RegionKind.BRUSH, mask=encode(mask)),)

@@ -1,4 +1,5 @@
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,10 @@ from PIL import Image
 
 from concepts.consensus import ConsensusRule, consensus
 from concepts.errors import DataError
-from concepts.example import ConceptEntry, Example, Origin, Polarity
+from concepts.example import ConceptEntry, Example, Origin, Polarity, Region
 from concepts.judgement import Judgement, Verdict
 from concepts.lesion_colours import PROTOTYPES
+from concepts.mask import encode, rasterise
 from concepts.sources.isic2018 import IMAGES, LESIONS
 from concepts.sources.lesion_masks import LesionRules, example_judgements, lesion_judgements
 
@@ -74,6 +76,27 @@ def test_examples_of_a_source_become_judgements():
         ("present", Verdict.PRESENT, Origin.MARKED, "mask"),
         ("absent", Verdict.ABSENT, Origin.MARKED, "mask"),
     ]
+
+
+def test_masks_of_examples_become_regions_where_their_folder_is_known(tmp_path: Path):
+    mask = np.zeros((8, 12), bool)
+    mask[2:5, 3:9] = True
+    (tmp_path / "mask.png").write_bytes(encode(mask))
+    digest = sha256((tmp_path / "mask.png").read_bytes()).hexdigest()
+    entry = ConceptEntry.from_vocabulary("streaks", origin=Origin.MARKED)
+    example = Example(
+        image_id="a",
+        image_digest="0" * 64,
+        concept="streaks",
+        polarity=Polarity.PRESENT,
+        region=Region(path="mask.png", digest=digest),
+        provenance="mask",
+    )
+    (found,) = example_judgements([entry], [example], reader="isic2018", root=tmp_path)
+    assert (rasterise(found.regions, 12, 8) == mask).all()
+    (tmp_path / "mask.png").write_bytes(encode(~mask))
+    with pytest.raises(DataError, match=r"mask\.png"):
+        example_judgements([entry], [example], reader="isic2018", root=tmp_path)
 
 
 @pytest.mark.data

@@ -1,4 +1,6 @@
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
@@ -7,7 +9,7 @@ from typer.testing import CliRunner
 
 from concepts import accounts
 from concepts.accounts import OPERATOR, add_account, sign_in
-from concepts.curation import add_concept, add_images, add_to_set, create_set, judge
+from concepts.curation import add_concept, add_images, add_to_set, create_set, judge, read_judgements
 from concepts.errors import SettingsError, StoreError
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.release import read_release
@@ -113,3 +115,29 @@ def test_a_run_takes_its_release_by_name(invoke, store, tmp_path):
 def test_a_password_does_not_get_into_settings():
     with pytest.raises(SettingsError, match="PGPASSWORD"):
         parse_overrides(["concepts.store=postgresql://me:secret@host/db"])
+
+
+def test_judgements_go_out_to_a_file_and_into_another_set(invoke, store, tmp_path):
+    here, table = ("--store", store), tmp_path / "judgements.csv"
+    assert "2 of 2 judgements" in invoke("concepts", "export-judgements", "derm", "-o", table, *here).output
+    with closing(open_store(str(store))) as opened:
+        create_set(opened, OPERATOR, "copy", key="copy")
+        add_concept(opened, OPERATOR, "copy", "streaks", key="copied concept")
+        add_to_set(opened, OPERATOR, "copy", ["i0", "i1"], key="copied row")
+    brought = invoke("concepts", "import-judgements", table, "--set", "copy", *here)
+    assert "2 judgements written, 0 were there already" in brought.output
+    again = invoke("concepts", "import-judgements", table, "--set", "copy", "--format", "csv", *here)
+    assert "0 judgements written, 2 were there already" in again.output
+    with closing(open_store(str(store))) as opened:
+        copied = read_judgements(opened, OPERATOR, "copy")
+    assert [(one.image_id, one.regions) for one in copied] == [("i0", (BOX,)), ("i1", ())]
+
+
+def test_bad_rows_of_judgements_are_listed(store, tmp_path):
+    table = tmp_path / "judgements.csv"
+    table.write_text("image_id,concept,verdict,reader\ni0,streaks,maybe,Ada\ni9,streaks,absent,Ada\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pipeline", "concepts", "import-judgements", table, "--set", "derm"]
+    done = subprocess.run([*command, "--store", store], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"  {table}: row 2: verdict" in done.stderr
+    assert done.stderr.splitlines()[-1].endswith("(1 of 2 rows are bad; nothing was imported)")

@@ -1,0 +1,39 @@
+"""The formats in which judgements are taken in and given out, and the endings of files that stand for them."""
+
+from enum import StrEnum
+from pathlib import Path
+
+from concepts.errors import DataError
+
+
+class Format(StrEnum):
+    """How judgements are written in a file."""
+
+    CSV = "csv"
+    JSONLINES = "jsonlines"
+    COCO = "coco"
+    """Regions only: what was judged without a drawing is not in it."""
+    RELEASE = "release"
+    """A frozen release with the masks beside it; only read."""
+
+
+SUFFIXES = {
+    ".csv": Format.CSV,
+    ".jsonl": Format.JSONLINES,
+    ".jsonlines": Format.JSONLINES,
+    ".ndjson": Format.JSONLINES,
+    ".json": Format.COCO,
+}
+
+
+def format_of(path: Path) -> Format:
+    """The format that a file's ending stands for.
+
+    Raises:
+        DataError: If the ending stands for none.
+    """
+    try:
+        return SUFFIXES[path.suffix.lower()]
+    except KeyError as error:
+        known = ", ".join(SUFFIXES)
+        raise DataError(f"{path}: its ending names no format; known are {known}: else give --format") from error
