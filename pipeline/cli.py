@@ -35,18 +35,41 @@ Overrides = Annotated[
 ]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, e.g. runs/phantom-20260101-120000")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the newest unfinished run with the same settings")]
+ProgressPath = Annotated[
+    Path | None, typer.Option("--progress", metavar="FILE", help="Write how far it has come into this JSON file")
+]
+Attended = Annotated[
+    bool,
+    typer.Option("--attended", help="Stop, to be resumed, when standard input closes: for programs that start runs"),
+]
+RunsPath = Annotated[Path, typer.Option("--runs", help="Folder of the runs")]
 ROWS_SHOWN = 50
+ATTENDED_GRACE = 60.0
 
 
 @app.command()
-def run(config: SettingsFile, overrides: Overrides = None, resume: Resume = False) -> None:
+def run(
+    config: SettingsFile,
+    overrides: Overrides = None,
+    resume: Resume = False,
+    progress: ProgressPath = None,
+    attended: Attended = False,
+) -> None:
     """Do the whole job: train, whiten, evaluate, explain, report."""
-    from pipeline.retrain import retrain
-
+    if attended:
+        _stop_when_input_closes()
     settings = _settings(config, overrides)
     with _resumable():
-        done = retrain(settings, tracker=_tracker(), resume=resume)
+        from pipeline.progress_file import ProgressFile
+        from pipeline.retrain import retrain, stages
+
+        tracker = _tracker()
+        if progress is not None and _is_first():
+            tracker = ProgressFile(progress, [str(stage) for stage in stages(settings)], shown=tracker)
+        done = retrain(settings, tracker=tracker, resume=resume)
     _conclude(done)
+    if isinstance(tracker, ProgressFile):
+        tracker.finished(done.id)
 
 
 @app.command()
@@ -129,6 +152,26 @@ def phantom(
     typer.echo(folder)
 
 
+@app.command()
+def worker(
+    runs: RunsPath = Path("runs"),
+    queue: Annotated[
+        str | None,
+        typer.Option("--queue", metavar="URL", envvar="DERMAXIS_QUEUE", help="Default: a SQLite file beside the runs"),
+    ] = None,
+) -> None:
+    """Do the jobs that the tool's page Runs asks for, one after the other; start several for several at once."""
+    from pipeline.jobs.ledger import open_ledger
+    from pipeline.jobs.queue import open_queue
+    from pipeline.jobs.worker import Worker, ended_by_signals
+
+    ledger = open_ledger(runs)
+    one = Worker(ledger, open_queue(queue, ledger), say=lambda line: typer.echo(line, err=True))
+    typer.echo(f"worker {one.name} waits for jobs whose runs go to {ledger.runs}; Ctrl-C ends it", err=True)
+    with ended_by_signals(one):
+        one.work()
+
+
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     options_metavar="[--store URL --images DIR] …",
@@ -175,14 +218,36 @@ def _settings(config: Path, overrides: list[str] | None) -> "RunSettings":
     return load_settings(config, overrides or ())
 
 
+def _stop_when_input_closes() -> None:
+    """Do as at Ctrl-C once nobody holds the other end of standard input, even where Ctrl-C was ignored."""
+    import signal
+    import threading
+    from _thread import interrupt_main
+
+    def wait() -> None:
+        while sys.stdin.buffer.read(4096):
+            pass
+        interrupt_main()
+        # What hangs is ended: every file of a run is whole at any moment.
+        threading.Event().wait(ATTENDED_GRACE)
+        os._exit(130)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _is_first() -> bool:
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def _tracker() -> "Tracker":
     from pipeline.progress import Bars, Silent
 
-    return Bars() if int(os.environ.get("RANK", "0")) == 0 else Silent()
+    return Bars() if _is_first() else Silent()
 
 
 def _conclude(done: "RunFolder") -> None:
-    if int(os.environ.get("RANK", "0")) == 0:
+    if _is_first():
         from pipeline.report.tables import terminal_table
 
         typer.echo(terminal_table(done))

@@ -13,6 +13,9 @@ Advance = Callable[[int], None]
 class Tracker(Protocol):
     """Something that can show how far long work has come."""
 
+    def stage(self, name: str) -> None:
+        """A stage of a run begins."""
+
     def task(self, title: str, total: int) -> AbstractContextManager[Advance]:
         """A context in which calling the given function with n moves the bar by n of ``total``."""
 
@@ -22,6 +25,9 @@ class Tracker(Protocol):
 
 class Silent:
     """A tracker that shows nothing: for tests, and for every process but the first."""
+
+    def stage(self, name: str) -> None:
+        """Show no stage."""
 
     @contextmanager
     def task(self, title: str, total: int) -> Iterator[Advance]:
@@ -37,6 +43,10 @@ class Bars:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
+
+    def stage(self, name: str) -> None:
+        """Print which stage begins."""
+        self.say(f"stage: {name}")
 
     @contextmanager
     def task(self, title: str, total: int) -> Iterator[Advance]:

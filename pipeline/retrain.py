@@ -130,7 +130,7 @@ def _do(job: Job, *, upto: Stage, only: Collection[Stage] = tuple(Stage), again:
     done = from_first([stage for stage in Stage if stage is not again and job.run.has(MARKS[stage])])
     for stage in stages(job.settings):
         if stage in only and stage not in done:
-            job.tracker.say(f"stage: {stage}")
+            job.tracker.stage(stage)
             with job.run.timed(stage):
                 STAGES[stage](job)
             idist.barrier()
