@@ -101,8 +101,12 @@ def explain(
     """Explain a run again (explanation.json, cases/), or one image with the network of a run."""
     if image is not None:
         from pipeline.explanation.case_network import explain_image
+        from pipeline.report.case_page import write_case_page
+        from pipeline.run import open_run
 
-        typer.echo(explain_image(run_path, image))
+        image_id, file = explain_image(run_path, image)
+        typer.echo(file)
+        typer.echo(write_case_page(open_run(run_path), image_id))
         return
     from pipeline.retrain import Stage, redo
 
@@ -115,6 +119,23 @@ def report(run_path: RunPath) -> None:
     from pipeline.retrain import Stage, redo
 
     typer.echo(redo(run_path, Stage.REPORT, tracker=_tracker()).file("report.html"))
+
+
+@app.command()
+def compare(
+    run_paths: Annotated[list[Path], typer.Argument(metavar="RUN RUN …", help="Whole runs; the first is held against")],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE.html", help="Write a page, with CSV and JSON beside it")
+    ] = None,
+) -> None:
+    """Compare runs: what differs, and whether by more than noise."""
+    from pipeline.report.compare import compare_runs
+    from pipeline.report.compare_html import terminal_comparison, write_comparison
+
+    comparison = compare_runs(run_paths)
+    typer.echo(terminal_comparison(comparison))
+    for file in write_comparison(comparison, out) if out is not None else []:
+        typer.echo(file)
 
 
 @app.command()
@@ -225,7 +246,8 @@ def _stop_when_input_closes() -> None:
     from _thread import interrupt_main
 
     def wait() -> None:
-        while sys.stdin.buffer.read(4096):
+        # Not sys.stdin: the interpreter cannot end while a thread holds the lock of its buffer.
+        while os.read(0, 4096):
             pass
         interrupt_main()
         # What hangs is ended: every file of a run is whole at any moment.
