@@ -156,6 +156,7 @@ def _concept(
     place = percentile(activation, axis.activations)
     return ConceptContent(
         concept=axis.concept,
+        name=axis.name,
         activation=activation,
         percentile=None if np.isnan(place) else place,
         state=axis.thresholds.state(activation),

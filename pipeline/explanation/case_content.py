@@ -75,6 +75,7 @@ class ConceptContent(Content):
 
     Attributes:
         concept: Which.
+        name: What people call it.
         activation: Of its axis, in standard deviations of the whitened space.
         percentile: Share of the validation images with at most this activation, in percent; None where unknown.
         state: Present, absent, uncertain or not assessable.
@@ -88,6 +89,7 @@ class ConceptContent(Content):
     """
 
     concept: str
+    name: str
     activation: float
     percentile: float | None
     state: State

@@ -27,6 +27,11 @@ def picture_file(image_id: str) -> str:
     return f"{FOLDER}/{quote(image_id, safe='')}.jpg"
 
 
+def has_picture(run: RunFolder, image_id: str) -> bool:
+    """Whether the run folder has the picture of an image."""
+    return run.has(picture_file(image_id))
+
+
 def write_case(run: RunFolder, case: CaseContent) -> Path:
     """Write one case into the run folder."""
     run.file(FOLDER).mkdir(exist_ok=True)

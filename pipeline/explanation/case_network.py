@@ -6,18 +6,21 @@ from hashlib import file_digest
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from concepts.errors import RunError, SettingsError
+from concepts.release import read_release
+from concepts.selection import label_table
 from pipeline.config import RunSettings
 from pipeline.data.decoded import decode_square
 from pipeline.data.transforms import display_transforms, eval_transforms
 from pipeline.explanation.case import CaseInput, explain_case
 from pipeline.explanation.case_content import CaseContent
-from pipeline.explanation.case_files import FOLDER, picture_file, write_case
+from pipeline.explanation.case_files import FOLDER, case_file, has_picture, picture_file, write_case
 from pipeline.explanation.quality import measure_quality
 from pipeline.explanation.reference import Reference
 from pipeline.models.checkpoint import load_model, main_layer
@@ -56,6 +59,9 @@ class CaseNetwork:
             raise RunError(f"{run_path}: has no {REFERENCE} yet; 'dermaxis explain {run_path}' makes it")
         self.settings: RunSettings = self.run.settings()
         self.reference = Reference.model_validate(self.run.read_json(REFERENCE))
+        samples = pd.read_csv(self.run.file("samples.csv"), dtype=str).set_index("image_id")
+        split = pd.read_csv(self.run.file("split.csv"), dtype=str).set_index("image_id")
+        self.samples = samples.join(split[["part"]])
         network, description = load_model(self.run.path / MODEL)
         self.head, self.tail = split_at(network.eval(), main_layer(network, description))
         self.transform = eval_transforms(self.settings.transforms, description.mean, description.std)
@@ -111,7 +117,7 @@ class CaseNetwork:
         """
         decoded = self.decode(path)
         opened = self.open_image(decoded)
-        shown = np.asarray(display_transforms(self.settings.transforms)({"image": decoded})["image"])
+        shown = self._show(decoded)
         save_picture(self.run, image_id, shown)
         with path.open("rb") as file:
             digest = file_digest(file, "sha256").hexdigest()
@@ -135,8 +141,31 @@ class CaseNetwork:
             run_id=self.run.id,
             generator=np.random.default_rng([self.settings.seed, int(digest[:8], 16)]),
         )
+        for example in (*content.supporting, *content.opposing):
+            if not has_picture(self.run, example.image_id):
+                save_picture(self.run, example.image_id, self._show(self.decode(self.path_of(example.image_id))))
         write_case(self.run, content)
         return content
+
+    def path_of(self, image_id: str) -> Path:
+        """Where an image of the run's cohort lies.
+
+        Raises:
+            RunError: If the cohort has no such image.
+        """
+        if image_id not in self.samples.index:
+            raise RunError(f"{image_id}: not an image of this run's cohort")
+        return Path(str(self.samples.path[image_id]))
+
+    def labels_of(self, image_id: str) -> list[float]:
+        """What the run's release says of an image: k, 1 shows the concept, 0 does not, NaN not known."""
+        unmarked = self.settings.concepts.unmarked_is_absent
+        release = read_release(self.run.file("release.json"))
+        table = label_table(release, [image_id], concepts=self.reference.concepts, unmarked_is_absent=unmarked)
+        return [float(label) for label in table[0]]
+
+    def _show(self, decoded: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.asarray(display_transforms(self.settings.transforms)({"image": decoded})["image"])
 
 
 def save_picture(run: RunFolder, image_id: str, shown: NDArray[np.uint8]) -> str:
@@ -149,35 +178,30 @@ def save_picture(run: RunFolder, image_id: str, shown: NDArray[np.uint8]) -> str
     return name
 
 
-def explain_image(run_path: Path, image: str) -> Path:
+def explain_image(run_path: Path, image: str) -> tuple[str, Path]:
     """Explain one image with the network of a run: an identifier of its cohort, or any image file.
 
     Returns:
-        The case's file.
+        What the case is called, and its file.
 
     Raises:
         RunError: If it is neither.
     """
-    import pandas as pd
-
     network = CaseNetwork(run_path)
-    samples = pd.read_csv(network.run.file("samples.csv"), dtype=str).set_index("image_id")
-    split = pd.read_csv(network.run.file("split.csv"), dtype=str).set_index("image_id")
-    if image in samples.index:
-        row = samples.loc[image]
-        part = str(split.part[image]) if image in split.index else None
-        path = Path(str(row["path"]))
-        case = network.explain(path, image_id=image, part=part, diagnosis=str(row["diagnosis"]))
-        return _file_of(network.run, case)
+    if image in network.samples.index:
+        row = network.samples.loc[image]
+        case = network.explain(
+            network.path_of(image),
+            image_id=image,
+            part=None if pd.isna(row["part"]) else str(row["part"]),
+            diagnosis=str(row["diagnosis"]),
+            labels=network.labels_of(image),
+        )
+        return case.image_id, network.run.file(case_file(case.image_id))
     path = Path(image)
     if not path.is_file():
         raise RunError(f"{image}: neither an image of this run's cohort nor a file; give an image_id or a path")
     with path.open("rb") as file:
         digest = file_digest(file, "sha256").hexdigest()
-    return _file_of(network.run, network.explain(path, image_id=f"{path.stem}-{digest[:NAME_LETTERS]}"))
-
-
-def _file_of(run: RunFolder, case: CaseContent) -> Path:
-    from pipeline.explanation.case_files import case_file
-
-    return run.file(case_file(case.image_id))
+    case = network.explain(path, image_id=f"{path.stem}-{digest[:NAME_LETTERS]}")
+    return case.image_id, network.run.file(case_file(case.image_id))

@@ -21,7 +21,7 @@ from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
 from pipeline.explanation.calibration import calibrate
 from pipeline.explanation.case import CaseInput, explain_case, squared_distance
 from pipeline.explanation.case_content import CaseContent
-from pipeline.explanation.case_files import write_case, write_index
+from pipeline.explanation.case_files import has_picture, write_case, write_index
 from pipeline.explanation.case_network import REFERENCE, save_picture
 from pipeline.explanation.concept_states import set_thresholds
 from pipeline.explanation.evidence import gradient_maps, pointing_figures
@@ -69,7 +69,8 @@ def explain_cases(
     labels = cohort.concept_labels(test)
     logits = outputs.logits.double().numpy()
     generator = np.random.default_rng([settings.seed, CASES])
-    written = []
+    written: list[CaseContent] = []
+    by_id = {sample.image_id: sample for sample in cohort.samples}
     with tracker.task("explaining cases", len(chosen)) as advance:
         for row in chosen:
             sample = test[row]
@@ -94,13 +95,13 @@ def explain_cases(
                 run_id=run.id,
                 generator=generator,
             )
+            for example in (*content.supporting, *content.opposing):
+                if not has_picture(run, example.image_id):
+                    save_picture(run, example.image_id, _shown(settings, cohort, by_id[example.image_id]))
             write_case(run, content)
             written.append(content)
             advance(1)
     write_index(run, [case.row() for case in written])
-    by_id = {sample.image_id: sample for sample in cohort.samples}
-    for example in sorted({one.image_id for case in written for one in (*case.supporting, *case.opposing)}):
-        save_picture(run, example, _shown(settings, cohort, by_id[example]))
     weights = bootstrap_weights(settings, cohort.groups(test))
     figures: dict[str, Any] = {
         "cases": _figures(written, cohort, weights[:, chosen]),
@@ -129,12 +130,14 @@ def _reference(
     count = len(validation)
     labels = cohort.concept_labels(validation)
     own = class_indices(validation, cohort.classes)
+    names = {entry.id: entry.name for entry in cohort.release.concepts}
     table = np.array([astuple(measure_quality(_shown(settings, cohort, one))) for one in validation])
     return Reference(
         classes=cohort.classes,
         axes=tuple(
             AxisReference(
                 concept=concept,
+                name=names.get(concept, concept),
                 thresholds=set_thresholds(activations[:count, column], labels[:, column]),
                 activations=tuple(np.sort(activations[:count, column]).tolist()),
                 **_reliability(settings, cohort, run, concept),

@@ -34,7 +34,8 @@ class AxisReference(Description):
     """What is known of one named axis.
 
     Attributes:
-        concept: Its name.
+        concept: Which concept.
+        name: What people call it.
         thresholds: Set on validation images.
         activations: Of all validation images, ascending.
         auc: Of the axis on test images, present against absent; None where not assessable.
@@ -44,6 +45,7 @@ class AxisReference(Description):
     """
 
     concept: str
+    name: str
     thresholds: Thresholds
     activations: tuple[float, ...]
     auc: Figure | None = None
