@@ -33,6 +33,7 @@ from concepts.releasing import (
     retire_release,
     supersede_release,
 )
+from concepts.run_orders import order_run, read_runs
 from concepts.sets import (
     add_concept,
     add_images,
@@ -70,6 +71,7 @@ __all__ = [
     "list_releases",
     "list_sets",
     "next_case",
+    "order_run",
     "others_judgements",
     "own_judgement",
     "own_latest",
@@ -82,6 +84,7 @@ __all__ = [
     "read_mask",
     "read_release",
     "read_reviews",
+    "read_runs",
     "read_set",
     "record_embeddings",
     "record_suspicion",

@@ -18,9 +18,9 @@ class Role(StrEnum):
     REVIEWER = "reviewer"
     """Reads sets, judgements, releases and history, and reviews the cases that a network explained."""
     RESEARCHER = "researcher"
-    """Reads releases, and brings what networks computed: embeddings and suspicion."""
+    """Reads releases, orders runs, and brings what networks computed: embeddings and suspicion."""
     ADMIN = "admin"
-    """Keeps accounts; decides nothing about concepts."""
+    """Keeps accounts, and may order and stop runs; decides nothing about concepts."""
 
 
 class Action(StrEnum):
@@ -75,6 +75,8 @@ class Action(StrEnum):
     REVIEW_CASE = "review_case"
     READ_REVIEWS = "read_reviews"
     FIND_IMAGE = "find_image"
+    ORDER_RUN = "order_run"
+    READ_RUNS = "read_runs"
     HISTORY = "history"
 
 
@@ -89,6 +91,7 @@ _LOOKING = {
     Action.LIST_RELEASES,
 }
 _RELEASES = {Action.READ_RELEASE, Action.DIFF_RELEASES, Action.EXPORT_RELEASE}
+_RUNS = {Action.ORDER_RUN, Action.READ_RUNS}
 _READING = {
     Action.READ_IMAGES,
     Action.READ_JUDGEMENTS,
@@ -134,9 +137,11 @@ PERMISSIONS: Mapping[Role, frozenset[Action]] = {
             Action.IMPORT_RELEASE,
         }
     ),
-    Role.REVIEWER: frozenset(_LOOKING | _RELEASES | _READING | {Action.REVIEW_CASE, Action.FIND_IMAGE}),
+    Role.REVIEWER: frozenset(
+        _LOOKING | _RELEASES | _READING | {Action.REVIEW_CASE, Action.FIND_IMAGE, Action.READ_RUNS}
+    ),
     Role.RESEARCHER: frozenset(
-        _LOOKING | _RELEASES | {Action.RECORD_EMBEDDINGS, Action.RECORD_SUSPICION, Action.READ_REVIEWS}
+        _LOOKING | _RELEASES | _RUNS | {Action.RECORD_EMBEDDINGS, Action.RECORD_SUSPICION, Action.READ_REVIEWS}
     ),
     Role.ADMIN: frozenset(
         {
@@ -147,6 +152,7 @@ PERMISSIONS: Mapping[Role, frozenset[Action]] = {
             Action.LIST_ACCOUNTS,
             Action.HISTORY,
         }
+        | _RUNS
     ),
 }
 

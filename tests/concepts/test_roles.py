@@ -53,6 +53,8 @@ ARGUMENTS = {
     Action.RETIRE_RELEASE: ("derm@1",),
     Action.REVIEW_CASE: (REVIEW,),
     Action.READ_REVIEWS: ("run",),
+    Action.ORDER_RUN: ("start", "experiment"),
+    Action.READ_RUNS: (),
     Action.FIND_IMAGE: ("ab" * 32,),
 }
 NAMED = {
