@@ -247,7 +247,8 @@ def add_to_set(store: Store, actor: str, set_name: str, image_ids: Sequence[str]
         if not act.is_repeat:
             find_set(act.session, set_name)
             wanted = list(dict.fromkeys(image_ids))
-            unknown = [image for image in wanted if image not in _known_digests(act.session, wanted)]
+            known = _known_digests(act.session, wanted)
+            unknown = [image for image in wanted if image not in known]
             if unknown:
                 raise StoreError(f"{len(unknown)} images are not known, the first: {unknown[0]!r:.80}; add them first")
             present = set(act.session.scalars(select(SetImageRow.image_id).filter_by(set_name=set_name)))
