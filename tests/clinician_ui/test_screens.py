@@ -29,7 +29,7 @@ ROLES = {
     "adm": "admin",
 }
 BAD_BOX = {"kind": "box", "vertices": [[2, 2]]}
-FOR = {"curate": "ann", "grid": "ann", "adjudicate": "eve", "sets": "cur", "history": "rev"}
+FOR = {"curate": "ann", "grid": "ann", "adjudicate": "eve", "sets": "cur", "runs": "res", "history": "rev"}
 
 
 def texts(app) -> str:

@@ -1,0 +1,84 @@
+"""Reports and comparisons for the browser: self-contained pages, shut in a sandbox, for those who may read runs."""
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import urlencode
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from clinician_ui.sessions import COOKIE, Sessions
+from concepts.accounts import find_account
+from concepts.errors import RunError
+from concepts.roles import Action, is_permitted
+from concepts.store import Store
+from pipeline.jobs.job import checked_id
+
+ROUTE = "/run-report"
+COMPARISONS = ".comparisons"
+HEADERS = {
+    # The page has no script and needs none: whatever got into it is shown, not run, and reaches nothing of ours.
+    "Content-Security-Policy": "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'",
+    "Cache-Control": "private, no-store",
+}
+
+
+def report_url(run: str) -> str:
+    """Address of a run's report."""
+    return f"{ROUTE}?{urlencode({'run': run})}"
+
+
+def comparison_url(name: str) -> str:
+    """Address of a comparison."""
+    return f"{ROUTE}?{urlencode({'comparison': name})}"
+
+
+def comparison_name(runs: Sequence[str]) -> str:
+    """What a comparison of these runs, in this order, is called."""
+    return sha256("\n".join(runs).encode()).hexdigest()[:24]
+
+
+def comparison_file(runs: Path, name: str) -> Path:
+    """Where a comparison lies, beside the runs."""
+    return runs / COMPARISONS / f"{checked_id(name)}.html"
+
+
+def report_route(store: Callable[[], Store], runs: Path, *, sessions: Sessions) -> Route:
+    """The route that answers with a report or comparison.
+
+    Args:
+        store: Gives the open store.
+        runs: The folder of runs.
+        sessions: Where sign-ins are kept.
+    """
+
+    async def answer(request: Request) -> Response:
+        name = sessions.account_of(request.cookies.get(COOKIE))
+        if name is None:
+            return PlainTextResponse("sign in first, then open the report from the page Runs", 403)
+        if not await run_in_threadpool(_may_read, store(), name):
+            return PlainTextResponse("your roles do not let you read runs; ask an admin", 403)
+        return await run_in_threadpool(page_of, runs, dict(request.query_params))
+
+    return Route(ROUTE, answer, methods=["GET"])
+
+
+def page_of(runs: Path, query: dict[str, str]) -> Response:
+    """The page that an address names; 404 where there is none."""
+    try:
+        comparison = query.get("comparison")
+        chosen = runs / checked_id(query.get("run", "")) / "report.html" if comparison is None else None
+        file = (chosen or comparison_file(runs, comparison or "")).resolve()
+    except RunError as error:
+        return PlainTextResponse(str(error), 404)
+    if not file.is_relative_to(runs.resolve()) or not file.is_file():
+        return PlainTextResponse("there is no such report; the run may not be whole yet", 404)
+    return HTMLResponse(file.read_text(encoding="utf-8"), headers=HEADERS)
+
+
+def _may_read(store: Store, name: str) -> bool:
+    account = find_account(store, name)
+    return account is not None and is_permitted(account.roles, Action.READ_RUNS)

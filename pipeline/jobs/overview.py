@@ -1,0 +1,78 @@
+"""The whole runs of a folder with their key figures, read from their files without loading a network."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import nan
+from pathlib import Path
+from typing import Any
+
+from concepts.errors import DermaxisError
+from concepts.estimate import Estimate
+from pipeline.run import PARTIAL, RunFolder
+
+NONE = Estimate(nan, nan, nan, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """A whole run in one line.
+
+    Attributes:
+        id: Name of its folder.
+        name: Name of the experiment.
+        finished: When it became whole, ISO 8601 in UTC.
+        seed: Its seed.
+        release: ``NAME@VERSION`` or file of its concept release; None: frozen from its source's own masks.
+        plain: Macro AUC of the plain network on test images.
+        whitened: Macro AUC of the whitened network on the same.
+        axes: Mean AUC of the axes of the assessable concepts, each for its own concept.
+        has_report: Whether there is a page to read.
+        fault: Why its figures cannot be read; None where they can.
+    """
+
+    id: str
+    name: str = ""
+    finished: str = ""
+    seed: int | None = None
+    release: str | None = None
+    plain: Estimate = NONE
+    whitened: Estimate = NONE
+    axes: Estimate = NONE
+    has_report: bool = False
+    fault: str | None = None
+
+
+def whole_runs(runs: Path) -> list[RunSummary]:
+    """The whole runs, the one that was finished last first; one that cannot be read says so."""
+    folders = [
+        path for path in runs.glob("*/") if (path / "settings.yaml").is_file() and not path.name.endswith(PARTIAL)
+    ]
+    return sorted((summary_of(path) for path in folders), key=lambda one: (one.finished, one.id), reverse=True)
+
+
+def summary_of(path: Path) -> RunSummary:
+    """One run in one line."""
+    run = RunFolder(path)
+    try:
+        settings, record, evaluation = run.settings(), run.read_json("run.json"), run.read_json("evaluation.json")
+        diagnosis, activation = evaluation["diagnosis"], evaluation["whitening"]["activation"]
+        return RunSummary(
+            id=run.id,
+            name=settings.name,
+            finished=str(record.get("finished", "")),
+            seed=settings.seed,
+            release=str(settings.concepts.release) if settings.concepts.release else None,
+            plain=_estimate(diagnosis["plain"]["auc"]["macro"]),
+            whitened=_estimate(diagnosis["whitened"]["auc"]["macro"]),
+            axes=_estimate(evaluation["purity_mean"]["axis_auc"][activation]),
+            has_report=run.has("report.html"),
+        )
+    except DermaxisError as error:
+        return RunSummary(id=run.id, fault=str(error))
+    except (KeyError, TypeError) as error:
+        return RunSummary(id=run.id, fault=f"{path}: evaluation.json lacks {error}; evaluate the run again")
+
+
+def _estimate(figure: Mapping[str, Any]) -> Estimate:
+    value, low, high = (nan if figure[key] is None else float(figure[key]) for key in ("value", "low", "high"))
+    return Estimate(value, low, high, int(figure["n"] or 0))
