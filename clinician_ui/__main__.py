@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from concepts.errors import DermaxisError, SettingsError
@@ -30,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--store", help="concept store: a SQLite file or a PostgreSQL URL; default: a demo")
     parser.add_argument("--images", type=Path, help="folder to which the images' paths are relative")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder with the runs to read; default: runs")
+    parser.add_argument("--worker", action="store_true", help="do the page Runs' jobs too, on this machine")
     parser.add_argument("--port", type=int, default=8501)
     parser.add_argument("--address", default="127.0.0.1", help="which network to listen on; default: this machine only")
     parser.add_argument("--host", action="append", default=[], help="a name under which people reach it; repeatable")
@@ -38,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(chosen: argparse.Namespace) -> None:
+    from clinician_ui.own_worker import own_worker
     from clinician_ui.server import Serving, serve
 
     if (chosen.store is None) != (chosen.images is None):
@@ -50,17 +53,18 @@ def _serve(chosen: argparse.Namespace) -> None:
         chosen.store, chosen.images = demo.store, demo.images
         _say(f"Sign in as  {demo.name}  with the password  {demo.password}")
     _say(f"Open http://{'localhost' if chosen.address == '127.0.0.1' else chosen.address}:{chosen.port}")
-    serve(
-        Serving(
-            store=chosen.store,
-            images=chosen.images,
-            runs=chosen.runs,
-            address=chosen.address,
-            port=chosen.port,
-            hosts=tuple(chosen.host),
-            behind_https=chosen.behind_https,
+    with own_worker(chosen.runs, chosen.store) if chosen.worker else nullcontext():
+        serve(
+            Serving(
+                store=chosen.store,
+                images=chosen.images,
+                runs=chosen.runs,
+                address=chosen.address,
+                port=chosen.port,
+                hosts=tuple(chosen.host),
+                behind_https=chosen.behind_https,
+            )
         )
-    )
 
 
 def _say(line: str) -> None:

@@ -1,0 +1,242 @@
+"""The screen of runs: what it lists, what it lets whom do, and what it says when no worker is alive."""
+
+import asyncio
+import json
+from contextlib import closing
+
+import pytest
+from starlette.applications import Starlette
+from streamlit.testing.v1 import AppTest
+
+from clinician_ui import run_phrasing, workplace
+from clinician_ui.report_files import (
+    COMPARISONS,
+    comparison_file,
+    comparison_name,
+    comparison_url,
+    report_route,
+    report_url,
+)
+from clinician_ui.screens import run_making
+from clinician_ui.sessions import COOKIE, Sessions
+from concepts import curation
+from concepts.judgement import Judgement, Verdict
+from concepts.judging import judge
+from pipeline.config import dump_settings, parse_overrides
+from pipeline.jobs import desk
+from pipeline.jobs.job import State
+from pipeline.jobs.ledger import open_ledger
+from pipeline.jobs.overview import whole_runs
+from pipeline.jobs.queue import open_queue
+from pipeline.progress_file import ProgressFile
+
+CANARY = "<script>document.title='broken'</script>"
+FIGURE = {"value": 0.912, "low": 0.881, "high": 0.94, "n": 520}
+
+
+def make_run(runs, name: str, *, seed: int = 0) -> None:
+    folder = runs / name
+    folder.mkdir(parents=True)
+    evaluation = {
+        "diagnosis": {network: {"auc": {"macro": FIGURE}} for network in ("plain", "whitened")},
+        "whitening": {"activation": "pool_max"},
+        "purity_mean": {"axis_auc": {"pool_max": FIGURE}},
+    }
+    (folder / "settings.yaml").write_text(dump_settings(parse_overrides([f"seed={seed}", "concepts.release=derm@1"])))
+    (folder / "run.json").write_text(json.dumps({"finished": f"2026-01-0{seed + 1}T09:30:00+00:00"}))
+    (folder / "evaluation.json").write_text(json.dumps(evaluation))
+    (folder / "report.html").write_text(f"<h1>Report of {name}</h1>")
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    folder, configs = tmp_path / "runs", tmp_path / "configs"
+    configs.mkdir()
+    (configs / "tiny.yaml").write_text("# A tiny experiment.\n# Command: x\nname: tiny\n")
+    monkeypatch.setenv(workplace.RUNS_VARIABLE, str(folder))
+    monkeypatch.setenv(run_making.CONFIGS_VARIABLE, str(configs))
+    make_run(folder, "first")
+    make_run(folder, "second", seed=1)
+    return folder
+
+
+@pytest.fixture
+def ledger(runs):
+    return open_ledger(runs)
+
+
+def texts(app: AppTest) -> str:
+    kinds = (app.markdown, app.info, app.warning, app.success, app.error, app.caption, app.code)
+    return " ".join([str(one.value) for kind in kinds for one in kind] + [one.proto.body for one in app.get("html")])
+
+
+def button(app: AppTest, label: str):
+    return next(one for one in app.button if one.label == label)
+
+
+def order(app: AppTest, **fields: str) -> AppTest:
+    for name, value in fields.items():
+        next(one for one in (*app.selectbox, *app.text_area) if one.key == f"run_{name}").set_value(value)
+    return button(app, "Start").click().run()
+
+
+def test_runs_are_listed_with_figures_and_lead_to_their_reports(open_page, runs):
+    (runs / "third").mkdir()
+    (runs / "third" / "settings.yaml").write_text("name: third\n")
+    (runs / "going.partial").mkdir()
+    said = texts(open_page("runs", "rev"))
+    assert said.index("second") < said.index("first"), "the one that was finished last comes first"
+    assert "0.91 (0.88 to 0.94), n = 520" in said
+    assert "derm@1" in said
+    assert 'href="/run-report?run=first"' in said
+    assert "run.json is missing" in said
+    assert "going" not in said
+
+
+def test_without_a_worker_the_screen_says_which_command_starts_one(open_page, ledger):
+    said = texts(open_page("runs", "res"))
+    assert run_phrasing.NO_WORKER in said
+    assert f"dermaxis worker --runs {ledger.runs}" in said
+    ledger.beat("host-1")
+    assert "1 worker at work: host-1" in texts(open_page("runs", "res"))
+
+
+@pytest.fixture
+def release(place) -> str:
+    """A frozen release in the store."""
+    for reader in ("ann", "ben"):
+        said = Judgement(reader=reader, image_id="lesion00", concept="streaks", verdict=Verdict.PRESENT)
+        judge(place[0], reader, "derm", said, key=reader)
+    info = curation.freeze(place[0], "cur", "derm", key="freeze")
+    return f"{info.name}@{info.version}"
+
+
+def test_a_run_is_ordered_once_with_release_and_changes(open_page, place, ledger, release):
+    app = order(open_page("runs", "res"), config="tiny", release=release, changes="seed=7\n\ntraining.plain_epochs=2")
+    assert not app.exception
+    assert "Ordered: tiny" in texts(app).replace("\\", "")
+    (job,) = ledger.jobs()
+    settings = ledger.settings(job.id)
+    assert (job.state, job.by, settings.seed, settings.training.plain_epochs) == (State.QUEUED, "res", 7, 2)
+    assert str(settings.concepts.release) == "derm@1"
+    assert settings.concepts.store.endswith("store.sqlite")
+    (event,) = curation.read_runs(place[0], "rev")
+    assert (event.actor, event.payload["order"]) == ("res", "start")
+    with closing(open_queue(None, ledger)) as queue:
+        assert queue.waiting() == [job.id]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ("sead=1", "did you mean 'seed'"),
+        ("training.plain_epochs=none", "training.plain_epochs"),
+        ("seed", "expected key=value"),
+        ("name={", "not YAML"),
+        (f"name=[{CANARY}]", "valid string"),
+    ],
+)
+def test_what_is_no_setting_is_refused_in_words(open_page, place, ledger, changes, said):
+    app = order(open_page("runs", "res"), config="tiny", changes=changes)
+    assert said in app.error[0].value.replace("\\", "")
+    assert ledger.jobs() == []
+    assert curation.read_runs(place[0], "rev") == []
+
+
+def test_stopping_and_resuming_from_the_screen(open_page, place, ledger):
+    order(open_page("runs", "adm"), config="tiny")
+    (job,) = ledger.jobs()
+    button(open_page("runs", "res"), "Stop").click().run()
+    assert ledger.read(job.id).state is State.STOPPED
+    app = button(open_page("runs", "res"), "Resume").click().run()
+    assert not app.error
+    assert ledger.read(job.id).state is State.QUEUED
+    assert [one.payload["order"] for one in curation.read_runs(place[0], "rev")] == ["resume", "stop", "start"]
+
+
+def test_a_reviewer_reads_and_orders_nothing(open_page, ledger):
+    order(open_page("runs", "res"), config="tiny")
+    app = open_page("runs", "rev")
+    assert "tiny" in texts(app)
+    assert not [one.label for one in app.button if one.label in ("Start", "Stop", "Resume")]
+
+
+def test_a_running_job_shows_stage_and_time_left_and_a_failed_one_its_reason(open_page, ledger):
+    with closing(open_queue(None, ledger)) as queue:
+        one, other = (
+            desk.submit(ledger, queue, parse_overrides([f"seed={seed}", "name=n"]), by=CANARY, key=str(seed))
+            for seed in (1, 2)
+        )
+    ledger.beat("host-1", one.id)
+    ledger.change(one.id, lambda job: job.now(State.RUNNING, worker="host-1", attempts=1))
+    ledger.change(other.id, lambda job: job.now(State.FAILED, reason=f"no folder {CANARY}"))
+    clock = [0.0]
+    tracker = ProgressFile(ledger.progress_file(one.id), ["plain", "whitened"], clock=lambda: clock[0])
+    tracker.stage("whitened")
+    with tracker.task("training", 400) as advance:
+        clock[0] = 100.0
+        advance(100)
+    said = texts(open_page("runs", "rev"))
+    assert "Stage 2 of 2: whitened; training, 100 of 400; 5 min left of this step" in said
+    assert "no folder &lt;script&gt;" in said
+    assert "<script>" not in said
+
+
+def ask(app: Starlette, address: str, token: str | None) -> tuple[int, dict[str, str], bytes]:
+    path, _, query = address.partition("?")
+    sent: list[dict] = []
+    headers = [(b"cookie", f"{COOKIE}={token}".encode())] if token else []
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode(), "headers": headers}
+
+    async def receive() -> dict:
+        return {"type": "http.request"}
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    asyncio.run(app({**scope, "scheme": "http", "root_path": "", "raw_path": path.encode()}, receive, send))
+    found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], found, b"".join(message.get("body", b"") for message in sent[1:])
+
+
+@pytest.fixture
+def served(place, runs):
+    sessions = Sessions()
+    return Starlette(routes=[report_route(lambda: place[0], runs, sessions=sessions)]), sessions
+
+
+def test_a_report_opens_in_a_sandbox_for_those_who_may_read_runs(served):
+    app, sessions = served
+    status, headers, body = ask(app, report_url("first"), sessions.open("rev"))
+    assert (status, body) == (200, b"<h1>Report of first</h1>")
+    assert headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+    assert headers["cache-control"] == "private, no-store"
+
+
+@pytest.mark.parametrize("name", [None, "ann", "cur", "nobody"])
+def test_a_report_is_shut_to_all_others(served, name):
+    app, sessions = served
+    assert ask(app, report_url("first"), sessions.open(name) if name else None)[0] == 403
+
+
+@pytest.mark.parametrize("run", ["../runs/first", "none", "", "first/../first", ".jobs", COMPARISONS])
+def test_no_address_leads_to_another_file(served, run):
+    app, sessions = served
+    assert ask(app, report_url(run), sessions.open("rev"))[0] == 404
+    assert ask(app, comparison_url(run), sessions.open("rev"))[0] == 404
+
+
+def test_a_comparison_opens_like_a_report(served, runs):
+    app, sessions = served
+    file = comparison_file(runs, comparison_name(["first", "second"]))
+    file.parent.mkdir()
+    file.write_text("compared")
+    assert ask(app, comparison_url(file.stem), sessions.open("res"))[2] == b"compared"
+    assert comparison_name(["second", "first"]) != file.stem
+
+
+def test_a_run_that_lacks_a_figure_says_which(runs):
+    (runs / "first" / "evaluation.json").write_text('{"diagnosis": {}}')
+    faults = {one.id: one.fault for one in whole_runs(runs)}
+    assert "lacks 'whitening'" in faults["first"]
+    assert faults["second"] is None
