@@ -22,6 +22,7 @@ from concepts.schema import AccountRoleRow, AccountRow, ActRow
 from concepts.store import Store
 
 KEY_LIMIT = 200
+ROLES = "roles"
 
 
 @dataclass
@@ -104,7 +105,10 @@ def looking(store: Store, actor: str, action: Action) -> Iterator[Session]:
         PermissionDeniedError: If the actor may not.
     """
     with store.reading() as session:
-        require(actor, roles_of(session, actor), action)
+        roles = roles_of(session, actor)
+        require(actor, roles, action)
+        # It sees one state throughout: what was asked of it once need not be asked again.
+        session.info[ROLES, actor] = roles
         yield session
 
 
@@ -114,6 +118,9 @@ def roles_of(session: Session, actor: str) -> frozenset[Role]:
     Raises:
         PermissionDeniedError: If there is no such account, or it is disabled.
     """
+    known: frozenset[Role] | None = session.info.get((ROLES, actor))
+    if known is not None:
+        return known
     query = (
         select(AccountRow.disabled, AccountRoleRow.role)
         .outerjoin(AccountRoleRow, AccountRoleRow.account == AccountRow.name)

@@ -1,19 +1,23 @@
 """Settled examples of a concept to look at while judging it, without giving away what is still to be judged."""
 
-from collections.abc import Iterator
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from concepts.acts import looking
 from concepts.example import Polarity
 from concepts.judgement import Kind
-from concepts.release import Release, parse_release
 from concepts.roles import Action
 from concepts.schema import ImageRow, JudgementRow, ReleaseRow, SetImageRow
-from concepts.sets import find_set
+from concepts.sets import PARAMETERS, find_set
 from concepts.store import Store
+
+SHOWS = {Polarity.PRESENT: True, Polarity.ABSENT: False}
+Settled = Mapping[str, Sequence[tuple[str, str, bool]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,36 +53,60 @@ def exemplars(store: Store, actor: str, set_name: str, concept: str, *, limit: i
     """
     with looking(store, actor, Action.EXEMPLARS) as session:
         find_set(session, set_name)
-        release = _newest(session, set_name)
-        if release is None:
-            return []
-        paths = _known_paths(session, release, concept)
-        for image in _still_to_judge(session, actor, set_name, concept):
-            paths.pop(image, None)
-        return [e for shows in (True, False) for e in list(_chosen(release, concept, paths, shows=shows))[:limit]]
+        settled = _settled(store, session, set_name).get(concept, ())
+        hides = _Hiding(actor, set_name, concept)
+        found = [_chosen(session, settled, hides, shows=shows, limit=limit) for shows in (True, False)]
+        return [exemplar for half in found for exemplar in half]
 
 
-def _newest(session: Session, set_name: str) -> Release | None:
-    query = select(ReleaseRow).filter_by(name=set_name, status="frozen").order_by(ReleaseRow.version.desc()).limit(1)
-    row = session.scalar(query)
-    return None if row is None else parse_release(row.manifest.encode(), origin=f"{row.name}@{row.version}")
+@dataclass(frozen=True, slots=True)
+class _Hiding:
+    """For whom which images must not be shown: those of the set that they have still to judge for the concept."""
+
+    actor: str
+    set_name: str
+    concept: str
+
+    def condition(self) -> ColumnElement[bool]:
+        of_image = (JudgementRow.image_id == ImageRow.id, JudgementRow.verdict.is_not(None))
+        mine = {"set_name": self.set_name, "concept": self.concept, "reader": self.actor, "kind": Kind.READING}
+        judged = select(JudgementRow.id).filter_by(**mine, superseded_by=None).where(*of_image).exists()
+        asked = select(SetImageRow.image_id).filter_by(set_name=self.set_name)
+        return asked.where(SetImageRow.image_id == ImageRow.id).exists() & ~judged
 
 
-def _known_paths(session: Session, release: Release, concept: str) -> dict[str, str]:
-    digests = {e.image_id: e.image_digest for e in release.examples if e.concept == concept}
-    rows = session.execute(select(ImageRow.id, ImageRow.digest, ImageRow.path))
-    return {row.id: row.path for row in rows if digests.get(row.id) == row.digest}
+def _settled(store: Store, session: Session, set_name: str) -> Settled:
+    """By concept, image, digest and whether it shows the concept, from the newest release that is in force."""
+    newest = select(ReleaseRow.version).filter_by(name=set_name, status="frozen")
+    version = session.scalar(newest.order_by(ReleaseRow.version.desc()).limit(1))
+    if version is None:
+        return {}
+    settled: Settled = store.keep(("settled", set_name), version, lambda: _examples(session, set_name, version))
+    return settled
 
 
-def _still_to_judge(session: Session, actor: str, set_name: str, concept: str) -> set[str]:
-    mine = {"set_name": set_name, "concept": concept, "reader": actor, "kind": Kind.READING, "superseded_by": None}
-    judged = select(JudgementRow.image_id).filter_by(**mine).where(JudgementRow.verdict.is_not(None))
-    query = select(SetImageRow.image_id).filter_by(set_name=set_name).where(SetImageRow.image_id.not_in(judged))
-    return set(session.scalars(query))
+def _examples(session: Session, set_name: str, version: int) -> Settled:
+    manifest = session.scalar(select(ReleaseRow.manifest).filter_by(name=set_name, version=version))
+    found: dict[str, list[tuple[str, str, bool]]] = defaultdict(list)
+    # The manifest was checked when it was kept, and never changes: its text will do.
+    for example in json.loads(manifest or "{}").get("examples", ()):
+        if example["polarity"] in SHOWS:
+            shows = SHOWS[example["polarity"]]
+            found[example["concept"]].append((example["image_id"], example["image_digest"], shows))
+    return {concept: tuple(examples) for concept, examples in found.items()}
 
 
-def _chosen(release: Release, concept: str, paths: dict[str, str], *, shows: bool) -> Iterator[Exemplar]:
-    wanted = Polarity.PRESENT if shows else Polarity.ABSENT
-    for example in release.examples:
-        if example.concept == concept and example.polarity is wanted and example.image_id in paths:
-            yield Exemplar(example.image_id, paths[example.image_id], shows)
+def _chosen(
+    session: Session, settled: Sequence[tuple[str, str, bool]], hides: _Hiding, *, shows: bool, limit: int
+) -> list[Exemplar]:
+    """The first examples whose images are known by the same file and are not hidden."""
+    wanted = [(image_id, digest) for image_id, digest, one in settled if one is shows]
+    chosen: list[Exemplar] = []
+    for start in range(0, len(wanted), PARAMETERS):
+        names = [image_id for image_id, _ in wanted[start : start + PARAMETERS]]
+        query = select(ImageRow.id, ImageRow.digest, ImageRow.path).where(ImageRow.id.in_(names), ~hides.condition())
+        known = {(row.id, row.digest): row.path for row in session.execute(query)}
+        chosen += [Exemplar(key[0], known[key], shows) for key in wanted[start : start + PARAMETERS] if key in known]
+        if len(chosen) >= limit:
+            break
+    return chosen[:limit]

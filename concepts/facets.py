@@ -1,6 +1,6 @@
 """What the grid can be filtered by: the values that a set's images have, the runs that brought figures, agreement."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -11,7 +11,7 @@ from concepts.consensus import Status, consensus
 from concepts.queue import is_blinded
 from concepts.roles import Action
 from concepts.schema import EmbeddingRow, ImageRow, SetImageRow, SuspicionRow
-from concepts.sets import find_set
+from concepts.sets import count_images, find_set
 from concepts.store import Store
 
 
@@ -45,16 +45,13 @@ def facets(store: Store, actor: str, set_name: str) -> Facets:
     """
     with looking(store, actor, Action.FACETS) as session:
         find_set(session, set_name)
-        hidden = is_blinded(session, actor, set_name)
-        in_set = ImageRow.id.in_(select(SetImageRow.image_id).filter_by(set_name=set_name))
-        return Facets(
-            sources=_values(session, ImageRow.source, in_set),
-            diagnoses=() if hidden else _values(session, ImageRow.diagnosis, in_set),
-            sites=() if hidden else _values(session, ImageRow.site, in_set),
-            ages=None if hidden else _ages(session, in_set),
-            embedded_by=tuple(session.scalars(select(EmbeddingRow.run).distinct().order_by(EmbeddingRow.run))),
-            suspected_by=tuple(session.scalars(select(SuspicionRow.run).distinct().order_by(SuspicionRow.run))),
-        )
+        # Images never change and never leave a set, so their number stands for them.
+        stamp = count_images(session, set_name)
+        found: Facets = store.keep(("facets", set_name), stamp, lambda: _of_images(session, set_name))
+        if is_blinded(session, actor, set_name):
+            found = replace(found, diagnoses=(), sites=(), ages=None)
+        embedded_by, suspected_by = _runs(session, EmbeddingRow.run), _runs(session, SuspicionRow.run)
+        return replace(found, embedded_by=embedded_by, suspected_by=suspected_by)
 
 
 def standing(store: Store, actor: str, set_name: str, concept: str) -> dict[str, Status]:
@@ -67,6 +64,26 @@ def standing(store: Store, actor: str, set_name: str, concept: str) -> dict[str,
     with looking(store, actor, Action.STANDING) as session:
         judgements = current_judgements(session, set_name, concept=concept, with_regions=False)
         return {case.image_id: case.status for case in consensus(judgements, rule=rule_of(session, set_name))}
+
+
+def _of_images(session: Session, set_name: str) -> Facets:
+    in_set = ImageRow.id.in_(select(SetImageRow.image_id).filter_by(set_name=set_name))
+    return Facets(
+        sources=_values(session, ImageRow.source, in_set),
+        diagnoses=_values(session, ImageRow.diagnosis, in_set),
+        sites=_values(session, ImageRow.site, in_set),
+        ages=_ages(session, in_set),
+        embedded_by=(),
+        suspected_by=(),
+    )
+
+
+def _runs(session: Session, column: InstrumentedAttribute[str]) -> tuple[str, ...]:
+    """The runs in a table that has many rows of each: one look into the index for each run, not one for each row."""
+    found = select(func.min(column).label("run")).cte("found", recursive=True)
+    later = select(func.min(column)).where(column > found.c.run).scalar_subquery()
+    found = found.union_all(select(later).where(found.c.run.is_not(None)))
+    return tuple(session.scalars(select(found.c.run).where(found.c.run.is_not(None)).order_by(found.c.run)))
 
 
 def _values(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, select
+from sqlalchemy import ColumnElement, Row, Select, and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from concepts.acts import looking, roles_of
@@ -18,12 +18,19 @@ from concepts.judgement import Judgement, Kind, Verdict
 from concepts.judgement_rows import to_judgements
 from concepts.roles import Action, Role
 from concepts.schema import ConceptRow, ImageRow, JudgementRow, LaterRow, MaskRow, SetImageRow, SuspicionRow
-from concepts.sets import PARAMETERS, find_set
+from concepts.sets import PARAMETERS, count_images, find_set
 from concepts.store import Store
 
 METADATA = ("diagnosis", "site", "sex", "age", "source", "lesion", "patient")
 IMAGES_LIMIT = 30_000
 """Values that one statement can hold on both databases."""
+NEEDS_RUN = "sorting or filtering by suspicion needs the run whose network suspects; give run=NAME"
+BANDS = (0.99, 0.9, 0.5)
+"""Suspicion at which one band of cases ends and the next begins."""
+DISTANCES = (0.005, 0.02, 0.1)
+"""The same of the distance from one half."""
+Query = Select[ImageRow, bool]
+Found = Row[ImageRow, bool]
 SEES_METADATA = frozenset({Role.CURATOR, Role.REVIEWER})
 
 
@@ -206,10 +213,9 @@ def browse(
         if is_blinded(session, reader.name, reader.set_name) and (wanted.diagnosis or wanted.site or wanted.age):
             raise PermissionDeniedError(f"{set_name} is judged blinded; {actor!r:.80} cannot filter by its metadata")
         conditions = list(_conditions(reader, wanted))
-        query = _cases(reader).where(*conditions)
-        total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
-        ordered = query.order_by(*_ranking(reader, order), SetImageRow.position).limit(limit).offset(offset)
-        return Page(tuple(_to_cases(session, reader, ordered)), total)
+        parts = _parts(reader, _cases(reader).where(*conditions), order)
+        total = _number(session, reader, conditions)
+        return Page(tuple(_to_cases(session, reader, _slice(session, parts, limit=limit, offset=offset))), total)
 
 
 def read_cases(store: Store, actor: str, set_name: str, concept: str, image_ids: Sequence[str]) -> list[Case]:
@@ -225,7 +231,8 @@ def read_cases(store: Store, actor: str, set_name: str, concept: str, image_ids:
         found: dict[str, Case] = {}
         for start in range(0, len(image_ids), PARAMETERS):
             wanted = ImageRow.id.in_(image_ids[start : start + PARAMETERS])
-            found |= {case.image_id: case for case in _to_cases(session, reader, _cases(reader).where(wanted))}
+            rows = session.execute(_cases(reader).where(wanted)).all()
+            found |= {case.image_id: case for case in _to_cases(session, reader, rows)}
         return [found[image] for image in image_ids if image in found]
 
 
@@ -253,7 +260,7 @@ def progress(store: Store, actor: str, set_name: str) -> list[Progress]:
     """
     with looking(store, actor, Action.PROGRESS) as session:
         find_set(session, set_name)
-        total = session.scalar(select(func.count()).select_from(SetImageRow).filter_by(set_name=set_name)) or 0
+        total = count_images(session, set_name)
         mine = {"set_name": set_name, "reader": actor}
         current = {"superseded_by": None, "kind": Kind.READING, "reading": 1}
         judged = _count(session, JudgementRow, {**mine, **current}, JudgementRow.verdict.is_not(None))
@@ -298,12 +305,11 @@ class _Reader:
     reading: int
     run: str | None
 
-    def is_current(self) -> ColumnElement[bool]:
-        """A current verdict of anyone on the case's concept and image."""
-        return and_(
+    def current(self) -> tuple[ColumnElement[bool], ...]:
+        """Current verdicts of anyone on the concept."""
+        return (
             JudgementRow.set_name == self.set_name,
             JudgementRow.concept == self.concept,
-            JudgementRow.image_id == SetImageRow.image_id,
             JudgementRow.kind == Kind.READING,
             JudgementRow.superseded_by.is_(None),
             JudgementRow.verdict.is_not(None),
@@ -312,7 +318,7 @@ class _Reader:
     def is_judged(self, reading: int) -> ColumnElement[bool]:
         """Whether the reader judged the case."""
         own = (JudgementRow.reader == self.name, JudgementRow.reading == reading)
-        return exists().where(self.is_current(), *own)
+        return exists().where(*self.current(), JudgementRow.image_id == SetImageRow.image_id, *own)
 
     def is_later(self) -> ColumnElement[bool]:
         """Whether the reader put the case aside."""
@@ -330,12 +336,8 @@ def _queue(session: Session, reader: _Reader, *, order: Order, limit: int) -> li
     query = _cases(reader).where(~reader.is_judged(reader.reading))
     if reader.reading > 1:
         query = query.where(reader.is_judged(reader.reading - 1))
-    # Two queries where one would sort the whole set: the head of the row is nearly always among those not put aside.
-    ranking = (*_ranking(reader, order), SetImageRow.position)
-    found = list(_to_cases(session, reader, query.where(~later).order_by(*ranking).limit(limit)))
-    if len(found) < limit:
-        found += _to_cases(session, reader, query.where(later).order_by(*ranking).limit(limit - len(found)))
-    return found
+    parts = [part for aside in (~later, later) for part in _parts(reader, query.where(aside), order)]
+    return list(_to_cases(session, reader, _slice(session, parts, limit=limit, offset=0)))
 
 
 def _check(session: Session, reader: _Reader) -> None:
@@ -344,7 +346,7 @@ def _check(session: Session, reader: _Reader) -> None:
         raise StoreError(f"concept {reader.concept!r:.80} is not in set {reader.set_name!r:.80}")
 
 
-def _cases(reader: _Reader) -> Select[ImageRow, bool]:
+def _cases(reader: _Reader) -> Query:
     return (
         select(ImageRow, reader.is_later())
         .join(SetImageRow, SetImageRow.image_id == ImageRow.id)
@@ -352,27 +354,78 @@ def _cases(reader: _Reader) -> Select[ImageRow, bool]:
     )
 
 
-def _ranking(reader: _Reader, order: Order) -> tuple[ColumnElement[Any], ...]:
+def _parts(reader: _Reader, query: Query, order: Order) -> list[Query]:
+    """Cases in order, as queries to be read one after the other.
+
+    Several where one would sort the whole set: the head of the row is nearly always in the first, which is short.
+    """
+    position = SetImageRow.position
     if order is Order.SET:
-        return ()
+        return [query.order_by(position)]
     if order in (Order.CONTESTED, Order.UNCERTAIN):
-        others = select(_rank(order)).where(reader.is_current(), JudgementRow.reader != reader.name)
-        return (func.coalesce(others.scalar_subquery(), 0).desc(),)
-    value = _suspicion(reader)
-    # A case without a figure comes after those with one, in both databases.
-    known = case((value.is_(None), 1), else_=0)
-    return (known, value.desc()) if order is Order.SUSPICION else (known, func.abs(value - 0.5))
+        others = select(JudgementRow.image_id).where(*reader.current(), JudgementRow.reader != reader.name)
+        rank = _rank(order)
+        ranked = others.group_by(JudgementRow.image_id).having(rank > 0)
+        of_image = select(rank).where(*reader.current(), JudgementRow.reader != reader.name)
+        of_image = of_image.where(JudgementRow.image_id == SetImageRow.image_id)
+        head = query.where(SetImageRow.image_id.in_(ranked)).order_by(of_image.scalar_subquery().desc(), position)
+        return [head, query.where(SetImageRow.image_id.not_in(ranked)).order_by(position)]
+    return _suspected(reader, query, order)
 
 
 def _rank(order: Order) -> ColumnElement[int]:
+    """How much the others' verdicts on one image speak for it."""
     if order is Order.CONTESTED:
         return func.count(JudgementRow.verdict.distinct())
     return func.coalesce(func.sum(case((JudgementRow.verdict == Verdict.UNCERTAIN, 1), else_=0)), 0)
 
 
+def _suspected(reader: _Reader, query: Query, order: Order) -> list[Query]:
+    """By a run's figures: band after band, so that the first is read off the index and sorted alone."""
+    if reader.run is None:
+        raise StoreError(NEEDS_RUN)
+    of_run = (SuspicionRow.run == reader.run, SuspicionRow.concept == reader.concept)
+    joined = query.join(SuspicionRow, and_(*of_run, SuspicionRow.image_id == SetImageRow.image_id))
+    figures = select(SuspicionRow.image_id).where(*of_run)
+    unknown = query.where(SetImageRow.image_id.not_in(figures)).order_by(SetImageRow.position)
+    value, position = SuspicionRow.value, SetImageRow.position
+    if order is Order.SUSPICION:
+        edges = zip((2.0, *BANDS), (*BANDS, -1.0), strict=True)
+        known = [joined.where(value < high, value >= low).order_by(value.desc(), position) for high, low in edges]
+        return [*known, unknown]
+    known = []
+    for near, far in zip((0.0, *DISTANCES), (*DISTANCES, 1.0), strict=True):
+        beside = or_(and_(value > 0.5 - far, value <= 0.5 - near), and_(value >= 0.5 + near, value < 0.5 + far))
+        known.append(joined.where(beside).order_by(func.abs(value - 0.5), position))
+    return [*known, unknown]
+
+
+def _slice(session: Session, parts: Sequence[Query], *, limit: int, offset: int) -> list[Found]:
+    """Rows from ``offset`` on of the parts read one after the other, at most ``limit`` of them."""
+    rows: list[Found] = []
+    for part in parts:
+        found = session.execute(part.limit(limit - len(rows)).offset(offset)).all()
+        rows += found
+        if len(rows) >= limit:
+            break
+        if found:
+            offset = 0
+        elif offset:
+            offset -= session.scalar(select(func.count()).select_from(part.order_by(None).subquery())) or 0
+    return rows
+
+
+def _number(session: Session, reader: _Reader, conditions: Sequence[ColumnElement[bool]]) -> int:
+    """How many cases meet the conditions."""
+    if not conditions:
+        return count_images(session, reader.set_name)
+    query = select(func.count()).select_from(SetImageRow).join(ImageRow, ImageRow.id == SetImageRow.image_id)
+    return session.scalar(query.where(SetImageRow.set_name == reader.set_name, *conditions)) or 0
+
+
 def _suspicion(reader: _Reader) -> ColumnElement[float]:
     if reader.run is None:
-        raise StoreError("sorting or filtering by suspicion needs the run whose network suspects; give run=NAME")
+        raise StoreError(NEEDS_RUN)
     of_case = (SuspicionRow.run == reader.run, SuspicionRow.concept == reader.concept)
     query = select(SuspicionRow.value).where(*of_case, SuspicionRow.image_id == SetImageRow.image_id)
     return query.scalar_subquery()
@@ -388,21 +441,22 @@ def _conditions(reader: _Reader, chosen: Filter) -> Iterator[ColumnElement[bool]
         yield ImageRow.age.between(*chosen.age)
     if chosen.suspicion is not None:
         yield _suspicion(reader).between(*chosen.suspicion)
-    own = and_(reader.is_current(), JudgementRow.reader == reader.name, JudgementRow.reading == 1)
-    others = and_(reader.is_current(), JudgementRow.reader != reader.name)
+    # Gathered once for the whole page: few images of a set are judged for any one concept.
+    judged = select(JudgementRow.image_id).where(*reader.current())
+    own = judged.where(JudgementRow.reader == reader.name, JudgementRow.reading == 1)
+    others = judged.where(JudgementRow.reader != reader.name)
     if chosen.verdict is not None:
-        yield exists().where(own, JudgementRow.verdict == chosen.verdict)
+        yield SetImageRow.image_id.in_(own.where(JudgementRow.verdict == chosen.verdict))
     for wanted, holds in (
-        (chosen.own, exists().where(own)),
-        (chosen.others, exists().where(others)),
+        (chosen.own, SetImageRow.image_id.in_(own)),
+        (chosen.others, SetImageRow.image_id.in_(others)),
         (chosen.later, reader.is_later()),
     ):
         if wanted is not None:
             yield holds if wanted else ~holds
 
 
-def _to_cases(session: Session, reader: _Reader, query: Select[ImageRow, bool]) -> Iterator[Case]:
-    rows = session.execute(query).all()
+def _to_cases(session: Session, reader: _Reader, rows: Sequence[Found]) -> Iterator[Case]:
     hidden = is_blinded(session, reader.name, reader.set_name)
     verdicts = _own_verdicts(session, reader, [image.id for image, _ in rows])
     for image, later in rows:

@@ -141,7 +141,18 @@ class JudgementRow(Table):
             sqlite_where=text("superseded_by IS NULL"),
             postgresql_where=text("superseded_by IS NULL"),
         ),
-        Index("ix_judgements_reader", "set_name", "reader", "concept", "id"),
+        Index("ix_judgements_reader", "set_name", "reader", "id"),
+        Index(
+            "ix_judgements_standing",
+            "set_name",
+            "reader",
+            "kind",
+            "reading",
+            "concept",
+            "verdict",
+            sqlite_where=text("superseded_by IS NULL"),
+            postgresql_where=text("superseded_by IS NULL"),
+        ),
         Index("ix_judgements_undoes", "undoes", unique=True),
     )
 
@@ -290,6 +301,7 @@ class SuspicionRow(Table):
     """How strongly a run's network suspects a concept in an image, for sorting."""
 
     __tablename__ = "suspicions"
+    __table_args__ = (Index("ix_suspicions_run_concept_value", "run", "concept", "value"),)
 
     run: Mapped[str] = mapped_column(Text, primary_key=True)
     concept: Mapped[str] = mapped_column(String(100), primary_key=True)

@@ -314,8 +314,8 @@ def find_set(session: Session, name: str) -> SetRow:
 
 def to_set(session: Session, row: SetRow) -> ConceptSet:
     """The set that a row stands for, with its concepts and the number of its images."""
-    concepts = session.scalars(select(ConceptRow).filter_by(set_name=row.name).order_by(ConceptRow.position))
-    names = [field.name for field in fields(SetConcept)]
+    columns = [getattr(ConceptRow, field.name) for field in fields(SetConcept)]
+    concepts = session.execute(select(*columns).filter_by(set_name=row.name).order_by(ConceptRow.position))
     return ConceptSet(
         name=row.name,
         description=row.description,
@@ -324,9 +324,14 @@ def to_set(session: Session, row: SetRow) -> ConceptSet:
         agreement_measure=row.agreement_measure,
         agreement_threshold=row.agreement_threshold,
         blinded=row.blinded,
-        concepts=tuple(SetConcept(**{name: getattr(concept, name) for name in names}) for concept in concepts),
-        images=session.scalar(select(func.count()).select_from(SetImageRow).filter_by(set_name=row.name)) or 0,
+        concepts=tuple(SetConcept(**concept) for concept in concepts.mappings()),
+        images=count_images(session, row.name),
     )
+
+
+def count_images(session: Session, set_name: str) -> int:
+    """How many images a set has: the last position, as positions count from 1 and no image ever leaves a set."""
+    return session.scalar(select(func.max(SetImageRow.position)).filter_by(set_name=set_name)) or 0
 
 
 def _rule_text(rule: Mapping[str, Any]) -> str:

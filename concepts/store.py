@@ -8,9 +8,9 @@ Nothing can deadlock, and no commit fails to serialise: there is nothing to repe
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,10 @@ from concepts.errors import StoreError
 DEFAULT_STORE = Path("~/.local/share/dermaxis/concepts.sqlite")
 MIGRATIONS = Path(__file__).with_name("migrations")
 BUSY_SECONDS = 30
+CONNECTIONS = 20
+"""Kept open, so that a department's sessions find one with a warm cache."""
+CACHE_KIB = 8192
+"""Of each connection to a SQLite file; a reader's share of the index of judgements fits into it."""
 CHAIN_LOCK = 0x6465726D
 """Number of the advisory lock on PostgreSQL; spells "derm"."""
 
@@ -42,6 +46,22 @@ class Store:
     """
 
     engine: Engine
+    _kept: dict[Hashable, tuple[Hashable, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def keep(self, key: Hashable, stamp: Hashable, make: Callable[[], Any]) -> Any:  # noqa: ANN401  # whatever is made
+        """What ``make`` gives, kept in memory as long as the stamp is the same.
+
+        For what follows from rows that are only ever added, and takes long to gather.
+
+        Args:
+            key: What it is; of one thing only the newest is kept.
+            stamp: Changes when rows are added, e.g. their number.
+            make: Gathers it.
+        """
+        found = self._kept.get(key)
+        if found is None or found[0] != stamp:
+            found = self._kept[key] = (stamp, make())
+        return found[1]
 
     @property
     def url(self) -> str:
@@ -170,12 +190,15 @@ def _connect(url: str | None, *, must_exist: bool) -> Store:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{path}: the store cannot be made: {error.strerror}") from error
-        engine = create_engine(address.set(database=str(path)), connect_args={"timeout": BUSY_SECONDS})
+        file = address.set(database=str(path))
+        engine = create_engine(file, connect_args={"timeout": BUSY_SECONDS}, pool_size=CONNECTIONS)
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return Store(engine)
     try:
-        return Store(create_engine(address, isolation_level="READ COMMITTED", pool_pre_ping=True))
+        return Store(
+            create_engine(address, isolation_level="READ COMMITTED", pool_pre_ping=True, pool_size=CONNECTIONS)
+        )
     except ModuleNotFoundError as error:
         raise StoreError("PostgreSQL needs psycopg: pip install 'dermaxis[postgresql]'") from error
 
@@ -205,6 +228,7 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:  # noqa: ANN401  #
         "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
+        f"cache_size = -{CACHE_KIB}",
         # Without it REPLACE would delete without asking the triggers.
         "recursive_triggers = ON",
     ):

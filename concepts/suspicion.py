@@ -7,16 +7,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from concepts.acts import looking, performing
 from concepts.errors import DataError, StoreError
 from concepts.roles import Action
 from concepts.schema import EmbeddingRow, ImageRow, SetImageRow, SuspicionRow
+from concepts.sets import PARAMETERS, count_images
 from concepts.store import Store
 
 VECTOR = np.dtype("<f4")
+Directions = tuple[list[str], NDArray[np.float32]]
 
 
 def record_embeddings(
@@ -104,16 +106,21 @@ def similar_images(
         StoreError: If none of ``like`` has an embedding of the run.
     """
     with looking(store, actor, Action.SIMILAR_IMAGES) as session:
-        names, unit = _directions(session, set_name, run)
-    wanted = [index for index, name in enumerate(names) if name in set(like)]
+        number = select(func.count()).select_from(EmbeddingRow).filter_by(run=run)
+        stamp = (run, count_images(session, set_name), session.scalar(number))
+        gathered: Directions = store.keep(("directions", set_name), stamp, lambda: _directions(session, set_name, run))
+    names, unit = gathered
+    models = set(like)
+    wanted = [index for index, name in enumerate(names) if name in models]
     if not wanted:
         raise StoreError(f"run {run!r:.80} brought no embedding of the images to compare with")
     mean = unit[wanted].mean(axis=0)
     cosines = unit @ (mean / max(float(np.linalg.norm(mean)), np.finfo(VECTOR).tiny))
-    return [(names[index], float(cosines[index])) for index in np.argsort(-cosines, kind="stable")]
+    order = np.argsort(-cosines, kind="stable")
+    return list(zip([names[index] for index in order.tolist()], cosines[order].tolist(), strict=True))
 
 
-def _directions(session: Session, set_name: str, run: str) -> tuple[list[str], NDArray[np.float32]]:
+def _directions(session: Session, set_name: str, run: str) -> Directions:
     rows = session.execute(
         select(EmbeddingRow.image_id, EmbeddingRow.vector)
         .join(SetImageRow, SetImageRow.image_id == EmbeddingRow.image_id)
@@ -128,7 +135,9 @@ def _directions(session: Session, set_name: str, run: str) -> tuple[list[str], N
 
 
 def _refuse_unknown(session: Session, image_ids: Sequence[str]) -> None:
-    known = set(session.scalars(select(ImageRow.id)))
+    known: set[str] = set()
+    for start in range(0, len(image_ids), PARAMETERS):
+        known.update(session.scalars(select(ImageRow.id).where(ImageRow.id.in_(image_ids[start : start + PARAMETERS]))))
     unknown = [image for image in image_ids if image not in known]
     if unknown:
         raise StoreError(f"{len(unknown)} images are not known, the first: {unknown[0]!r:.80}; add them first")

@@ -13,7 +13,7 @@ from concepts.schema import SetRow, Table
 from concepts.store import Store, head_revision, migrate, open_store, revision, upgrade
 from concepts.store import _connect as connect
 
-RELEASED = ["0001", "0002"]
+RELEASED = ["0001", "0002", "0003"]
 """Revisions that stores out there may have; a released one is never taken from this list."""
 
 
