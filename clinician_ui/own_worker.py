@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ENDING_SECONDS = 150.0
-
 
 @contextmanager
 def own_worker(runs: Path, store: str) -> Iterator[None]:
@@ -18,16 +16,9 @@ def own_worker(runs: Path, store: str) -> Iterator[None]:
         runs: The folder.
         store: Address of the concept store, from which its runs read releases.
     """
-    command = [sys.executable, "-m", "pipeline", "worker", "--runs", str(runs)]
+    command = [sys.executable, "-m", "pipeline", "worker", "--runs", str(runs), "--attended"]
     environment = {**os.environ, "DERMAXIS_STORE": store}
-    # In a session of its own: Ctrl-C at the terminal ends the tool, and the tool ends the worker.
-    worker = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
-    try:
+    # In a session of its own: Ctrl-C at the terminal ends the tool. However the tool ends, even by a kill, the pipe
+    # to the worker closes, and the worker puts its job back and goes.
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True):
         yield
-    finally:
-        worker.terminate()
-        try:
-            worker.wait(ENDING_SECONDS)
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()

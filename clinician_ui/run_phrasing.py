@@ -16,7 +16,7 @@ RELEASE_HELP = "A frozen release of the store, NAME@VERSION; training reads noth
 CHANGES_HELP = "One KEY=VALUE a line, as on the command line, e.g. seed=1 or training.plain_epochs=3."
 RUN_FIGURES = ("Macro AUC, plain", "Macro AUC, whitened", "Mean axis AUC")
 RUN_FIGURES_MEAN = (
-    "On each run's own test images, with 95 % interval; n counts images. Compare runs before you rank them."
+    "On each run's own test images, with 95 % interval; n counts images. Compare them before you rank them."
 )
 COMPARING = "Comparing on resamples of the test images …"
 OPEN_COMPARISON = "Open the comparison"

@@ -1,8 +1,10 @@
 """The command line: thin; every command calls one function of the floor below and prints what it returned."""
 
 import os
+import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,7 +42,9 @@ ProgressPath = Annotated[
 ]
 Attended = Annotated[
     bool,
-    typer.Option("--attended", help="Stop, to be resumed, when standard input closes: for programs that start runs"),
+    typer.Option(
+        "--attended", help="Stop, to be resumed, when standard input closes: for programs that start this one"
+    ),
 ]
 RunsPath = Annotated[Path, typer.Option("--runs", help="Folder of the runs")]
 ROWS_SHOWN = 50
@@ -57,7 +61,9 @@ def run(
 ) -> None:
     """Do the whole job: train, whiten, evaluate, explain, report."""
     if attended:
-        _stop_when_input_closes()
+        # Whoever starts programs in the background lets them ignore Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _when_input_closes(_interrupt)
     settings = _settings(config, overrides)
     with _resumable():
         from pipeline.progress_file import ProgressFile
@@ -180,6 +186,7 @@ def worker(
         str | None,
         typer.Option("--queue", metavar="URL", envvar="DERMAXIS_QUEUE", help="Default: a SQLite file beside the runs"),
     ] = None,
+    attended: Attended = False,
 ) -> None:
     """Do the jobs that the tool's page Runs asks for, one after the other; start several for several at once."""
     from pipeline.jobs.ledger import open_ledger
@@ -189,6 +196,8 @@ def worker(
     ledger = open_ledger(runs)
     one = Worker(ledger, open_queue(queue, ledger), say=lambda line: typer.echo(line, err=True))
     typer.echo(f"worker {one.name} waits for jobs whose runs go to {ledger.runs}; Ctrl-C ends it", err=True)
+    if attended:
+        _when_input_closes(one.ending.set)
     with ended_by_signals(one):
         one.work()
 
@@ -239,23 +248,26 @@ def _settings(config: Path, overrides: list[str] | None) -> "RunSettings":
     return load_settings(config, overrides or ())
 
 
-def _stop_when_input_closes() -> None:
-    """Do as at Ctrl-C once nobody holds the other end of standard input, even where Ctrl-C was ignored."""
-    import signal
+def _when_input_closes(act: Callable[[], object]) -> None:
+    """Do something once nobody holds the other end of standard input, however that came about."""
     import threading
-    from _thread import interrupt_main
 
     def wait() -> None:
         # Not sys.stdin: the interpreter cannot end while a thread holds the lock of its buffer.
         while os.read(0, 4096):
             pass
-        interrupt_main()
-        # What hangs is ended: every file of a run is whole at any moment.
-        threading.Event().wait(ATTENDED_GRACE)
-        os._exit(130)
+        act()
 
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=wait, daemon=True).start()
+
+
+def _interrupt() -> None:
+    """Do as at Ctrl-C; what hangs is ended, since every file of a run is whole at any moment."""
+    from _thread import interrupt_main
+
+    interrupt_main()
+    time.sleep(ATTENDED_GRACE)
+    os._exit(130)
 
 
 def _is_first() -> bool:
