@@ -24,6 +24,8 @@ from concepts.store import Store
 METADATA = ("diagnosis", "site", "sex", "age", "source", "lesion", "patient")
 IMAGES_LIMIT = 30_000
 """Values that one statement can hold on both databases."""
+OF_IMAGE = ("source", "diagnosis", "site", "age")
+"""What a filter asks of images themselves."""
 NEEDS_RUN = "sorting or filtering by suspicion needs the run whose network suspects; give run=NAME"
 BANDS = (0.99, 0.9, 0.5)
 """Suspicion at which one band of cases ends and the next begins."""
@@ -214,7 +216,7 @@ def browse(
             raise PermissionDeniedError(f"{set_name} is judged blinded; {actor!r:.80} cannot filter by its metadata")
         conditions = list(_conditions(reader, wanted))
         parts = _parts(reader, _cases(reader).where(*conditions), order)
-        total = _number(session, reader, conditions)
+        total = _number(session, reader, wanted, conditions)
         return Page(tuple(_to_cases(session, reader, _slice(session, parts, limit=limit, offset=offset))), total)
 
 
@@ -415,11 +417,13 @@ def _slice(session: Session, parts: Sequence[Query], *, limit: int, offset: int)
     return rows
 
 
-def _number(session: Session, reader: _Reader, conditions: Sequence[ColumnElement[bool]]) -> int:
+def _number(session: Session, reader: _Reader, chosen: Filter, conditions: Sequence[ColumnElement[bool]]) -> int:
     """How many cases meet the conditions."""
     if not conditions:
         return count_images(session, reader.set_name)
-    query = select(func.count()).select_from(SetImageRow).join(ImageRow, ImageRow.id == SetImageRow.image_id)
+    query = select(func.count()).select_from(SetImageRow)
+    if any(getattr(chosen, name) is not None for name in OF_IMAGE):
+        query = query.join(ImageRow, ImageRow.id == SetImageRow.image_id)
     return session.scalar(query.where(SetImageRow.set_name == reader.set_name, *conditions)) or 0
 
 
@@ -436,7 +440,7 @@ def _conditions(reader: _Reader, chosen: Filter) -> Iterator[ColumnElement[bool]
         if getattr(chosen, name) is not None:
             yield getattr(ImageRow, name) == getattr(chosen, name)
     if chosen.images is not None:
-        yield ImageRow.id.in_(chosen.images[:IMAGES_LIMIT])
+        yield SetImageRow.image_id.in_(chosen.images[:IMAGES_LIMIT])
     if chosen.age is not None:
         yield ImageRow.age.between(*chosen.age)
     if chosen.suspicion is not None:

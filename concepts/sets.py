@@ -270,7 +270,8 @@ def list_sets(store: Store, actor: str) -> list[ConceptSet]:
         PermissionDeniedError: If none of the actor's roles allows it.
     """
     with looking(store, actor, Action.LIST_SETS) as session:
-        return [to_set(session, row) for row in session.scalars(select(SetRow).order_by(SetRow.name))]
+        rows = session.scalars(select(SetRow).order_by(SetRow.name)).all()
+        return [to_set(session, row, store=store) for row in rows]
 
 
 def read_set(store: Store, actor: str, name: str) -> ConceptSet:
@@ -281,7 +282,7 @@ def read_set(store: Store, actor: str, name: str) -> ConceptSet:
         StoreError: If there is no such set.
     """
     with looking(store, actor, Action.READ_SET) as session:
-        return to_set(session, find_set(session, name))
+        return to_set(session, find_set(session, name), store=store)
 
 
 def read_images(store: Store, actor: str, set_name: str) -> list[ImageRecord]:
@@ -312,10 +313,20 @@ def find_set(session: Session, name: str) -> SetRow:
     return row
 
 
-def to_set(session: Session, row: SetRow) -> ConceptSet:
-    """The set that a row stands for, with its concepts and the number of its images."""
-    columns = [getattr(ConceptRow, field.name) for field in fields(SetConcept)]
-    concepts = session.execute(select(*columns).filter_by(set_name=row.name).order_by(ConceptRow.position))
+def to_set(session: Session, row: SetRow, *, store: Store | None = None) -> ConceptSet:
+    """The set that a row stands for, with its concepts and the number of its images.
+
+    Args:
+        session: A transaction of the store.
+        row: Of the set.
+        store: Where the concepts are kept in memory for the next time; default: they are not.
+    """
+    if store is None:
+        concepts = _concepts(session, row.name)
+    else:
+        # A set's concepts never change or leave it, so their number stands for them.
+        stamp = session.scalar(select(func.count()).select_from(ConceptRow).filter_by(set_name=row.name))
+        concepts = store.keep(("concepts", row.name), stamp, lambda: _concepts(session, row.name))
     return ConceptSet(
         name=row.name,
         description=row.description,
@@ -324,9 +335,15 @@ def to_set(session: Session, row: SetRow) -> ConceptSet:
         agreement_measure=row.agreement_measure,
         agreement_threshold=row.agreement_threshold,
         blinded=row.blinded,
-        concepts=tuple(SetConcept(**concept) for concept in concepts.mappings()),
+        concepts=concepts,
         images=count_images(session, row.name),
     )
+
+
+def _concepts(session: Session, set_name: str) -> tuple[SetConcept, ...]:
+    columns = [getattr(ConceptRow, field.name) for field in fields(SetConcept)]
+    rows = session.execute(select(*columns).filter_by(set_name=set_name).order_by(ConceptRow.position))
+    return tuple(SetConcept(**row) for row in rows.mappings())
 
 
 def count_images(session: Session, set_name: str) -> int:

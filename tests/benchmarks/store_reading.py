@@ -64,11 +64,14 @@ def main() -> int:
     # Filling takes memory that must not be counted, so it is another process.
     subprocess.run([sys.executable, __file__, *sys.argv[1:], "--fill"], check=True)
     with closing(open_store(asked.store)) as store:
+        began = time.process_time()
         timings = work(store, asked)
+        seconds = time.process_time() - began
         database = store.engine.dialect.name
     figures = {name: figure(seconds) for name, seconds in sorted(timings.items())}
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    report(asked, database, figures, memory)
+    asks = asked.sessions * asked.asks
+    report(asked, f"{database}, {1000 * seconds / asks:.1f} ms of processor time a case", figures, memory)
     if asked.json:
         asked.json.write_text(json.dumps({"waits": figures, "peak_mib": memory}, indent=1) + "\n")
     return 0
@@ -318,9 +321,9 @@ def figure(seconds: list[float]) -> dict[str, float]:
     return {"n": len(seconds), "p50_ms": p50, "p95_ms": p95, "max_ms": float(milliseconds.max())}
 
 
-def report(asked: argparse.Namespace, database: str, figures: dict[str, dict[str, float]], memory: float) -> None:
+def report(asked: argparse.Namespace, what: str, figures: dict[str, dict[str, float]], memory: float) -> None:
     say(
-        f"{database}, {asked.images:,} images, {asked.concepts} concepts, {asked.judgements:,} judgements, "
+        f"{what}; {asked.images:,} images, {asked.concepts} concepts, {asked.judgements:,} judgements, "
         f"{asked.sessions} sessions, {asked.look:g} s to look at an image\n"
     )
     say(f"{'what is waited for':40} {'n':>6} {'p50':>11} {'p95':>11} {'longest':>11} {'target':>11}\n")

@@ -21,3 +21,23 @@ def test_a_row_is_measured_and_written_with_its_target(tmp_path):
         assert name in done.stdout
         assert row["quartiles"][0] <= row["ratio"] <= row["quartiles"][1]
         assert row["ratio"] < 0.2, "an update of rank 2k against C x C matrices"
+
+
+@pytest.mark.slow
+def test_waiting_for_the_next_image_is_measured_on_both_screens(tmp_path):
+    command = [sys.executable, str(BENCHMARKS / "store_reading.py"), "--store", str(tmp_path / "store.sqlite")]
+    command += ["--images", "60", "--concepts", "4", "--judgements", "80", "--sessions", "4", "--asks", "3"]
+    done = subprocess.run(
+        [*command, "--look", "0.01", "--json", str(tmp_path / "figures.json")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads((tmp_path / "figures.json").read_text())
+    assert {name.split(":")[0] for name in found["waits"]} == {"Curate", "Grid"}
+    for name, row in found["waits"].items():
+        assert name in done.stdout
+        assert 0 < row["p50_ms"] <= row["p95_ms"] <= row["max_ms"]
+    # Of each of four sessions three cases, of which the first was not judged yet.
+    assert sum(row["n"] for name, row in found["waits"].items() if name.endswith("verdict and next")) == 4 * 2
+    assert 0 < found["peak_mib"] < 2048
