@@ -23,6 +23,7 @@ VARIABLE = "DERMAXIS_QUEUE"
 NAME = "dermaxis"
 TASK = "retrain"
 TASK_MODULE = "dermaxis.jobs"
+POSTGRESQL = ("postgresql", "postgresql+psycopg")
 ALLOWED = "a SQLite file (sqlite:///FILE), postgresql://HOST/DATABASE or redis://HOST:PORT/0"
 
 
@@ -119,7 +120,7 @@ def open_queue(url: str | None, ledger: Ledger) -> Queue:
     except SettingsError:
         raise
     except ConfigurationError as error:
-        extra = "postgresql" if parts.scheme == "postgresql" else "redis"
+        extra = "postgresql" if parts.scheme in POSTGRESQL else "redis"
         raise SettingsError(f"queue {_shown(url)}: needs the extra: pip install 'dermaxis[{extra}]'") from error
     except Exception as error:  # each database has exceptions of its own; all mean that it cannot be used
         raise SettingsError(f"queue {_shown(url)}: cannot be opened: {' '.join(str(error).split())}") from error
@@ -130,8 +131,8 @@ def _huey(url: str, options: dict[str, Any]) -> Huey:
     parts = urlsplit(url)
     if parts.scheme == "sqlite" and not parts.netloc and len(parts.path) > 1:
         return SqliteHuey(filename=unquote(parts.path[1:]), timeout=30, **options)
-    if parts.scheme == "postgresql":
-        return PostgresHuey(dsn=url, **options)
+    if parts.scheme in POSTGRESQL:
+        return PostgresHuey(dsn=url.replace(parts.scheme, "postgresql", 1), **options)
     if parts.scheme in ("redis", "rediss"):
         return RedisHuey(url=url, **options)
     raise SettingsError(f"queue {_shown(url)}: not an address of a queue; allowed are {ALLOWED}")

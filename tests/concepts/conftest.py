@@ -2,9 +2,6 @@
 
 import os
 import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,8 +18,6 @@ from concepts.roles import Role
 from concepts.sets import ImageRecord, add_concept, add_images, add_to_set, create_set
 from concepts.store import Store, open_store
 
-DEBIAN = Path("/usr/lib/postgresql")
-
 
 @pytest.fixture(autouse=True, scope="session")
 def cheap_passwords() -> Iterator[None]:
@@ -30,62 +25,6 @@ def cheap_passwords() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(accounts, "HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         yield
-
-
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[str]:
-    """The address of a PostgreSQL server: the one that is named, else a private one that is thrown away, else skip."""
-    named = os.environ.get("DERMAXIS_TEST_POSTGRES")
-    if named:
-        yield named
-        return
-    programs = sorted(DEBIAN.glob("*/bin"))
-    if not programs or (os.geteuid() == 0 and not shutil.which("runuser")):
-        pytest.skip("PostgreSQL absent: set DERMAXIS_TEST_POSTGRES to a server's URL, or install Debian's postgresql")
-    pytest.importorskip("psycopg")
-    folder = Path(tempfile.mkdtemp(prefix="dermaxis-postgresql-", dir=roomy_memory()))
-    cluster = Cluster(programs[-1], folder)
-    try:
-        yield cluster.start()
-    finally:
-        cluster.stop()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def roomy_memory() -> Path | None:
-    """A folder in memory, where there is room for a cluster: dozens of databases on a busy disk take minutes."""
-    memory = Path("/dev/shm")
-    return memory if memory.is_dir() and shutil.disk_usage(memory).free > 1 << 30 else None
-
-
-class Cluster:
-    """A PostgreSQL cluster on loopback, in a folder of its own."""
-
-    def __init__(self, programs: Path, folder: Path) -> None:
-        self.programs, self.folder = programs, folder
-
-    def start(self) -> str:
-        if os.geteuid() == 0:
-            shutil.chown(self.folder, "postgres")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self._run("initdb", "--username=tests", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
-        # Thrown away in any case, so it need not reach the disk.
-        options = "-c fsync=off -c full_page_writes=off -c synchronous_commit=off "
-        options += f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={self.folder}"
-        self._run("pg_ctl", "--wait", f"--log={self.folder}/log", f"--options={options}", "start")
-        return f"postgresql://tests@127.0.0.1:{port}/postgres"
-
-    def stop(self) -> None:
-        if (self.folder / "data" / "postmaster.pid").exists():
-            self._run("pg_ctl", "--mode=immediate", "stop")
-
-    def _run(self, program: str, *arguments: str) -> None:
-        command = [str(self.programs / program), f"--pgdata={self.folder}/data", *arguments]
-        if os.geteuid() == 0:
-            command = ["runuser", "-u", "postgres", "--", *command]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder)
 
 
 class Databases:
