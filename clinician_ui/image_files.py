@@ -6,6 +6,7 @@ show by themselves is sent as it lies on the disk; other formats, and thumbnails
 
 import hmac
 import secrets
+from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
@@ -22,15 +23,25 @@ SENT_AS_IS = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", 
 _SECRET = secrets.token_bytes(32)
 
 
-def image_url(path: str, *, thumbnail: bool = False) -> str:
-    """Address of an image, or of its thumbnail, by its path relative to the image folder."""
+class Place(StrEnum):
+    """Which folder an image lies in."""
+
+    IMAGES = "images"
+    """The image folder."""
+    RUNS = "runs"
+    """The folder of runs, for pictures of cases."""
+
+
+def image_url(path: str, *, thumbnail: bool = False, place: Place = Place.IMAGES) -> str:
+    """Address of an image, or of its thumbnail, by its path relative to its folder."""
     size = "thumbnail" if thumbnail else "full"
-    return f"{ROUTE}?{urlencode({'path': path, 'size': size, 'signature': _signature(path, size)})}"
+    signature = _signature(path, size, place)
+    return f"{ROUTE}?{urlencode({'place': place, 'path': path, 'size': size, 'signature': signature})}"
 
 
-def is_signed(path: str, size: str, signature: str) -> bool:
+def is_signed(path: str, size: str, signature: str, *, place: str = Place.IMAGES) -> bool:
     """Whether this server made the address."""
-    return hmac.compare_digest(_signature(path, size).encode(), signature.encode())
+    return hmac.compare_digest(_signature(path, size, place).encode(), signature.encode())
 
 
 def image_content(folder: Path, path: str, *, thumbnail: bool) -> tuple[bytes, str]:
@@ -73,5 +84,5 @@ def _converted(file: Path, *, side: int | None, format: str) -> bytes:
     return buffer.getvalue()
 
 
-def _signature(path: str, size: str) -> str:
-    return hmac.new(_SECRET, f"{size}\0{path}".encode(), sha256).hexdigest()
+def _signature(path: str, size: str, place: str) -> str:
+    return hmac.new(_SECRET, f"{place}\0{size}\0{path}".encode(), sha256).hexdigest()

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from html import escape
 
+from concepts.case_review import CaseReview, Opinion, Step
 from concepts.consensus import ConsensusRule, Status
 from concepts.draft import Draft
 from concepts.estimate import Estimate
@@ -55,6 +56,23 @@ LAST_WORD = "Last word: your verdict now settles the case."
 THIN = 40
 """Positives below which an axis is not stable."""
 NOTHING_TO_COMPARE = "Nothing to compare with yet: judge an image present, or name an image."
+NO_CASES_MATCH = "No case matches the filter. Widen it."
+BLINDED_HELP = "Your own opinion is asked for before anything of the network is shown; both are kept."
+NO_WHAT_IF = "The image is not of the run's cohort, so the network cannot be asked again here."
+WHAT_IF_HELP = "A switched-off axis stands at its training mean everywhere. Loads the network when first used."
+IN_NO_SET = "No concept set has this image: corrections stay with the review."
+OTHER = "other"
+OPINIONS = {Opinion.AGREES: "I agree", Opinion.DISAGREES: "I disagree", Opinion.UNSURE: "I am unsure"}
+REVIEW_TITLES = {
+    Step.FIRST_READ: "Your own opinion first; the network's is shown after it",
+    Step.REVIEW: "What do you think of the network's reading?",
+}
+REVIEW_BUTTONS = {Step.FIRST_READ: "Keep, and show the network's reading", Step.REVIEW: "Keep the review"}
+REVIEW_KEPT = {Step.FIRST_READ: "Your first read is kept.", Step.REVIEW: "Your review is kept."}
+PAGE_COLOURS = (
+    ".case { --ink: var(--dx-text); --soft: var(--dx-quiet); --warm: var(--dx-absent); --panel: var(--dx-panel);"
+    " --rule: var(--dx-line); --grid: var(--dx-line); --accent: var(--dx-present); }"
+)
 RESEARCH = "Research software, not a medical device."
 
 
@@ -161,3 +179,33 @@ def shown_events(number: int, page: int) -> str:
         if number == page
         else f"{count(number, 'entry', 'entries')}."
     )
+
+
+def no_runs(folder: str) -> str:
+    """What to do where no run has cases."""
+    return f"No run in {folder} has explained cases yet. Make one: dermaxis run CONFIG runs={folder}"
+
+
+def case_position(position: int, shown: int, total: int, done: int) -> str:
+    """Where in the list the reviewer is."""
+    narrowed = f" of {total:,}" if shown != total else ""
+    return f"Case {position + 1:,} of {shown:,}{narrowed}; {done:,} reviewed by you."
+
+
+def case_review(review: CaseReview, names: Mapping[str, str]) -> str:
+    """What a reviewer said about a case, in one line."""
+    sure = "" if review.confidence is None else f" ({review.confidence:.0%} sure)"
+    parts = [
+        "First read" if review.step is Step.FIRST_READ else "Review",
+        *([OPINIONS[review.opinion].lower().replace("i ", "", 1)] if review.opinion else []),
+        *([f"own diagnosis {names.get(review.diagnosis, review.diagnosis)}{sure}"] if review.diagnosis else []),
+        *(f"{names.get(one, one)} is {verdict}" for one, verdict in review.corrections.items()),
+        *([f"“{review.comment}”"] if review.comment else []),
+    ]
+    return f"{parts[0]}: {'; '.join(parts[1:])}."
+
+
+def change(after: float, before: float) -> str:
+    """A change of probability in percentage points."""
+    points = 100 * (after - before)
+    return "0.0 points" if abs(points) < 0.05 else f"{points:+.1f} points".replace("-", "\N{MINUS SIGN}")

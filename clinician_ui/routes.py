@@ -1,6 +1,6 @@
 """What the server answers beside the screens: sign-in, sign-out, images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -13,7 +13,8 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from clinician_ui.image_files import ROUTE, image_content, is_signed
+from clinician_ui.image_files import ROUTE, Place, image_content, is_signed
+from clinician_ui.report_files import report_route
 from clinician_ui.sessions import COOKIE, LONGEST_SECONDS, SESSIONS, Sessions
 from concepts.accounts import sign_in
 from concepts.errors import ImageError
@@ -25,13 +26,14 @@ HEADERS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Refe
 
 
 def routes(
-    store: Callable[[], Store], images: Path, *, sessions: Sessions = SESSIONS, secure: bool = False
+    store: Callable[[], Store], images: Path, *, runs: Path, sessions: Sessions = SESSIONS, secure: bool = False
 ) -> list[Route]:
     """The routes of a server.
 
     Args:
         store: Gives the open store.
         images: The folder of images.
+        runs: The folder of runs.
         sessions: Where sign-ins are kept.
         secure: Whether people reach the server by HTTPS only, so that the cookie must not travel otherwise.
     """
@@ -43,12 +45,13 @@ def routes(
         return await _leave(request, sessions)
 
     async def image(request: Request) -> Response:
-        return await _image(request, images)
+        return await _image(request, {Place.IMAGES: images, Place.RUNS: runs})
 
     return [
         Route(SIGN_IN, enter, methods=["POST"]),
         Route(SIGN_OUT, leave, methods=["POST"]),
         Route(ROUTE, image, methods=["GET"]),
+        report_route(store, runs, sessions=sessions),
     ]
 
 
@@ -96,10 +99,12 @@ async def _leave(request: Request, sessions: Sessions) -> Response:
     return answer
 
 
-async def _image(request: Request, folder: Path) -> Response:
-    path, size, signature = (request.query_params.get(name, "") for name in ("path", "size", "signature"))
-    if not is_signed(path, size, signature):
+async def _image(request: Request, folders: Mapping[Place, Path]) -> Response:
+    asked = ("place", "path", "size", "signature")
+    place, path, size, signature = (request.query_params.get(name, "") for name in asked)
+    if not is_signed(path, size, signature, place=place):
         return PlainTextResponse("this address of an image was not made by this server", 403)
+    folder = folders[Place(place)]
     try:
         content, kind = await to_thread.run_sync(lambda: image_content(folder, path, thumbnail=size == "thumbnail"))
     except ImageError as error:

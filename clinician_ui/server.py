@@ -56,7 +56,9 @@ def serve(serving: Serving) -> None:
     store = opened_store(serving.store)
     app = st.App(
         Path(__file__).with_name("app.py"),
-        routes=routes(lambda: store, serving.images.resolve(), secure=serving.behind_https),
+        routes=routes(
+            lambda: store, serving.images.resolve(), runs=serving.runs.resolve(), secure=serving.behind_https
+        ),
         middleware=[
             Middleware(TrustedHostMiddleware, allowed_hosts=_hosts(serving)),
             Middleware(SafeHeaders),

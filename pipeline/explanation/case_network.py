@@ -21,6 +21,7 @@ from pipeline.data.transforms import display_transforms, eval_transforms
 from pipeline.explanation.case import CaseInput, explain_case
 from pipeline.explanation.case_content import CaseContent
 from pipeline.explanation.case_files import FOLDER, case_file, has_picture, picture_file, write_case
+from pipeline.explanation.case_index import add_to_index
 from pipeline.explanation.quality import measure_quality
 from pipeline.explanation.reference import Reference
 from pipeline.models.checkpoint import load_model, main_layer
@@ -145,6 +146,7 @@ class CaseNetwork:
             if not has_picture(self.run, example.image_id):
                 save_picture(self.run, example.image_id, self._show(self.decode(self.path_of(example.image_id))))
         write_case(self.run, content)
+        add_to_index(self.run, content)
         return content
 
     def path_of(self, image_id: str) -> Path:

@@ -29,7 +29,15 @@ ROLES = {
     "adm": "admin",
 }
 BAD_BOX = {"kind": "box", "vertices": [[2, 2]]}
-FOR = {"curate": "ann", "grid": "ann", "adjudicate": "eve", "sets": "cur", "runs": "res", "history": "rev"}
+FOR = {
+    "curate": "ann",
+    "grid": "ann",
+    "adjudicate": "eve",
+    "sets": "cur",
+    "runs": "res",
+    "cases": "rev",
+    "history": "rev",
+}
 
 
 def texts(app) -> str:

@@ -64,7 +64,7 @@ def ask(app, method: str, address: str, *, headers=None, body: bytes = b"") -> t
 def app(place, sessions):
     store, folder = place
     set_password(store, OPERATOR, "ann", PASSWORD, key="password")
-    return Starlette(routes=routes(lambda: store, folder, sessions=sessions))
+    return Starlette(routes=routes(lambda: store, folder, runs=folder, sessions=sessions))
 
 
 def enter(app, name="ann", password=PASSWORD, headers=OWN, page="/curate"):

@@ -1,0 +1,223 @@
+"""Cases: what a run's network says about single images, what would change it, and what the reviewer thinks of it."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from clinician_ui import phrasing
+from clinician_ui.image_files import Place, image_url
+from clinician_ui.screens import case_review_form, case_what_if
+from clinician_ui.workplace import Reader, runs_folder
+from concepts import curation
+from concepts.case_review import CaseReview, Step
+from concepts.roles import Action
+from pipeline.explanation.case_content import CaseContent
+from pipeline.explanation.case_files import INDEX, picture_file, read_case
+from pipeline.explanation.case_index import (
+    CaseFilter,
+    CaseRow,
+    concepts_of,
+    explained_runs,
+    matching,
+    read_index,
+)
+from pipeline.explanation.concept_states import State
+from pipeline.report.case_page import STYLE, CasePicture, case_body, case_names
+from pipeline.report.compose import diagnosis_name
+from pipeline.report.evidence_picture import evidence_uri
+from pipeline.run import RunFolder
+
+RUN_KEY, CASE_KEY, BLINDED_KEY = "run", "case", "blinded"
+LIST_HEIGHT = 560
+FLAGS = {
+    "wrong": "wrong call",
+    "abstain": "uncertain",
+    "conflict": "conflict",
+    "out_of_scope": "out of scope",
+    "unusual_picture": "unusual picture",
+}
+
+
+def show(reader: Reader) -> None:
+    """Draw the screen."""
+    left, right = st.columns([1, 2.7], gap="medium")
+    with left:
+        run = _choose_run()
+        blinded = run is not None and _is_blinded(reader)
+    if run is None:
+        return
+    changed = run.file(INDEX).stat().st_mtime_ns
+    reviews = curation.read_reviews(reader.store, reader.name, run.id)
+    own = [one for one in reviews if one.reviewer == reader.name]
+    with left:
+        image_id = _choose_case(run, changed, own, blinded=blinded)
+    with right:
+        if image_id is None:
+            st.info(phrasing.NO_CASES_MATCH)
+            return
+        case = read_case(run, image_id)
+        _show_case(reader, run, case, [one for one in own if one.image_id == image_id], blinded=blinded)
+
+
+def _choose_run() -> RunFolder | None:
+    names = explained_runs(runs_folder())
+    if not names:
+        st.info(phrasing.markdown(phrasing.no_runs(str(runs_folder()))))
+        return None
+    name = st.selectbox("Run", names, key=RUN_KEY, bind="query-params")
+    return RunFolder(runs_folder() / name, writes=False)
+
+
+def _is_blinded(reader: Reader) -> bool:
+    if not reader.may(Action.REVIEW_CASE):
+        return False
+    return st.toggle("Read blinded first", key=BLINDED_KEY, bind="query-params", help=phrasing.BLINDED_HELP)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _rows(path: str, _changed: int) -> list[CaseRow]:
+    return read_index(RunFolder(Path(path), writes=False))
+
+
+def _choose_case(run: RunFolder, changed: int, own: Sequence[CaseReview], *, blinded: bool) -> str | None:
+    rows = _rows(str(run.path), changed)
+    done = frozenset(one.image_id for one in own if one.step is Step.REVIEW)
+    # What the filters say of a case would tell the reader what the network thinks of it.
+    wanted = CaseFilter() if blinded else _filter(rows)
+    names, table = _listing(str(run.path), changed, wanted, done, blinded=blinded)
+    if not names:
+        return None
+    asked = st.query_params.get(CASE_KEY)
+    position = names.index(asked) if asked in names else 0
+    st.query_params[CASE_KEY] = names[position]
+    _step_buttons(names, position)
+    st.caption(phrasing.case_position(position, len(names), len(rows), len(done)))
+    st.dataframe(
+        table,
+        height=LIST_HEIGHT,
+        hide_index=True,
+        on_select=lambda: _selected(names),
+        selection_mode="single-row",
+        key=f"cases_list_{'blinded' if blinded else 'open'}",
+    )
+    return names[position]
+
+
+@st.cache_resource(max_entries=16, show_spinner=False, hash_funcs={CaseFilter: hash, frozenset: hash})
+def _listing(
+    path: str, changed: int, wanted: CaseFilter, done: frozenset[str], *, blinded: bool
+) -> tuple[list[str], pd.DataFrame]:
+    """Names of the cases that fit, and the table that lists them; kept, as every click draws it again."""
+    found = matching(_rows(path, changed), wanted)
+    names = [row.image_id for row in found]
+    columns = {"image": names, "read": ["✓" if name in done else "" for name in names]}
+    if not blinded:
+        calls = {row.call: diagnosis_name(row.call) for row in found}
+        columns["call"] = [f"{calls[row.call]}, {row.probability:.0%}" for row in found]
+        columns["flags"] = [", ".join(label for flag, label in FLAGS.items() if getattr(row, flag)) for row in found]
+    return names, pd.DataFrame(columns)
+
+
+def _filter(rows: Sequence[CaseRow]) -> CaseFilter:
+    with st.expander("Filter"):
+        flags = st.pills("Only", list(FLAGS), selection_mode="multi", format_func=FLAGS.__getitem__, key="case_flags")
+        image = st.text_input("Image name contains", key="case_image")
+        call = _one_of("Network's call", sorted({row.call for row in rows}), key="case_call")
+        reference = _one_of(
+            "Recorded diagnosis", sorted({row.reference for row in rows if row.reference}), key="case_reference"
+        )
+        concept = _one_of("Concept", concepts_of(rows), key="case_concept", naming=lambda one: one.replace("_", " "))
+        state = st.selectbox(
+            "The axis says",
+            [None, *State],
+            format_func=lambda one: "anything" if one is None else one.replace("_", " "),
+            key="case_state",
+            disabled=concept is None,
+        )
+    return CaseFilter(
+        flags=frozenset(flags), call=call, reference=reference, concept=concept, state=state, image=image.strip()
+    )
+
+
+def _one_of(
+    label: str, choices: Sequence[str], *, key: str, naming: Callable[[str], str] = diagnosis_name
+) -> str | None:
+    return st.selectbox(label, [None, *choices], format_func=lambda one: "any" if one is None else naming(one), key=key)
+
+
+def _step_buttons(names: Sequence[str], position: int) -> None:
+    back, on = st.columns(2)
+    steps = ((back, "Previous", "k", position - 1), (on, "Next", "j", position + 1))
+    for place, label, shortcut, target in steps:
+        inside = 0 <= target < len(names)
+        place.button(
+            label,
+            key=f"case_{label.lower()}",
+            shortcut=shortcut,
+            width="stretch",
+            disabled=not inside,
+            on_click=_open,
+            args=(names[target] if inside else "",),
+        )
+
+
+def _open(image_id: str) -> None:
+    st.query_params[CASE_KEY] = image_id
+
+
+def _selected(names: Sequence[str]) -> None:
+    for key in ("cases_list_open", "cases_list_blinded"):
+        rows = st.session_state.get(key, {}).get("selection", {}).get("rows", [])
+        if rows and rows[0] < len(names):
+            _open(names[rows[0]])
+
+
+def _show_case(reader: Reader, run: RunFolder, case: CaseContent, own: Sequence[CaseReview], *, blinded: bool) -> None:
+    names = case_names(case)
+    hidden = blinded and not any(one.step is Step.FIRST_READ for one in own)
+    picture, beside = st.columns([1.15, 1], gap="medium")
+    with picture:
+        _show_picture(run, case, names, hidden=hidden)
+    with beside:
+        case_review_form.show(reader, case, own, names=names, step=Step.FIRST_READ if hidden else Step.REVIEW)
+    if hidden:
+        return
+    chosen = st.segmented_control(
+        "Contributions to",
+        [one.diagnosis for one in case.differential],
+        format_func=names.__getitem__,
+        default=case.call,
+        key=f"case_diagnosis_{case.image_id}",
+        required=True,
+    )
+    pictures = CasePicture(lambda image: _picture_url(run, image))
+    style = STYLE.read_text(encoding="utf-8")
+    st.html(f"<style>{phrasing.PAGE_COLOURS}{style}</style>{case_body(case, names, pictures, diagnosis=chosen)}")
+    case_what_if.show(run, case, names)
+    st.caption(phrasing.RESEARCH)
+
+
+def _show_picture(run: RunFolder, case: CaseContent, names: dict[str, str], *, hidden: bool) -> None:
+    concepts = {one.concept: one for one in case.concepts if one.evidence is not None}
+    overlay = None
+    if concepts and not hidden:
+        overlay = st.pills(
+            "Where the axis is active",
+            list(concepts),
+            format_func=names.__getitem__,
+            key=f"case_overlay_{case.image_id}",
+        )
+    top = ""
+    if overlay is not None and (evidence := concepts[overlay].evidence) is not None:
+        top = f'<img src="{evidence_uri(evidence)}" alt="Where the axis of {phrasing.html(names[overlay])} is active">'
+    address = _picture_url(run, case.image_id)
+    st.html(
+        f'<div class="dx-stack"><img src="{address}" alt="Image {phrasing.html(case.image_id)}">{top}</div>'
+        f'<p class="dx-quiet">{phrasing.html(case.image_id)}</p>'
+    )
+
+
+def _picture_url(run: RunFolder, image_id: str) -> str:
+    return image_url(f"{run.path.name}/{picture_file(image_id)}", place=Place.RUNS)

@@ -1,0 +1,148 @@
+"""The list of a run's cases: read, narrowed down, and added to; imports no torch."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from concepts.errors import RunError
+from pipeline.explanation.case_content import CaseContent
+from pipeline.explanation.case_files import INDEX, write_index
+from pipeline.explanation.concept_states import State
+from pipeline.run import PARTIAL, RunFolder
+
+STATE = "state_"
+FLAGS = ("wrong", "abstain", "conflict", "out_of_scope", "unusual_picture")
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRow:
+    """A case in the list.
+
+    Attributes:
+        image_id: Which image.
+        part: ``test`` and the like, or None for an image that is not of the cohort.
+        reference: What the lesion is, or None.
+        call: What the network calls it.
+        probability: Of the call, calibrated, 0 to 1.
+        wrong: Whether call and reference differ; None where the reference is not known.
+        abstain: Whether more than one diagnosis is plausible.
+        conflict: Whether concepts and diagnosis disagree.
+        out_of_scope: Whether the image lies unusually far from the training images.
+        unusual_picture: Whether a measurement of the picture is unusual.
+        states: By concept.
+    """
+
+    image_id: str
+    part: str | None
+    reference: str | None
+    call: str
+    probability: float
+    wrong: bool | None
+    abstain: bool
+    conflict: bool
+    out_of_scope: bool
+    unusual_picture: bool
+    states: Mapping[str, State]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseFilter:
+    """Which cases are wanted; None or empty: any.
+
+    Attributes:
+        flags: Names among `FLAGS`, all of which must be raised.
+        call: The network's call.
+        reference: What the lesion is.
+        concept: A concept whose state is asked for.
+        state: That state.
+        image: Part of the image's name.
+    """
+
+    flags: frozenset[str] = frozenset()
+    call: str | None = None
+    reference: str | None = None
+    concept: str | None = None
+    state: State | None = None
+    image: str = ""
+
+
+def explained_runs(folder: Path) -> list[str]:
+    """Names of the whole runs below a folder that have cases, newest first by name's time stamp."""
+    found = [path.parent.name for path in folder.glob(f"*/{INDEX}") if not path.parent.name.endswith(PARTIAL)]
+    return sorted(found, key=lambda name: (name.split("-")[-2:], name), reverse=True)
+
+
+def read_index(run: RunFolder) -> list[CaseRow]:
+    """The cases of a run, in order.
+
+    Raises:
+        RunError: If the run has no cases, or the list is damaged; names file and row.
+    """
+    path = run.file(INDEX)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [_row(row, path, number) for number, row in enumerate(csv.DictReader(file), start=2)]
+    except FileNotFoundError as error:
+        raise RunError(f"{path}: there are no cases yet; 'dermaxis explain {run.path}' makes them") from error
+
+
+def matching(rows: Iterable[CaseRow], wanted: CaseFilter) -> list[CaseRow]:
+    """The cases that a filter lets through, in their order."""
+    return [row for row in rows if _fits(row, wanted)]
+
+
+def add_to_index(run: RunFolder, case: CaseContent) -> None:
+    """Put a case into the list, in the place of an earlier one of the same image."""
+    path = run.file(INDEX)
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    kept = [row for row in csv.DictReader(io.StringIO(text)) if row["image_id"] != case.image_id]
+    write_index(run, [*kept, {name: "" if value is None else value for name, value in case.row().items()}])
+
+
+def concepts_of(rows: Sequence[CaseRow]) -> list[str]:
+    """The concepts whose states the list has, in axis order."""
+    return list(rows[0].states) if rows else []
+
+
+def _fits(row: CaseRow, wanted: CaseFilter) -> bool:
+    return (
+        all(getattr(row, flag) for flag in wanted.flags)
+        and wanted.call in (None, row.call)
+        and wanted.reference in (None, row.reference)
+        and (wanted.concept is None or wanted.state in (None, row.states.get(wanted.concept)))
+        and wanted.image.lower() in row.image_id.lower()
+    )
+
+
+def _row(row: Mapping[str, str], path: Path, number: int) -> CaseRow:
+    try:
+        states = {name.removeprefix(STATE): State(row[name]) for name in row if name.startswith(STATE)}
+        plain = {name.name: row[name.name] for name in fields(CaseRow) if name.name != "states"}
+        flags = {flag: _flag(plain[flag]) for flag in FLAGS}
+        return CaseRow(
+            image_id=plain["image_id"],
+            part=plain["part"] or None,
+            reference=plain["reference"] or None,
+            call=plain["call"],
+            probability=float(plain["probability"]),
+            wrong=flags["wrong"],
+            abstain=bool(flags["abstain"]),
+            conflict=bool(flags["conflict"]),
+            out_of_scope=bool(flags["out_of_scope"]),
+            unusual_picture=bool(flags["unusual_picture"]),
+            states=states,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{path}: row {number} is not one of this version ({error!r:.60}); explain the run again"
+        ) from error
+
+
+def _flag(text: str) -> bool | None:
+    if text == "":
+        return None
+    if text not in ("True", "False"):
+        raise ValueError(text)
+    return text == "True"

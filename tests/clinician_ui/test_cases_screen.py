@@ -1,0 +1,211 @@
+"""The screen of cases: what it shows, what it hides from a blinded reader, and what becomes of a review."""
+
+import base64
+from hashlib import sha256
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from clinician_ui import phrasing, workplace
+from concepts import audit, curation
+from concepts.case_review import Opinion, Step, read_reviews
+from concepts.judgement import Verdict
+from pipeline.explanation.case_content import (
+    CaseContent,
+    ConceptContent,
+    ConceptOnlyContent,
+    ContributionContent,
+    DiagnosisContent,
+    EvidenceContent,
+    NeighbourContent,
+    ScopeContent,
+)
+from pipeline.explanation.case_files import picture_file, write_case, write_index
+from pipeline.explanation.concept_states import State
+from pipeline.run import RunFolder
+
+RUN = "small-20260101-000000"
+SHARES = {"melanoma": ContributionContent(share=0.75, error=0.0, alone=0.7)} | {
+    "nevus": ContributionContent(share=-0.25, error=0.0, alone=-0.2)
+}
+CANARY = "<img src=x onerror=alert(1)>"
+
+
+def concept(name: str, state: State) -> ConceptContent:
+    cells = base64.b64encode(bytes(range(0, 36, 4))).decode()
+    return ConceptContent(
+        concept=name,
+        name=name.replace("_", " "),
+        activation=1.5,
+        percentile=88.0,
+        state=state,
+        label=None,
+        auc={"value": 0.9, "low": 0.85, "high": 0.94, "n": 120},
+        positives=40,
+        reason=None,
+        agreement=None,
+        contributions=SHARES,
+        evidence=EvidenceContent(height=3, width=3, low=-1.0, high=2.5, cells=cells),
+    )
+
+
+def make_case(image_id: str, digest: str, *, call: str = "melanoma", conflict: bool = False) -> CaseContent:
+    rest = "nevus" if call == "melanoma" else "melanoma"
+    rows = ((call, 0.72, True), (rest, 0.28, conflict))
+    return CaseContent(
+        image_id=image_id,
+        digest=digest,
+        run=RUN,
+        release="ab" * 32,
+        part="test",
+        reference="melanoma",
+        picture=picture_file(image_id),
+        call=call,
+        abstain=conflict,
+        differential=tuple(
+            DiagnosisContent(diagnosis=name, probability=p, plausible=plausible, baseline=-0.5, outcome=1.0)
+            for name, p, plausible in rows
+        ),
+        scope=ScopeContent(distance=1.1, percentile=60.0, out_of_scope=False),
+        quality=(),
+        concepts=(concept("streaks", State.PRESENT), concept("pigment_network", State.UNCERTAIN)),
+        free=SHARES,
+        concept_only=ConceptOnlyContent(diagnosis=rest, probability=0.66, conflict=conflict),
+        flip=None,
+        supporting=(NeighbourContent(image_id="lesion02", diagnosis=call, shows=("streaks",), distance=0.4),),
+        opposing=(),
+    )
+
+
+@pytest.fixture
+def run(tmp_path, place, monkeypatch) -> RunFolder:
+    """A run with three explained cases, of images that the set ``derm`` has."""
+    folder = RunFolder(tmp_path / "runs" / RUN)
+    folder.path.mkdir(parents=True)
+    cases = []
+    for number, (call, conflict) in enumerate((("melanoma", False), ("nevus", True), ("melanoma", False))):
+        name = f"lesion{number:02}"
+        digest = sha256((place[1] / f"{name}.png").read_bytes()).hexdigest()
+        cases.append(make_case(name, digest, call=call, conflict=conflict))
+        write_case(folder, cases[-1])
+        Image.fromarray(np.full((8, 8, 3), 120, np.uint8)).save(folder.file(picture_file(name)))
+    write_index(folder, [case.row() for case in cases])
+    monkeypatch.setenv(workplace.RUNS_VARIABLE, str(tmp_path / "runs"))
+    return folder
+
+
+def texts(app) -> str:
+    said = [str(one.value) for kind in (app.markdown, app.info, app.success, app.error, app.caption) for one in kind]
+    return " ".join([*said, *(one.proto.body for one in app.get("html"))])
+
+
+def widget(kind, label: str):
+    return next(one for one in kind if one.label == label)
+
+
+def answer(app, label: str):
+    next(one for one in app.button if one.label == label).click()
+    return app.run()
+
+
+def test_a_case_is_shown_with_its_concepts_their_reliability_and_what_they_add(open_page, run):
+    app = open_page("cases", "rev", case="lesion00")
+    said = texts(app)
+    assert not app.exception
+    assert not app.error
+    for words in ("Melanoma, 72", "Streaks", "0.90 (0.85 to 0.94), n", "+0.75", "no other diagnosis is plausible"):
+        assert words in said, words
+    assert "Case 1 of 3" in said
+    assert said.count("data:image/png") == 2
+
+
+@pytest.mark.slow
+def test_the_address_names_the_case_and_next_moves_on(open_page, run):
+    app = open_page("cases", "rev", case="lesion01")
+    assert 'alt="Image lesion01"' in texts(app)
+    app = answer(app, "Next")
+    assert 'alt="Image lesion02"' in texts(app)
+    assert app.query_params["case"] == "lesion02"
+
+
+def test_filters_narrow_the_list(open_page, run):
+    app = open_page("cases", "rev")
+    widget(app.button_group, "Only").set_value(["conflict"])
+    app.run()
+    assert "Case 1 of 1 of 3" in texts(app)
+    assert 'alt="Image lesion01"' in texts(app)
+    assert "Conflict: from the named concepts alone" in texts(app)
+
+
+@pytest.mark.slow
+def test_contributions_can_be_asked_for_every_diagnosis(open_page, run):
+    app = open_page("cases", "rev", case="lesion00")
+    widget(app.button_group, "Contributions to").set_value("nevus")
+    app.run()
+    assert "what they add to melanocytic nevus" in texts(app)
+    assert "\N{MINUS SIGN}0.25" in texts(app)
+
+
+@pytest.mark.slow
+def test_a_blinded_reader_sees_nothing_of_the_network_before_the_first_read(open_page, place, run):
+    app = open_page("cases", "rev", case="lesion00", blinded="true")
+    before = texts(app) + str(app.dataframe[0].value)
+    assert 'alt="Image lesion00"' in before
+    for word in ("72", "Melanoma", "melanoma", "Differential", "data:image", "conflict"):
+        assert word not in before, word
+    assert not app.button_group
+    widget(app.selectbox, "Own diagnosis").set_value("nevus")
+    app = answer(app, phrasing.REVIEW_BUTTONS[Step.FIRST_READ])
+    assert "Melanoma, 72" in texts(app)
+    assert "First read: own diagnosis melanocytic nevus (50% sure)." in texts(app)
+    widget(app.button_group, "The network calls it melanoma").set_value(Opinion.DISAGREES)
+    app = answer(app, phrasing.REVIEW_BUTTONS[Step.REVIEW])
+    assert not app.error
+    found = read_reviews(place[0], "rev", RUN)
+    assert [(one.step, one.diagnosis, one.opinion) for one in found] == [
+        (Step.FIRST_READ, "nevus", None),
+        (Step.REVIEW, None, Opinion.DISAGREES),
+    ]
+    assert audit.verify(place[0]) is None
+
+
+@pytest.mark.slow
+def test_a_concept_that_was_wrongly_seen_becomes_a_judgement_in_the_set(open_page, place, run):
+    app = open_page("cases", "rev", case="lesion01")
+    widget(app.button_group, "The network calls it melanocytic nevus").set_value(Opinion.AGREES)
+    widget(app.multiselect, "Concepts wrongly seen").set_value([("streaks", Verdict.ABSENT)])
+    widget(app.text_area, "Comment").set_value(CANARY)
+    app = answer(app, phrasing.REVIEW_BUTTONS[Step.REVIEW])
+    assert phrasing.markdown(phrasing.REVIEW_KEPT[Step.REVIEW]) in texts(app)
+    assert CANARY not in texts(app)
+    (said,) = curation.read_judgements(place[0], "rev", "derm")
+    assert (said.reader, said.image_id, said.concept, said.verdict) == ("rev", "lesion01", "streaks", Verdict.ABSENT)
+    assert "1 reviewed by you" in texts(app)
+
+
+@pytest.mark.slow
+def test_a_review_without_an_opinion_is_refused_and_says_why(open_page, place, run):
+    app = answer(open_page("cases", "rev"), phrasing.REVIEW_BUTTONS[Step.REVIEW])
+    assert "agrees, disagrees or is unsure" in app.error[0].value
+    assert read_reviews(place[0], "rev", RUN) == []
+
+
+@pytest.mark.slow
+def test_a_researcher_reads_and_does_not_review(open_page, run):
+    app = open_page("cases", "res")
+    assert "Melanoma, 72" in texts(app)
+    assert phrasing.REVIEW_BUTTONS[Step.REVIEW] not in [one.label for one in app.button]
+
+
+def test_without_runs_it_says_how_to_make_one(open_page, place, tmp_path, monkeypatch):
+    monkeypatch.setenv(workplace.RUNS_VARIABLE, str(tmp_path))
+    assert "dermaxis run CONFIG" in texts(open_page("cases", "rev")).replace("\\", "")
+
+
+@pytest.mark.slow
+def test_a_damaged_list_is_named(open_page, run):
+    run.write_text("cases.csv", run.file("cases.csv").read_text().replace("True", "perhaps"))
+    app = open_page("cases", "rev")
+    assert "row" in app.error[0].value
+    assert "perhaps" in app.error[0].value
