@@ -33,6 +33,7 @@ from concepts.releasing import (
     retire_release,
     supersede_release,
 )
+from concepts.rereading import reread_agreement
 from concepts.run_orders import order_run, read_runs
 from concepts.sets import (
     add_concept,
@@ -88,6 +89,7 @@ __all__ = [
     "read_set",
     "record_embeddings",
     "record_suspicion",
+    "reread_agreement",
     "retire_release",
     "review_case",
     "save_for_later",

@@ -35,7 +35,9 @@ class Exemplar:
     shows: bool
 
 
-def exemplars(store: Store, actor: str, set_name: str, concept: str, *, limit: int = 4) -> list[Exemplar]:
+def exemplars(
+    store: Store, actor: str, set_name: str, concept: str, *, reading: int = 1, limit: int = 4
+) -> list[Exemplar]:
     """Examples and counter-examples of a concept, from the newest release of the set that is in force.
 
     An image that the reader has still to judge for the concept is left out: its verdict would be given away.
@@ -45,6 +47,7 @@ def exemplars(store: Store, actor: str, set_name: str, concept: str, *, limit: i
         actor: Who looks.
         set_name: The concept set.
         concept: Identifier of the concept.
+        reading: 2 where the reader judges for the second time; then what they read only once is left out.
         limit: At most so many that show it, and so many that do not.
 
     Raises:
@@ -54,7 +57,7 @@ def exemplars(store: Store, actor: str, set_name: str, concept: str, *, limit: i
     with looking(store, actor, Action.EXEMPLARS) as session:
         find_set(session, set_name)
         settled = _settled(store, session, set_name).get(concept, ())
-        hides = _Hiding(actor, set_name, concept)
+        hides = _Hiding(actor, set_name, concept, reading)
         found = [_chosen(session, settled, hides, shows=shows, limit=limit) for shows in (True, False)]
         return [exemplar for half in found for exemplar in half]
 
@@ -66,11 +69,13 @@ class _Hiding:
     actor: str
     set_name: str
     concept: str
+    reading: int
 
     def condition(self) -> ColumnElement[bool]:
         of_image = (JudgementRow.image_id == ImageRow.id, JudgementRow.verdict.is_not(None))
         mine = {"set_name": self.set_name, "concept": self.concept, "reader": self.actor, "kind": Kind.READING}
-        judged = select(JudgementRow.id).filter_by(**mine, superseded_by=None).where(*of_image).exists()
+        current = select(JudgementRow.id).filter_by(**mine, reading=self.reading, superseded_by=None)
+        judged = current.where(*of_image).exists()
         asked = select(SetImageRow.image_id).filter_by(set_name=self.set_name)
         return asked.where(SetImageRow.image_id == ImageRow.id).exists() & ~judged
 

@@ -50,7 +50,8 @@ def judge(store: Store, actor: str, set_name: str, judgement: Judgement, *, key:
 
     Raises:
         PermissionDeniedError: If the actor may not judge.
-        StoreError: If the judgement is another reader's, or image or concept are not in the set.
+        StoreError: If the judgement is another reader's, image or concept are not in the set, or it is a second reading
+            of what the reader has no first reading of.
     """
     with performing(store, actor, Action.JUDGE, key=key, request=[set_name, to_json(judgement)]) as act:
         if not act.is_repeat:
@@ -201,6 +202,7 @@ def _give(act: Act, set_name: str, judgements: Sequence[Judgement]) -> None:
     refuse_unknown_cases(act.session, set_name, [(j.image_id, j.concept) for j in judgements])
     if len({(j.image_id, j.concept, j.reading) for j in judgements}) < len(judgements):
         raise StoreError("a case comes twice among the judgements; give one verdict on each image and concept")
+    _refuse_unread(act.session, set_name, [judgement for judgement in judgements if judgement.reading > 1])
     records = write(act, set_name, judgements, undoable=True)
     for judgement in judgements:
         act.session.execute(
@@ -295,6 +297,15 @@ def _refuse_bad_rows(
             f"{faults[0]} ({len(faults)} faults in {len(judgements)} judgements for {set_name}; nothing was imported)",
             rows=faults,
         )
+
+
+def _refuse_unread(session: Session, set_name: str, seconds: Iterable[Judgement]) -> None:
+    for judgement in seconds:
+        cell = {"set_name": set_name, **{name: getattr(judgement, name) for name in CELL[1:]}}
+        first = select(JudgementRow.verdict).filter_by(**{**cell, "reading": judgement.reading - 1}, superseded_by=None)
+        if session.scalar(first) is None:
+            where = f"{judgement.image_id!r:.80}, concept {judgement.concept!r:.80}"
+            raise StoreError(f"{where}: there is no first reading of {judgement.reader!r:.80} to read again")
 
 
 def _add_readers(session: Session, names: set[str]) -> list[str]:

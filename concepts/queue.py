@@ -238,8 +238,17 @@ def read_cases(store: Store, actor: str, set_name: str, concept: str, image_ids:
         return [found[image] for image in image_ids if image in found]
 
 
-def own_latest(store: Store, actor: str, set_name: str, *, limit: int = 12) -> list[Judgement]:
+def own_latest(
+    store: Store, actor: str, set_name: str, *, reading: int | None = None, limit: int = 12
+) -> list[Judgement]:
     """The reader's own current verdicts on a set, the newest first, without regions.
+
+    Args:
+        store: An open store.
+        actor: The reader.
+        set_name: The concept set.
+        reading: 1 or 2: only of this reading; default: of both.
+        limit: At most so many.
 
     Raises:
         PermissionDeniedError: If the actor does not judge.
@@ -249,12 +258,14 @@ def own_latest(store: Store, actor: str, set_name: str, *, limit: int = 12) -> l
         find_set(session, set_name)
         mine = {"set_name": set_name, "reader": actor, "kind": Kind.READING, "superseded_by": None}
         query = select(JudgementRow).filter_by(**mine).where(JudgementRow.verdict.is_not(None))
+        if reading is not None:
+            query = query.filter_by(reading=reading)
         rows = session.scalars(query.order_by(JudgementRow.id.desc()).limit(limit)).all()
         return to_judgements(session, rows, with_regions=False)
 
 
-def progress(store: Store, actor: str, set_name: str) -> list[Progress]:
-    """How far the reader is, by concept in the set's order.
+def progress(store: Store, actor: str, set_name: str, *, reading: int = 1) -> list[Progress]:
+    """How far the reader is, by concept in the set's order; with a second reading, of what the first covers.
 
     Raises:
         PermissionDeniedError: If the actor does not judge.
@@ -264,11 +275,12 @@ def progress(store: Store, actor: str, set_name: str) -> list[Progress]:
         find_set(session, set_name)
         total = count_images(session, set_name)
         mine = {"set_name": set_name, "reader": actor}
-        current = {"superseded_by": None, "kind": Kind.READING, "reading": 1}
-        judged = _count(session, JudgementRow, {**mine, **current}, JudgementRow.verdict.is_not(None))
+        judged = _judged(session, mine, reading)
+        before = _judged(session, mine, reading - 1) if reading > 1 else None
         later = _count(session, LaterRow, mine)
         names = session.scalars(select(ConceptRow.id).filter_by(set_name=set_name).order_by(ConceptRow.position))
-        return [Progress(name, judged.get(name, 0), later.get(name, 0), total) for name in names]
+        totals = [(name, total if before is None else before.get(name, 0)) for name in names]
+        return [Progress(name, judged.get(name, 0), later.get(name, 0), number) for name, number in totals]
 
 
 def own_judgement(
@@ -492,6 +504,11 @@ def _own_verdicts(session: Session, reader: _Reader, image_ids: list[str]) -> di
 def is_blinded(session: Session, actor: str, set_name: str) -> bool:
     """Whether diagnosis and metadata of a set's images are hidden from someone."""
     return find_set(session, set_name).blinded and not SEES_METADATA & roles_of(session, actor)
+
+
+def _judged(session: Session, mine: Mapping[str, Any], reading: int) -> dict[str, int]:
+    current = {"superseded_by": None, "kind": Kind.READING, "reading": reading}
+    return _count(session, JudgementRow, {**mine, **current}, JudgementRow.verdict.is_not(None))
 
 
 def _count(

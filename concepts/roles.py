@@ -56,6 +56,7 @@ class Action(StrEnum):
     READ_MASK = "read_mask"
     IMPORT_JUDGEMENTS = "import_judgements"
     READ_JUDGEMENTS = "read_judgements"
+    REREAD_AGREEMENT = "reread_agreement"
     CONTESTED = "contested"
     FIRST_LOOK = "first_look"
     OTHERS_JUDGEMENTS = "others_judgements"
@@ -93,6 +94,7 @@ _LOOKING = {
 _RELEASES = {Action.READ_RELEASE, Action.DIFF_RELEASES, Action.EXPORT_RELEASE}
 _RUNS = {Action.ORDER_RUN, Action.READ_RUNS}
 _READING = {
+    Action.REREAD_AGREEMENT,
     Action.READ_IMAGES,
     Action.READ_JUDGEMENTS,
     Action.READ_MASK,
