@@ -12,7 +12,7 @@ from clinician_ui.report_files import comparison_file, comparison_name, comparis
 from clinician_ui.screens import run_making
 from clinician_ui.workplace import Reader, current_reader, runs_folder
 from concepts import curation
-from concepts.errors import DermaxisError
+from concepts.errors import DermaxisError, RunError
 from concepts.roles import Action
 from concepts.run_orders import Order
 from pipeline.jobs import desk
@@ -42,12 +42,17 @@ def show(reader: Reader) -> None:
 @st.fragment(run_every=REFRESH_SECONDS)
 def _show_jobs(reader: Reader, ledger: Ledger) -> None:
     """Jobs and who does them; drawn again by itself, and the whole page when a run became whole."""
-    jobs = ledger.jobs()
+    st.html('<h2 class="dx-title">Jobs</h2>')
+    try:
+        jobs = ledger.jobs()
+    except RunError as error:
+        # Drawn again by itself, it is not within the router's care.
+        st.error(phrasing.markdown(error))
+        return
     finished = sum(job.state is State.DONE for job in jobs)
     if st.session_state.setdefault("runs_finished", finished) != finished:
         st.session_state["runs_finished"] = finished
         st.rerun(scope="app")
-    st.html('<h2 class="dx-title">Jobs</h2>')
     _show_workers(ledger, jobs)
     shown = [job for job in jobs if job.is_active] + [job for job in jobs if not job.is_active][:SHOWN_JOBS]
     if not shown:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,9 @@ def whole_runs(runs: Path) -> list[RunSummary]:
     folders = [
         path for path in runs.glob("*/") if (path / "settings.yaml").is_file() and not path.name.endswith(PARTIAL)
     ]
-    return sorted((summary_of(path) for path in folders), key=lambda one: (one.finished, one.id), reverse=True)
+    return sorted(
+        (_known(path, _version(path)) for path in folders), key=lambda one: (one.finished, one.id), reverse=True
+    )
 
 
 def summary_of(path: Path) -> RunSummary:
@@ -71,6 +74,17 @@ def summary_of(path: Path) -> RunSummary:
         return RunSummary(id=run.id, fault=str(error))
     except (KeyError, TypeError) as error:
         return RunSummary(id=run.id, fault=f"{path}: evaluation.json lacks {error}; evaluate the run again")
+
+
+@lru_cache(maxsize=1024)
+def _known(path: Path, _version: tuple[int, ...]) -> RunSummary:
+    """What was read of a run before is not read again until one of its files changes."""
+    return summary_of(path)
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    files = [path / name for name in ("settings.yaml", "run.json", "evaluation.json", "report.html")]
+    return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
 
 
 def _estimate(figure: Mapping[str, Any]) -> Estimate:

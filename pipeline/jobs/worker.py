@@ -1,5 +1,6 @@
 """A worker: takes one job after the other from the queue, and takes over those whose worker died."""
 
+import logging
 import os
 import platform
 import re
@@ -17,6 +18,7 @@ from pipeline.jobs.queue import Queue
 from pipeline.jobs.supervise import GRACE_SECONDS, Ending, command, supervise
 from pipeline.run import RunFolder, find_unfinished
 
+LOGGER = logging.getLogger(__name__)
 IDLE_SECONDS = 0.5
 MOST_DEATHS = 3
 """Workers that may die on one job before it counts as failed; it may be what kills them."""
@@ -36,6 +38,7 @@ class Worker:
         self.ledger, self.queue, self.say = ledger, queue, say
         self.name = f"{re.sub(r'[^A-Za-z0-9_-]', '_', platform.node())[:60] or 'host'}-{os.getpid()}"
         self.ending = threading.Event()
+        self._fault = ""
 
     def work(self) -> None:
         """Work until `ending` is set; a job in hand then goes back into the queue, to go on from its checkpoint."""
@@ -44,9 +47,9 @@ class Worker:
             while not self.ending.is_set():
                 self.ledger.beat(self.name)
                 if time.monotonic() - swept >= self.ledger.lease / 3:
-                    recover(self.ledger, self.queue)
+                    self._try(lambda: recover(self.ledger, self.queue))
                     swept = time.monotonic()
-                if not self.queue.take(self.do):
+                if not self._try(lambda: self.queue.take(self.do)):
                     self.ending.wait(IDLE_SECONDS)
         finally:
             self.ledger.leave(self.name)
@@ -63,6 +66,18 @@ class Worker:
             self.say(f"{job.id}: {over.state}{f': {over.reason}' if over.reason else ''}")
             if over.state is State.QUEUED:
                 self.queue.put(over.id)
+
+    def _try(self, act: Callable[[], bool | None]) -> bool | None:
+        """Do something; a database that went away or a damaged file is told, and tried again later."""
+        try:
+            return act()
+        except Exception as error:
+            LOGGER.debug("tried in vain", exc_info=True)
+            fault = " ".join(str(error).split()) or type(error).__name__
+            if fault != self._fault:
+                self.say(f"cannot go on, tries again: {fault}")
+            self._fault = fault
+            return None
 
     def _begun(self, job: Job) -> Job | None:
         if job.state is not State.QUEUED:

@@ -208,6 +208,26 @@ def test_a_job_whose_worker_died_is_taken_over_but_not_for_ever(ledger, queue):
     assert ledger.read(job.id).state is State.FAILED
 
 
+def test_a_worker_outlives_what_it_cannot_read_and_says_so_once(ledger, queue, children):
+    children(FINISHES)
+    said = []
+    one = Worker(ledger, queue, say=said.append)
+    broken = submit(ledger, queue, seed=8)
+    job = submit(ledger, queue, key="after")
+    file = ledger.folder / broken.id / "job.json"
+    whole = file.read_text()
+    file.write_text("{")
+    working = threading.Thread(target=one.work)
+    working.start()
+    wait_for(ledger, job.id, State.DONE)
+    time.sleep(0.3)
+    file.write_text(whole)
+    wait_for(ledger, broken.id, State.DONE)
+    one.ending.set()
+    working.join(timeout=20)
+    assert len([line for line in said if "cannot go on" in line and "damaged JSON" in line]) == 1
+
+
 def test_a_stop_reaches_a_job_whose_worker_died(ledger, queue):
     job = submit(ledger, queue)
     ledger.change(job.id, Worker(ledger, queue)._begun)
