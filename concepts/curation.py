@@ -12,6 +12,7 @@ from concepts.exemplars import exemplars
 from concepts.facets import facets, standing
 from concepts.history import history
 from concepts.judging import import_judgements, judge, judge_many, save_for_later, undo
+from concepts.proposing import propose_concept
 from concepts.queue import (
     browse,
     next_case,
@@ -78,6 +79,7 @@ __all__ = [
     "own_latest",
     "preview_release",
     "progress",
+    "propose_concept",
     "queue",
     "read_cases",
     "read_images",

@@ -73,6 +73,7 @@ class Action(StrEnum):
     RECORD_EMBEDDINGS = "record_embeddings"
     RECORD_SUSPICION = "record_suspicion"
     SIMILAR_IMAGES = "similar_images"
+    PROPOSE_CONCEPT = "propose_concept"
     REVIEW_CASE = "review_case"
     READ_REVIEWS = "read_reviews"
     FIND_IMAGE = "find_image"
@@ -137,6 +138,7 @@ PERMISSIONS: Mapping[Role, frozenset[Action]] = {
             Action.SUPERSEDE_RELEASE,
             Action.RETIRE_RELEASE,
             Action.IMPORT_RELEASE,
+            Action.PROPOSE_CONCEPT,
         }
     ),
     Role.REVIEWER: frozenset(

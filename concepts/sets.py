@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
-from concepts.acts import Act, looking, performing
+from concepts.acts import looking, performing
 from concepts.agreement import Measure
 from concepts.audit import now
 from concepts.consensus import ConsensusRule
@@ -165,7 +165,7 @@ def create_set(
         "name": name,
         "description": description,
         "licence": licence,
-        "consensus": _rule_text(consensus or {}),
+        "consensus": _rule_text({} if consensus is None else consensus),
         "agreement_measure": _measure(agreement_measure),
         "agreement_threshold": agreement_threshold,
         "blinded": blinded,
@@ -222,14 +222,15 @@ def add_concept(
         DataError: If the vocabulary does not know the word.
         StoreError: If the set has it already, or an own concept takes a word of the vocabulary.
     """
-    described = _described(concept, rule)
+    described = describe_concept(concept, rule)
     request = [set_name, asdict(described)]
     with performing(store, actor, Action.ADD_CONCEPT, key=key, request=request) as act:
         if not act.is_repeat:
             find_set(act.session, set_name)
             if act.session.get(ConceptRow, (set_name, described.id)) is not None:
                 raise StoreError(f"{set_name} has the concept {described.id!r} already")
-            _insert_concept(act, set_name, described)
+            row = insert_concept(act.session, set_name, described)
+            act.record(f"{set_name}/{described.id}", {"concept": row}, result=described.id)
         return str(act.result)
 
 
@@ -356,9 +357,9 @@ def _rule_text(rule: Mapping[str, Any]) -> str:
         return canonical_json(ConsensusRule.model_validate(rule).model_dump(mode="json")).decode()
     except ValidationError as error:
         fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
+        said = ": ".join([*([".".join(map(str, fault["loc"]))] if fault["loc"] else []), fault["msg"]])
         allowed = ", ".join(ConsensusRule.model_fields)
-        raise StoreError(f"rule of consensus: {where}: {fault['msg']}; it has: {allowed}") from error
+        raise StoreError(f"rule of consensus: {' '.join(said.split())}; it has: {allowed}") from error
 
 
 def _measure(word: str) -> str:
@@ -367,7 +368,13 @@ def _measure(word: str) -> str:
     return str(word)
 
 
-def _described(concept: str | SetConcept, rule: str | None) -> SetConcept:
+def describe_concept(concept: str | SetConcept, rule: str | None = None) -> SetConcept:
+    """A word of the vocabulary with its name and definition, or an own concept as it is.
+
+    Raises:
+        DataError: If the vocabulary does not know the word.
+        StoreError: If an own concept takes a word of the vocabulary.
+    """
     if isinstance(concept, str):
         term = load_vocabulary().concept(concept)
         return SetConcept(id=term.id, name=term.name, definition=term.definition, parent=term.parent, rule=rule)
@@ -380,12 +387,17 @@ def _described(concept: str | SetConcept, rule: str | None) -> SetConcept:
     return concept
 
 
-def _insert_concept(act: Act, set_name: str, concept: SetConcept) -> None:
+def insert_concept(session: Session, set_name: str, concept: SetConcept) -> dict[str, Any]:
+    """Write a concept at the end of a set's list; what the audit log is to say of it.
+
+    Raises:
+        DataError: If identifier, name or definition cannot stand in a release.
+    """
     _entry(ConceptRow(id=concept.id, name=concept.name, definition=concept.definition), subject="concept")
-    last = act.session.scalar(select(func.max(ConceptRow.position)).filter_by(set_name=set_name)) or 0
+    last = session.scalar(select(func.max(ConceptRow.position)).filter_by(set_name=set_name)) or 0
     row = {"set_name": set_name, "position": last + 1, **asdict(concept)}
-    act.session.execute(insert(ConceptRow).values(**row))
-    act.record(f"{set_name}/{concept.id}", {"concept": row}, result=concept.id)
+    session.execute(insert(ConceptRow).values(**row))
+    return row
 
 
 def _entry(row: ConceptRow, *, subject: str) -> ConceptEntry:

@@ -55,12 +55,14 @@ ARGUMENTS = {
     Action.READ_REVIEWS: ("run",),
     Action.ORDER_RUN: ("start", "experiment"),
     Action.READ_RUNS: (),
+    Action.PROPOSE_CONCEPT: ("derm", "hair", {"ab" * 32: 0.5}),
     Action.FIND_IMAGE: ("ab" * 32,),
 }
 NAMED = {
     Action.SET_DISABLED: {"disabled": False},
     Action.UPDATE_SET: {"description": "d"},
     Action.RETIRE_RELEASE: {"reason": "r"},
+    Action.PROPOSE_CONCEPT: {"run": "run", "axis": "free_1"},
     Action.SIMILAR_IMAGES: {"run": "run", "like": ["image0"]},
 }
 
