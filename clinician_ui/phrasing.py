@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
+from concepts.accounts import Account
 from concepts.case_review import CaseReview, Opinion, Step
 from concepts.consensus import ConsensusRule, Status
 from concepts.draft import Draft
@@ -41,11 +42,20 @@ NO_IMAGES = "The set has no images yet. A curator can add some on the page Sets.
 NO_EXAMPLES = "No settled examples yet. They appear once a release is frozen."
 NO_EVENTS = "Nothing matches. Widen the filter."
 NO_CONTESTED = "No case is contested under this set's rule. Cases appear here when two readers disagree."
+READING_HELP = (
+    "A second reading shows you again what you judged, without your first verdict: how far you agree with yourself. "
+    "Best some weeks later."
+)
+JUDGED = {1: "Judged by you", 2: "Read again by you"}
+SELF_AGREEMENT = "Readers against themselves"
+REREADING_COLUMNS = ("Concept", "Readers", "Cases read twice", "Changed", "Percent agreement")
+NO_REREADINGS = "Nobody read a case twice yet. In Curate, a reader can choose the second reading."
 NO_MATCH = "No image matches the filter. Widen it."
 NO_RELEASES = "No release yet. Freeze the set once its concepts are settled."
 SAVED_FOR_LATER = "Saved for later; it comes back at the end of the queue."
 METADATA_HELP = "Verdicts given while it is shown are kept as not blinded."
 NO_DESCRIPTION = "No description yet."
+ACCOUNT_NAME_HELP = "With single sign-on: the e-mail address that the organisation vouches for."
 NAME_HELP = "Lower case letters, digits, and _ . -"
 OWN_CONCEPT = "A concept that the vocabulary does not have:"
 IMAGES_HELP = "All images in the tool's image folder; a metadata.csv beside them gives diagnosis, site, sex and age."
@@ -86,6 +96,11 @@ def all_judged(concept: str) -> str:
     return f"Every image is judged for {concept}. Choose another concept, or look back with Undo."
 
 
+def all_reread(concept: str) -> str:
+    """What to do when all that the reader judged was judged again."""
+    return f"You read all of your cases of {concept} twice. Choose another concept, or look back with Undo."
+
+
 def saved(verdict: Verdict) -> str:
     """That a verdict is in the store."""
     return f"Saved: {VERDICTS[verdict].lower()}."
@@ -118,6 +133,33 @@ def estimate(figure: Estimate) -> str:
 def count(number: int, singular: str, plural: str | None = None) -> str:
     """A number with its noun."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def account_state(account: Account) -> str:
+    """Whether someone can sign in with an account."""
+    if account.disabled:
+        return "disabled"
+    return "can sign in" if account.can_sign_in else "no password"
+
+
+def account_added(name: str) -> str:
+    """That an account was made; its password follows."""
+    return f"{name} was added. The password is shown this once; pass it on in person:"
+
+
+def new_password(name: str) -> str:
+    """That an account has a new password, which follows."""
+    return f"{name} has a new password, shown this once; pass it on in person:"
+
+
+def account_roles(name: str, roles: Sequence[str]) -> str:
+    """What an account may be from now on."""
+    return f"{name} is now: {', '.join(sorted(roles)) or 'without a role'}."
+
+
+def account_disabled(name: str, *, disabled: bool) -> str:
+    """Whether an account is shut out from now on."""
+    return f"{name} is shut out; what it judged stays." if disabled else f"{name} can sign in again."
 
 
 def html(text: object) -> str:

@@ -77,12 +77,14 @@ def set_roles(store: Store, actor: str, name: str, roles: Collection[Role], *, k
 
     Raises:
         PermissionDeniedError: If the actor is no admin.
-        StoreError: If there is no such account, or it is the operator's.
+        StoreError: If there is no such account, it is the operator's, or admins would give up their own role.
     """
     wanted = sorted(set(roles))
     with performing(store, actor, Action.SET_ROLES, key=key, request=[name, wanted]) as act:
         if not act.is_repeat:
             _refuse_unknown(act, name)
+            if name == actor and Role.ADMIN not in wanted:
+                raise StoreError(f"{actor!r:.80} cannot give up being an admin; another admin can take the role away")
             act.session.execute(delete(AccountRoleRow).filter_by(account=name))
             _give_roles(act.session, name, wanted)
             act.record(name, {"account": name, "roles": wanted})
@@ -108,11 +110,13 @@ def set_disabled(store: Store, actor: str, name: str, *, disabled: bool, key: st
 
     Raises:
         PermissionDeniedError: If the actor is no admin.
-        StoreError: If there is no such account, or it is the operator's.
+        StoreError: If there is no such account, or it is the operator's or the actor's own.
     """
     with performing(store, actor, Action.SET_DISABLED, key=key, request=[name, disabled]) as act:
         if not act.is_repeat:
             _refuse_unknown(act, name)
+            if name == actor:
+                raise StoreError(f"{actor!r:.80} cannot shut out their own account; another admin can")
             act.session.execute(update(AccountRow).filter_by(name=name).values(disabled=disabled))
             act.record(name, {"account": name, "disabled": disabled})
 

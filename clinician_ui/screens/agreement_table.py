@@ -1,11 +1,13 @@
 """How far readers agree, concept by concept: figures, a chart of intervals, and what is thin or in dispute."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from clinician_ui import phrasing
+from concepts.agreement import Measure
 from concepts.consensus import Status
 from concepts.draft import Draft
 from concepts.estimate import Estimate
+from concepts.rereading import ConceptRereading
 from concepts.set_agreement import NAMES, ConceptAgreement
 
 LOWEST = -0.2
@@ -26,6 +28,29 @@ def agreement_table(draft: Draft, names: Mapping[str, str]) -> str:
     )
     rows = "".join(_row(row, draft, names) for row in agreement.concepts)
     return f'<div class="dx-scroll"><table class="dx-table"><tr>{head}</tr>{rows}</table></div>'
+
+
+def rereading_table(rows: Sequence[ConceptRereading], names: Mapping[str, str], *, measure: Measure) -> str:
+    """How far readers agree with themselves, as HTML.
+
+    Args:
+        rows: One for each concept of which a case was read twice.
+        names: Of concepts, by identifier.
+        measure: The set's coefficient.
+    """
+    first, *numbers = (*phrasing.REREADING_COLUMNS, NAMES[measure])
+    head = f"<th>{first}</th>" + "".join(f'<th class="dx-number">{label}</th>' for label in numbers)
+    body = "".join(
+        f"<tr><td>{phrasing.html(names.get(row.concept, row.concept))}</td>"
+        + "".join(f'<td class="dx-number">{count}</td>' for count in (row.readers, row.read_twice, row.changed))
+        + "".join(
+            f'<td class="dx-number">{phrasing.html(phrasing.estimate(figure))}</td>'
+            for figure in (row.percent, row.coefficient)
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return f'<div class="dx-scroll"><table class="dx-table"><tr>{head}</tr>{body}</table></div>'
 
 
 def _row(row: ConceptAgreement, draft: Draft, names: Mapping[str, str]) -> str:

@@ -1,5 +1,7 @@
 """Sets: what is asked, how far readers agree, what is frozen."""
 
+from collections.abc import Callable
+from typing import TypeVar
 from uuid import uuid4
 
 import streamlit as st
@@ -7,15 +9,19 @@ import streamlit as st
 from clinician_ui import phrasing
 from clinician_ui.choice import choose_set
 from clinician_ui.screens import set_making
-from clinician_ui.screens.agreement_table import agreement_table
+from clinician_ui.screens.agreement_table import agreement_table, rereading_table
 from clinician_ui.workplace import Reader, current_reader
 from concepts import curation
+from concepts.agreement import Measure
 from concepts.draft import Draft
 from concepts.errors import DermaxisError, ReleaseError
 from concepts.release_diff import ReleaseDiff
 from concepts.releasing import ReleaseInfo
 from concepts.roles import Action
 from concepts.sets import ConceptSet
+from concepts.store import Store
+
+Answer = TypeVar("Answer")
 
 
 def show(reader: Reader) -> None:
@@ -34,6 +40,8 @@ def show(reader: Reader) -> None:
     )
     if reader.may(Action.PREVIEW_RELEASE):
         _show_agreement(reader, chosen)
+    if reader.may(Action.REREAD_AGREEMENT) and chosen.concepts:
+        _show_rereading(reader, chosen)
     _show_releases(reader, chosen)
 
 
@@ -54,16 +62,28 @@ def _show_agreement(reader: Reader, chosen: ConceptSet) -> None:
         _confirm(chosen, draft)
 
 
+def _show_rereading(reader: Reader, chosen: ConceptSet) -> None:
+    found = _kept(reader, chosen, "rereading", curation.reread_agreement)
+    st.html(f'<h2 class="dx-title">{phrasing.SELF_AGREEMENT}</h2>')
+    if found:
+        names = {concept.id: concept.name for concept in chosen.concepts}
+        st.html(rereading_table(found, names, measure=Measure(chosen.agreement_measure)))
+    else:
+        st.caption(phrasing.NO_REREADINGS)
+
+
 def _draft(reader: Reader, chosen: ConceptSet) -> Draft:
-    """What would be frozen; worked out again only when something happened, as intervals take their time."""
+    """What would be frozen."""
+    return _kept(reader, chosen, "draft", curation.preview_release)
+
+
+def _kept(reader: Reader, chosen: ConceptSet, what: str, ask: Callable[[Store, str, str], Answer]) -> Answer:
+    """What the store answers; asked again only when something happened, as intervals take their time."""
     latest = curation.history(reader.store, reader.name, limit=1)
     state = (chosen.name, latest[0].seq if latest else 0)
-    kept: tuple[object, Draft] | None = st.session_state.get("sets_draft")
+    kept: tuple[object, Answer] | None = st.session_state.get(f"sets_{what}")
     if kept is None or kept[0] != state:
-        kept = st.session_state["sets_draft"] = (
-            state,
-            curation.preview_release(reader.store, reader.name, chosen.name),
-        )
+        kept = st.session_state[f"sets_{what}"] = (state, ask(reader.store, reader.name, chosen.name))
     return kept[1]
 
 

@@ -1,6 +1,7 @@
 """Every screen: it draws, says what to do when there is nothing, and stays shut to those who may not see it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ FOR = {
     "curate": "ann",
     "grid": "ann",
     "adjudicate": "eve",
+    "accounts": "adm",
     "sets": "cur",
     "runs": "res",
     "cases": "rev",
@@ -188,3 +190,36 @@ def test_opening_a_page_loads_no_network():
     code = f"import sys, clinician_ui.router, clinician_ui.server; print(sorted({heavy} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_second_reading_is_asked_for_in_curate_and_hides_the_first(open_page, place):
+    for image in ("lesion00", "lesion05"):
+        curate._perform(as_reader(place, "ann"), act(image, key=image, verdict="present", note="seen before"))
+    app = open_page("curate", "ann", set="derm", reading="Second")
+    assert not app.exception
+    assert app.selectbox(key="reading").value == 2
+    said = texts(app)
+    assert "0 of 2" in said
+    assert phrasing.JUDGED[2] in said
+    assert not any(box.label == "Look back" for box in app.selectbox)
+    curate._perform(as_reader(place, "ann"), act("lesion00", "judge", 2, key="second", verdict="absent"))
+    assert "1 of 2" in texts(open_page("curate", "ann", set="derm", reading="Second"))
+    curate._perform(as_reader(place, "ann"), act("lesion05", "judge", 2, key="third", verdict="present"))
+    assert phrasing.markdown(phrasing.all_reread("streaks")) in texts(
+        open_page("curate", "ann", set="derm", reading="Second")
+    )
+    verdicts = {(j.image_id, j.reading): j.verdict for j in curation.read_judgements(place[0], "rev", "derm")}
+    assert (verdicts["lesion00", 1], verdicts["lesion00", 2]) == (Verdict.PRESENT, Verdict.ABSENT)
+
+
+def test_the_agreement_of_readers_with_themselves_shows_in_sets_with_its_n(open_page, place):
+    assert phrasing.NO_REREADINGS in texts(open_page("sets", "cur", set="derm"))
+    for number in range(4):
+        image = f"lesion{number:02}"
+        for reading, verdict in ((1, "present"), (2, "absent" if number == 3 else "present")):
+            said = act(image, "judge", reading, key=f"{image} {reading}", verdict=verdict)
+            curate._perform(as_reader(place, "ann"), said)
+    said = texts(open_page("sets", "rev", set="derm"))
+    assert phrasing.SELF_AGREEMENT in said
+    assert re.search(r"0\.75 \(0\.\d\d to 1\.00\), n = 4", said)
+    assert phrasing.SELF_AGREEMENT not in texts(open_page("sets", "ann", set="derm"))
