@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from uuid import uuid4
 
 import streamlit as st
 
@@ -96,7 +95,7 @@ def _order(order: Order, job: str, key: str) -> None:
         if reader is None:
             st.session_state["runs_fault"] = phrasing.SESSION_ENDED
             return
-        curation.order_run(reader.store, reader.name, order, job, key=f"{key} {uuid4().hex}")
+        curation.order_run(reader.store, reader.name, order, job, key=key)
         ledger = open_ledger(runs_folder())
         if order is Order.STOP:
             desk.stop(ledger, job)

@@ -1,6 +1,6 @@
 """What can be asked about jobs: submit, stop, resume, list. Short acts; who may is decided by the one who asks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +9,6 @@ from pipeline.config import RunSettings, load_settings
 from pipeline.jobs.job import Job, State
 from pipeline.jobs.ledger import Ledger
 from pipeline.jobs.queue import Queue
-
-Change = Callable[[Job], Job | None]
 
 
 def drafted(
@@ -52,44 +50,42 @@ def submit(ledger: Ledger, queue: Queue, settings: RunSettings, *, by: str, key:
 
 
 def stop(ledger: Ledger, job: str) -> Job:
-    """Stop a job; its run keeps its checkpoint and can be resumed.
+    """Stop a job; its run keeps its checkpoint and can be resumed. One that is stopped stays so.
 
     A job that waits is stopped at once, a running one as soon as its worker notices.
 
     Raises:
         RunError: If it is over already.
     """
-    return _changed(ledger, job, _stopped(ledger), f"{job}: only a job that waits or runs can be stopped")
+
+    def stopped(now: Job) -> Job | None:
+        if now.state is State.QUEUED or ledger.is_abandoned(now):
+            return now.now(State.STOPPED, stop_asked=False)
+        return replace(now, stop_asked=True) if now.state is State.RUNNING else None
+
+    new = ledger.change(job, stopped) or ledger.read(job)
+    if new.state in (State.DONE, State.FAILED):
+        raise RunError(f"{job}: only a job that waits or runs can be stopped; this one is {new.state}")
+    return new
 
 
 def resume(ledger: Ledger, queue: Queue, job: str) -> Job:
-    """Let a stopped or failed job go on from its checkpoint.
+    """Let a stopped or failed job go on from its checkpoint. One that is on its way stays so.
 
     Raises:
-        RunError: If it neither was stopped nor failed.
+        RunError: If it is done.
     """
-    again = _changed(ledger, job, _queued_again, f"{job}: only a job that was stopped or failed can be resumed")
-    queue.put(again.id)
-    return again
 
+    def queued(now: Job) -> Job | None:
+        if now.state not in (State.STOPPED, State.FAILED):
+            return None
+        return now.now(State.QUEUED, stop_asked=False, reason=None, deaths=0)
 
-def _stopped(ledger: Ledger) -> Change:
-    def stopped(job: Job) -> Job | None:
-        if job.state is State.QUEUED or ledger.is_abandoned(job):
-            return job.now(State.STOPPED, stop_asked=False)
-        return replace(job, stop_asked=True) if job.state is State.RUNNING else None
-
-    return stopped
-
-
-def _queued_again(job: Job) -> Job | None:
-    if job.state not in (State.STOPPED, State.FAILED):
-        return None
-    return job.now(State.QUEUED, stop_asked=False, reason=None, deaths=0)
-
-
-def _changed(ledger: Ledger, job: str, change: Change, refusal: str) -> Job:
-    new = ledger.change(job, change)
+    new = ledger.change(job, queued)
     if new is None:
-        raise RunError(f"{refusal}; this one is {ledger.read(job).state}")
+        new = ledger.read(job)
+        if new.state is State.DONE:
+            raise RunError(f"{job}: only a job that was stopped or failed can be resumed; this one is done")
+        return new
+    queue.put(new.id)
     return new
