@@ -32,8 +32,10 @@ def worker_command(runs: Path, queue: str | None) -> str:
     return f"dermaxis worker --runs {shlex.quote(str(runs))}{' --queue URL' if queue else ''}"
 
 
-def job_state(job: Job) -> str:
+def job_state(job: Job, *, is_abandoned: bool) -> str:
     """Where a job is."""
+    if is_abandoned:
+        return "its worker is gone"
     return "stopping" if job.stop_asked else str(job.state)
 
 
@@ -44,12 +46,16 @@ def job_facts(job: Job) -> str:
     return f"{job.id}; asked for by {job.by}, {job.at[:16].replace('T', ' ')} UTC{attempts}{died}"
 
 
-def job_progress(progress: Progress) -> str:
-    """How far a run has come."""
+def job_progress(progress: Progress, *, is_moving: bool) -> str:
+    """How far a run has come, and, while it goes on, how long its step will take."""
     stages, stage = list(progress.stages), progress.stage
     where = f"stage {stages.index(stage) + 1} of {len(stages)}: {stage}" if stage in stages else "preparing"
     steps = f"; {progress.title}, {progress.done:,} of {progress.total:,}" if progress.total else ""
-    left = "" if progress.seconds_left is None else f"; {duration(progress.seconds_left)} left of this step"
+    left = (
+        ""
+        if progress.seconds_left is None or not is_moving
+        else f"; {duration(progress.seconds_left)} left of this step"
+    )
     return f"{where[:1].upper()}{where[1:]}{steps}{left}"
 
 

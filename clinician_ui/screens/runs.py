@@ -75,6 +75,9 @@ def _show_job(reader: Reader, ledger: Ledger, job: Job) -> None:
     with st.container(border=True):
         words, buttons = st.columns([5, 1], vertical_alignment="center")
         words.html(_job_html(ledger, job))
+        if job.state is State.FAILED and (output := ledger.last_output(job.id)):
+            with words.expander("Output"):
+                st.code(output, language=None)
         if not reader.may(Action.ORDER_RUN):
             return
         if job.state in (State.QUEUED, State.RUNNING) and not job.stop_asked:
@@ -106,7 +109,9 @@ def _order(order: Order, job: str, key: str) -> None:
 
 
 def _job_html(ledger: Ledger, job: Job) -> str:
-    pill = f'<span class="dx-pill dx-job-{job.state}">{phrasing.html(run_phrasing.job_state(job))}</span>'
+    abandoned = ledger.is_abandoned(job)
+    word = phrasing.html(run_phrasing.job_state(job, is_abandoned=abandoned))
+    pill = f'<span class="dx-pill dx-job-{"failed" if abandoned else job.state}">{word}</span>'
     quiet = phrasing.html(run_phrasing.job_facts(job))
     name = f"<strong>{phrasing.html(job.name)}</strong>"
     html = f'<div class="dx-line">{name}{pill}<span class="dx-quiet">{quiet}</span></div>'
@@ -116,7 +121,8 @@ def _job_html(ledger: Ledger, job: Job) -> str:
     if progress is None:
         return html
     share = round(100 * progress.share)
-    said = phrasing.html(run_phrasing.job_progress(progress))
+    is_moving = job.state is State.RUNNING and not abandoned
+    said = phrasing.html(run_phrasing.job_progress(progress, is_moving=is_moving))
     bar = (
         f'<div class="dx-bar" role="progressbar" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{share}" '
         f'aria-label="{said}"><i style="width:{share}%"></i></div>'

@@ -17,6 +17,7 @@ from pipeline.progress_file import Progress, read_progress
 from pipeline.run import write_atomically
 
 FOLDER = ".jobs"
+OUTPUT_LINES, OUTPUT_BYTES = 30, 16_384
 LEASE_SECONDS = 30.0
 """After so long without a heartbeat a worker counts as dead; clocks of several machines must agree better than that."""
 
@@ -60,6 +61,15 @@ class Ledger:
     def log_file(self, job: str) -> Path:
         """What the run said, all attempts one after the other."""
         return self._of(job) / "log.txt"
+
+    def last_output(self, job: str) -> str:
+        """The last lines of what the run said; empty where it said nothing."""
+        file = self.log_file(job)
+        if not file.is_file():
+            return ""
+        with file.open("rb") as log:
+            log.seek(max(0, file.stat().st_size - OUTPUT_BYTES))
+            return "\n".join(log.read().decode("utf-8", errors="replace").splitlines()[-OUTPUT_LINES:])
 
     def read(self, job: str) -> Job:
         """One job.

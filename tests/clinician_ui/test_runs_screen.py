@@ -170,6 +170,7 @@ def test_a_running_job_shows_stage_and_time_left_and_a_failed_one_its_reason(ope
     ledger.beat("host-1", one.id)
     ledger.change(one.id, lambda job: job.now(State.RUNNING, worker="host-1", attempts=1))
     ledger.change(other.id, lambda job: job.now(State.FAILED, reason=f"no folder {CANARY}"))
+    ledger.log_file(other.id).write_text("".join(f"line {number}\n" for number in range(100)))
     clock = [0.0]
     tracker = ProgressFile(ledger.progress_file(one.id), ["plain", "whitened"], clock=lambda: clock[0])
     tracker.stage("whitened")
@@ -179,7 +180,19 @@ def test_a_running_job_shows_stage_and_time_left_and_a_failed_one_its_reason(ope
     said = texts(open_page("runs", "rev"))
     assert "Stage 2 of 2: whitened; training, 100 of 400; 5 min left of this step" in said
     assert "no folder &lt;script&gt;" in said
+    assert "line 99" in said
+    assert "line 69" not in said
     assert "<script>" not in said
+
+
+def test_a_job_whose_worker_is_gone_does_not_seem_to_run(open_page, runs):
+    ledger = open_ledger(runs)
+    with closing(open_queue(None, ledger)) as queue:
+        job = desk.submit(ledger, queue, parse_overrides(["name=n"]), by="res", key="k")
+    ledger.change(job.id, lambda now: now.now(State.RUNNING, worker="host-1", attempts=1))
+    assert "its worker is gone" in texts(open_page("runs", "rev"))
+    ledger.beat("host-1", job.id)
+    assert "its worker is gone" not in texts(open_page("runs", "rev"))
 
 
 def ask(app: Starlette, address: str, token: str | None) -> tuple[int, dict[str, str], bytes]:
