@@ -4,7 +4,10 @@ import pytest
 
 from concepts.accounts import OPERATOR
 from concepts.curation import (
+    add_images,
+    add_to_set,
     browse,
+    import_judgements,
     judge,
     next_case,
     progress,
@@ -19,6 +22,7 @@ from concepts.curation import (
 from concepts.errors import DataError, PermissionDeniedError, StoreError
 from concepts.judgement import Judgement, Verdict
 from concepts.queue import Filter, Order
+from concepts.sets import ImageRecord
 
 KEYS = (f"queue key {number}" for number in count())
 P, A, U = Verdict.PRESENT, Verdict.ABSENT, Verdict.UNCERTAIN
@@ -139,3 +143,39 @@ def test_unknown_sets_and_concepts_are_named(filled):
         next_case(filled, "ann", "dermis")
     with pytest.raises(StoreError, match="globules"):
         queue(filled, "ann", "derm", "globules")
+
+
+@pytest.mark.parametrize("order", Order)
+def test_pages_put_together_are_the_whole_set_in_order(filled, order):
+    names = [f"image{number}" for number in range(6)] + [f"more{number:02}" for number in range(34)]
+    more = [ImageRecord(id=name, digest=f"{number:064x}", path=name) for number, name in enumerate(names[6:], 9)]
+    add_images(filled, OPERATOR, more, key="more")
+    add_to_set(filled, OPERATOR, "derm", names[6:], key="more in")
+    # On the edges of the bands, inside of them, several times the same, and for some images nothing.
+    values = [0.5, 0.505, 0.495, 0.52, 0.6, 0.4, 0.99, 0.9, 1.0, 0.0, 0.1, 0.9899, 0.5, 0.7, 0.3, 0.995]
+    figures = {name: values[number % len(values)] for number, name in enumerate(names) if number % 5}
+    record_suspicion(filled, OPERATOR, "run", "streaks", figures, key="s")
+    words = {name: [(P, A), (U, U), (A, U)][number % 3] for number, name in enumerate(names) if number % 4 == 1}
+    said = [
+        Judgement(reader=reader, image_id=name, concept="streaks", verdict=verdict)
+        for name, verdicts in words.items()
+        for reader, verdict in zip(("one", "two"), verdicts, strict=True)
+    ]
+    import_judgements(filled, OPERATOR, "derm", said, key="said")
+    ranks = {
+        Order.SET: lambda _: 0,
+        Order.CONTESTED: lambda name: -len(set(words.get(name, ()))),
+        Order.UNCERTAIN: lambda name: -words.get(name, ()).count(U),
+        Order.SUSPICION: lambda name: -figures.get(name, -1),
+        Order.INFORMATIVE: lambda name: abs(figures.get(name, 9) - 0.5),
+    }
+    expected = sorted(names, key=lambda name: (ranks[order](name), names.index(name)))
+    for limit in (7, 40):
+        found = []
+        for offset in range(0, len(names), limit):
+            page = browse(filled, "ann", "derm", "streaks", order=order, run="run", limit=limit, offset=offset)
+            assert page.total == len(names)
+            found += [case.image_id for case in page.cases]
+        assert found == expected
+    head = queue(filled, "ann", "derm", "streaks", order=order, run="run", limit=25)
+    assert [case.image_id for case in head] == expected[:25]
