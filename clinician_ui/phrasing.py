@@ -11,9 +11,11 @@ from concepts.consensus import ConsensusRule, Status
 from concepts.draft import Draft
 from concepts.estimate import Estimate
 from concepts.judgement import Verdict
+from concepts.proposing import Proposal
 from concepts.release import Release
 from concepts.releasing import ReleaseInfo
 from concepts.sets import ConceptSet
+from pipeline.explanation.discovered import DirectionFound
 
 VERDICTS = {
     Verdict.PRESENT: "Present",
@@ -83,6 +85,17 @@ PAGE_COLOURS = (
     ".case { --ink: var(--dx-text); --soft: var(--dx-quiet); --warm: var(--dx-absent); --panel: var(--dx-panel);"
     " --rule: var(--dx-line); --grid: var(--dx-line); --accent: var(--dx-present); }"
 )
+UNNAMED_HELP = (
+    "Directions among the axes that no concept has, along which the diagnosis changes most. A name makes one a concept "
+    "of a set; its candidates then wait to be judged, and only judgements get into a release."
+)
+TRAIT_KINDS = {
+    "concept_axis": "activation of a named axis",
+    "concept": "label of the release",
+    "artefact": "artefact",
+    "metadata": "metadata",
+    "picture": "measured on the picture",
+}
 RESEARCH = "Research software, not a medical device."
 
 
@@ -251,3 +264,37 @@ def change(after: float, before: float) -> str:
     """A change of probability in percentage points."""
     points = 100 * (after - before)
     return "0.0 points" if abs(points) < 0.05 else f"{points:+.1f} points".replace("-", "\N{MINUS SIGN}")
+
+
+def direction_facts(direction: DirectionFound) -> str:
+    """How much of the free axes' slope lies along a direction."""
+    return f"{direction.share_of_slope:.0%} of the squared slope of all free axes lies along it."
+
+
+def correlation(figure: Mapping[str, float | int | None]) -> str:
+    """A rank correlation with its interval and n."""
+    value, low, high = (float(figure[end] or 0) for end in ("value", "low", "high"))
+    return f"{value:+.2f} ({low:+.2f} to {high:+.2f}), n = {figure['n']}".replace("-", "\N{MINUS SIGN}")
+
+
+def loss_ratio(figure: Mapping[str, float | int | None]) -> str:
+    """A loss ratio with its interval."""
+    if figure["value"] is None:
+        return "not assessable"
+    ends = "" if figure["low"] is None else f" ({figure['low']:.2f} to {figure['high']:.2f})"
+    return f"{figure['value']:.2f}{ends}, n = {figure['n']}"
+
+
+def against_null(figure: Mapping[str, float | int | None], null: Mapping[str, float | None]) -> str:
+    """Whether a ratio is above what random free directions have."""
+    low, high = figure["low"], null["high"]
+    return "" if low is None or high is None or low <= high else "above chance"
+
+
+def proposed(proposal: Proposal, set_name: str) -> str:
+    """What came of naming a direction."""
+    what = "Added" if proposal.is_new else "The set had it already"
+    missing = f"; {count(proposal.elsewhere, 'candidate')} not in the set" if proposal.elsewhere else ""
+    return (
+        f"{what}: {proposal.concept} in {set_name}. {count(proposal.candidates, 'image')} wait to be judged{missing}."
+    )

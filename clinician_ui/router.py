@@ -7,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from clinician_ui import phrasing
-from clinician_ui.screens import accounts, adjudicate, cases, curate, grid, history, runs, sets, sign_in
+from clinician_ui.screens import accounts, adjudicate, cases, curate, grid, history, runs, sets, sign_in, unnamed
 from clinician_ui.theme import apply_theme
 from clinician_ui.workplace import Reader, current_reader
 from concepts.errors import DermaxisError
@@ -41,6 +41,7 @@ SCREENS = (
     Screen("Cases", ":material/stethoscope:", "cases", Action.READ_REVIEWS, cases.show),
     Screen("Runs", ":material/model_training:", "runs", Action.READ_RUNS, runs.show),
     Screen("Accounts", ":material/group:", "accounts", Action.LIST_ACCOUNTS, accounts.show),
+    Screen("Unnamed", ":material/help:", "unnamed", Action.READ_REVIEWS, unnamed.show),
     Screen("History", ":material/history:", "history", Action.HISTORY, history.show),
 )
 

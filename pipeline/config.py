@@ -213,6 +213,9 @@ class ModelSettings(Settings):
     """More modules that are whitened for the same concepts, to see how concepts evolve; figures are of ``layer``."""
     placement: Placement = Placement.INSERT
     activation: Activation = Activation.POOL_MAX
+    turns: Literal[1, 2, 4] = 1
+    """Quarter turns of each image over whose maps evaluation and explanation average (a lesion has no upright); 2: by
+    half a turn. Training sees one at a time; exported networks too."""
 
 
 class AlignmentSettings(Settings):
@@ -298,6 +301,8 @@ class ExplanationSettings(Settings):
     permutations: Annotated[int, Field(ge=20)] = 20
     exemplars: Annotated[int, Field(ge=1, le=24)] = 6
     """Most activated test images shown per concept."""
+    discovered: Annotated[int, Field(ge=0, le=24)] = 5
+    """Directions among the free axes that are shown, the most used first; 0: none."""
     cases: Count | None = None
     """Test images that are explained one by one, drawn with the seed; default: all."""
 

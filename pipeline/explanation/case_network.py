@@ -64,7 +64,9 @@ class CaseNetwork:
         split = pd.read_csv(self.run.file("split.csv"), dtype=str).set_index("image_id")
         self.samples = samples.join(split[["part"]])
         network, description = load_model(self.run.path / MODEL)
-        self.head, self.tail = split_at(network.eval(), main_layer(network, description))
+        self.head, self.tail = split_at(
+            network.eval(), main_layer(network, description), turns=self.settings.model.turns
+        )
         self.transform = eval_transforms(self.settings.transforms, description.mean, description.std)
 
     @torch.inference_mode()

@@ -164,7 +164,7 @@ def _summaries(
     tracker: Tracker,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """N x k activations of the named axes, N distances from the training mean, N x D logits."""
-    head, tail = split_at(network.eval(), layer)
+    head, tail = split_at(network.eval(), layer, turns=settings.model.turns)
     device = next(network.parameters()).device
     loader = evaluation_loader(settings, cohort, description, samples)
     named = len(cohort.concepts)
@@ -270,7 +270,12 @@ def _pointing(
     network, description = load_model(run.path / PLAIN)
     loader = evaluation_loader(settings, cohort, description, test)
     plain = layer_outputs(
-        network, layer_name(settings, cohort), loader, tracker=tracker, title="plain network, test images"
+        network,
+        layer_name(settings, cohort),
+        loader,
+        turns=settings.model.turns,
+        tracker=tracker,
+        title="plain network, test images",
     )
     regions = [_regions(settings, cohort, sample, row) for sample, row in zip(test, paths, strict=True)]
     found = pointing_figures(

@@ -17,6 +17,7 @@ from pipeline.data.transforms import display_transforms
 from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
 from pipeline.explanation.cases import explain_cases
+from pipeline.explanation.discovery import discover
 from pipeline.explanation.exemplars import Exemplar, most_activated
 from pipeline.explanation.importance import importance
 from pipeline.explanation.permutation import Effort
@@ -42,7 +43,9 @@ def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
     layer = main_layer(network, description)
     test = cohort.part(Part.TEST)
     loader = evaluation_loader(settings, cohort, description, test)
-    outputs = layer_outputs(network, layer, loader, tracker=tracker, title="whitened network, test images")
+    outputs = layer_outputs(
+        network, layer, loader, turns=settings.model.turns, tracker=tracker, title="whitened network, test images"
+    )
     effort = planned_effort(settings)
     total = effort.passes(len(cohort.concepts), outputs.maps.shape[1])
     with tracker.task("permuting axes", total) as advance:
@@ -66,6 +69,16 @@ def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
             "exemplars": _exemplars(settings, cohort, test, outputs, run),
             **_tcav(settings, cohort, run, tracker),
             **explain_cases(
+                settings,
+                cohort,
+                run=run,
+                network=network,
+                description=description,
+                layer=layer,
+                outputs=outputs,
+                tracker=tracker,
+            ),
+            **discover(
                 settings,
                 cohort,
                 run=run,
@@ -104,7 +117,7 @@ def _tcav(settings: RunSettings, cohort: Cohort, run: RunFolder, tracker: Tracke
 
     def outputs(samples: Sequence[Sample], title: str) -> LayerOutputs:
         loader = evaluation_loader(settings, cohort, description, samples)
-        return layer_outputs(network, layer, loader, tracker=tracker, title=title)
+        return layer_outputs(network, layer, loader, turns=settings.model.turns, tracker=tracker, title=title)
 
     shown = outputs(test, "plain network, test images")
     scores = tcav_scores(
