@@ -45,8 +45,12 @@ def evaluate_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, track
     test_loader = evaluation_loader(settings, cohort, description, test)
     train_loader = evaluation_loader(settings, cohort, description, train)
 
-    plain_test = layer_outputs(plain, name, test_loader, tracker=tracker, title="plain network, test images")
-    test_maps = layer_outputs(whitened, layer, test_loader, tracker=tracker, title="whitened network, test images")
+    plain_test = layer_outputs(
+        plain, name, test_loader, turns=settings.model.turns, tracker=tracker, title="plain network, test images"
+    )
+    test_maps = layer_outputs(
+        whitened, layer, test_loader, turns=settings.model.turns, tracker=tracker, title="whitened network, test images"
+    )
     auxiliary = _auxiliary(settings, cohort, name, run=run, tracker=tracker)
     pooling = (Activation.MEAN, settings.model.activation)
     plain_train = pooled_features(
@@ -159,7 +163,9 @@ def _auxiliary(
         return None
     network, description = load_model(run.path / AUXILIARY)
     loader = evaluation_loader(settings, cohort, description, cohort.part(Part.TEST))
-    outputs = layer_outputs(network, layer, loader, tracker=tracker, title="auxiliary network, test images")
+    outputs = layer_outputs(
+        network, layer, loader, turns=settings.model.turns, tracker=tracker, title="auxiliary network, test images"
+    )
     head = concept_head(network)
     with torch.no_grad():
         activations = head.pool(head(outputs.maps))

@@ -45,7 +45,7 @@ class LayerOutputs:
 
 @torch.no_grad()
 def layer_outputs(
-    network: nn.Module, module: str, loader: DataLoader[Any], *, tracker: Tracker, title: str
+    network: nn.Module, module: str, loader: DataLoader[Any], *, turns: int = 1, tracker: Tracker, title: str
 ) -> LayerOutputs:
     """Run a network over a loader once, keeping what the named module gave.
 
@@ -53,10 +53,11 @@ def layer_outputs(
         network: Put into evaluation mode.
         module: Name of the module at which to cut.
         loader: In order; each batch a dictionary with ``image``.
+        turns: Over how many turns of an image the maps are averaged.
         tracker: Where progress is shown.
         title: What the progress bar says.
     """
-    head, tail = split_at(network.eval(), module)
+    head, tail = split_at(network.eval(), module, turns=turns)
     device = next(network.parameters()).device
     parts: list[tuple[Tensor, tuple[Tensor, ...], Tensor]] = []
     with tracker.task(title, len(loader)) as advance:

@@ -6,17 +6,26 @@
 from difflib import get_close_matches
 from typing import Any
 
+import torch
 from torch import Tensor, fx, nn
 
 from concepts.errors import SettingsError
 
+QUARTERS = 4
+"""Quarter turns in a full one."""
+
 
 class Head(nn.Module):
-    """A network from its input to the output of the module at which it was cut."""
+    """A network from its input to the output of the module at which it was cut.
 
-    def __init__(self, traced: fx.GraphModule) -> None:
+    Args:
+        traced: That part.
+        turns: Over how many turns of the input, evenly spaced, what it gives is averaged; maps are turned back before.
+    """
+
+    def __init__(self, traced: fx.GraphModule, turns: int = 1) -> None:
         super().__init__()
-        self.traced = traced
+        self.traced, self.turns = traced, turns
 
     def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Run up to the cut.
@@ -27,8 +36,15 @@ class Head(nn.Module):
         Returns:
             The module's output, and what else the tail needs (a skip around the module, say), each with N first.
         """
-        feature, rest = self.traced(x)
-        return feature, rest
+        views = [self._view(x, turn * QUARTERS // self.turns) for turn in range(self.turns)]
+        feature, *rest = (
+            torch.stack(one).mean(dim=0) if self.turns > 1 else one[0] for one in zip(*views, strict=True)
+        )
+        return feature, tuple(rest)
+
+    def _view(self, x: Tensor, quarters: int) -> tuple[Tensor, ...]:
+        feature, rest = self.traced(turned(x, quarters))
+        return tuple(turned(one, -quarters) for one in (feature, *rest))
 
 
 class Tail(nn.Module):
@@ -52,7 +68,12 @@ class Tail(nn.Module):
         return self.traced(feature.clone(), *(one.clone() for one in rest))
 
 
-def split_at(network: nn.Module, module_name: str) -> tuple[Head, Tail]:
+def turned(maps: Tensor, quarters: int) -> Tensor:
+    """N x C x H x W maps turned anticlockwise by quarters of a full turn; vectors N x C have no direction."""
+    return torch.rot90(maps, quarters, (2, 3)) if maps.ndim == 4 and quarters % QUARTERS else maps
+
+
+def split_at(network: nn.Module, module_name: str, *, turns: int = 1) -> tuple[Head, Tail]:
     """Cut a network at the output of one module, so that ``tail(*head(x)) == network(x)``.
 
     Both sides share the network's modules and parameters and are of the network in evaluation mode; put the network
@@ -62,6 +83,8 @@ def split_at(network: nn.Module, module_name: str) -> tuple[Head, Tail]:
         network: Takes one tensor, gives one tensor; it must be traceable by `torch.fx`, where modules without children,
             modules of `torch.nn` and modules with ``fx_leaf = True`` are not looked into.
         module_name: Qualified name of the module, of one that runs exactly once.
+        turns: 1, 2 or 4: over how many turns of its (square) input the head averages what it gives. Beyond 1,
+            ``tail(*head(x))`` is no longer ``network(x)``.
 
     Raises:
         SettingsError: If there is no such module, it does not run exactly once, the output does not depend on it, or
@@ -84,7 +107,7 @@ def split_at(network: nn.Module, module_name: str) -> tuple[Head, Tail]:
         side.graph.eliminate_dead_code()
         side.recompile()
         side.delete_all_unused_submodules()
-    return Head(head), Tail(tail)
+    return Head(head, turns), Tail(tail)
 
 
 def early_exit(network: nn.Module, module_name: str, x: Tensor) -> Tensor:

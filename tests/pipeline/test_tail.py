@@ -7,7 +7,7 @@ from torch import nn
 from concepts.errors import SettingsError
 from pipeline.config import Activation, ModelSettings
 from pipeline.models.backbones import build_backbone
-from pipeline.models.tail import early_exit, split_at
+from pipeline.models.tail import early_exit, split_at, turned
 from pipeline.whitening.surgery import insert_after, replace_norm, whitening_layers
 
 CUTS = {
@@ -70,6 +70,21 @@ def test_a_whitened_network_is_cut_at_its_axes(operate):
     operate(network, "blocks.8.pointwise.norm", concepts=("streaks", "globules"), activation=Activation.MEAN)
     (name,) = whitening_layers(network)
     assert_sides_are_whole(network.eval(), name)
+
+
+@pytest.mark.parametrize("turns", [2, 4])
+@pytest.mark.parametrize("module", ["layer2", "layer4.1.bn1"])
+def test_a_head_that_averages_over_turns_turns_with_its_image(module, turns):
+    network, x, step = make("resnet18"), images(side=64), 4 // turns
+    with torch.no_grad():
+        head, _ = split_at(network, module, turns=turns)
+        upright, lying = head(x), head(turned(x, step))
+        once, lying_once = (split_at(network, module)[0](one)[0] for one in (x, turned(x, step)))
+    torch.testing.assert_close(lying[0], turned(upright[0], step), atol=1e-5, rtol=1e-4)
+    assert len(lying[1]) == len(upright[1])
+    for one, other in zip(lying[1], upright[1], strict=True):
+        torch.testing.assert_close(one, turned(other, step), atol=1e-5, rtol=1e-4)
+    assert not torch.allclose(lying_once, turned(once, step), atol=1e-3)
 
 
 def test_the_tail_holds_only_what_follows():
