@@ -26,6 +26,7 @@ from concepts.suspicion import record_embeddings, record_suspicion
 
 FOLDER = Path("~/.cache/dermaxis/labelling-demo-2")
 NAME = "demo"
+ROLES = (Role.ANNOTATOR, Role.ADJUDICATOR, Role.CURATOR, Role.REVIEWER, Role.RESEARCHER)
 SET = "phantom"
 IMAGES, SETTLED, SIDE = 72, 20, 256
 """Images drawn; those of them that are settled examples and not judged; their side in pixels."""
@@ -85,19 +86,7 @@ def _fill(store: Store, cohort: Path) -> None:
     with (cohort / "metadata.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     digests = {row["image_id"]: sha256((cohort / _path(row)).read_bytes()).hexdigest() for row in rows}
-    add_account(
-        store,
-        OPERATOR,
-        NAME,
-        [
-            Role.ANNOTATOR,
-            Role.ADJUDICATOR,
-            Role.CURATOR,
-            Role.REVIEWER,
-            Role.RESEARCHER,
-        ],
-        key="demo account",
-    )
+    add_account(store, OPERATOR, NAME, ROLES, key="demo account")
     create_set(
         store, OPERATOR, SET, description="Generated lesions; their concepts were planted", licence="CC0-1.0", key="set"
     )
