@@ -69,9 +69,10 @@ def _show_changing(accounts: Sequence[Account]) -> None:
         key = f"{ROLES} {name}"
         st.multiselect("Roles", list(Role), default=sorted(one.roles), key=key, format_func=str.capitalize)
         st.button("Give it these roles", on_click=_perform, args=(_give_roles, name), width="stretch")
-        st.button("New password", on_click=_perform, args=(_new_password, name), width="stretch")
+        left, right = st.columns(2)
+        left.button("New password", on_click=_perform, args=(_new_password, name), width="stretch")
         label = "Let it in again" if one.disabled else "Disable it"
-        st.button(label, on_click=_perform, args=(_set_disabled, name, not one.disabled), width="stretch")
+        right.button(label, on_click=_perform, args=(_set_disabled, name, not one.disabled), width="stretch")
 
 
 def _perform(act: Callable[..., tuple[str, str | None]], *arguments: object) -> None:

@@ -14,6 +14,7 @@ import pytest
 from concepts import curation
 from concepts.accounts import OPERATOR, set_password
 from concepts.judgement import Kind, RegionKind, Verdict
+from concepts.mask import rasterise
 
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).parents[2]
@@ -63,8 +64,8 @@ def wait_for(port: int) -> None:
     raise TimeoutError(port)
 
 
-def sign_in(chromium, address: str, name: str, page: str):
-    tab = chromium.new_context(viewport={"width": 1280, "height": 800}).new_page()
+def sign_in(chromium, address: str, name: str, page: str, **context: bool):
+    tab = chromium.new_context(viewport={"width": 1280, "height": 800}, **context).new_page()
     tab.set_default_timeout(TIMEOUT)
     tab.goto(f"{address}/{page}")
     tab.get_by_label("Name").fill(name)
@@ -169,3 +170,96 @@ def test_the_grid_by_keyboard(chromium, served, place):
     tab.keyboard.press("a")
     tab.get_by_text("Saved: absent for 2 images.").wait_for()
     assert judged(place[0], "ann") == ["lesion00", "lesion02"]
+
+
+def placed(tab) -> tuple[float, float, float, float]:
+    """Left, top, width and height of the image on the screen."""
+    box = tab.locator(".stage img:not(.waits)").bounding_box()
+    return box["x"], box["y"], box["width"], box["height"]
+
+
+def at(tab, x: float, y: float) -> tuple[float, float]:
+    """A point of the image, in fractions of it, on the screen."""
+    left, top, width, height = placed(tab)
+    return left + x * width, top + y * height
+
+
+def test_what_is_painted_with_the_brush_is_stored_where_it_was_painted(chromium, served, place):
+    tab = sign_in(chromium, served, "ann", "curate?set=derm")
+    assert shown(tab) == "lesion00"
+    tab.keyboard.press("d")
+    stroke(tab, 0.3, 0.7)
+    tab.get_by_role("button", name="Remove brush stroke 1").wait_for()
+    stroke(tab, 0.9, 0.95)
+    tab.get_by_role("button", name="Remove brush stroke 2").wait_for()
+    tab.keyboard.press("Control+z")
+    tab.get_by_role("button", name="Remove brush stroke 2").wait_for(state="detached")
+    press_and_wait(tab, "p")
+    kept = curation.own_judgement(place[0], "ann", "derm", "lesion00", "streaks")
+    assert [region.kind for region in kept.regions] == [RegionKind.BRUSH]
+    inside = rasterise(kept.regions, 100, 100)
+    assert inside[50, 32:68].all()
+    assert not inside[:, :25].any()
+    assert not inside[:, 76:].any()
+    assert not inside[:44].any()
+    assert not inside[57:].any()
+
+
+def stroke(tab, start: float, end: float) -> None:
+    """Across the middle of the image."""
+    tab.mouse.move(*at(tab, start, 0.5))
+    tab.mouse.down()
+    tab.mouse.move(*at(tab, end, 0.5), steps=8)
+    tab.mouse.up()
+
+
+class Fingers:
+    """Touches of a screen, as the browser gets them from its machine."""
+
+    def __init__(self, tab) -> None:
+        self.tab, self.wire = tab, tab.context.new_cdp_session(tab)
+
+    def send(self, kind: str, *points: tuple[float, float]) -> None:
+        touches = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+        self.wire.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+    def drag(self, starts, ends, *, steps: int = 10) -> None:
+        self.send("touchStart", *starts)
+        for step in range(1, steps + 1):
+            share = step / steps
+            pairs = zip(starts, ends, strict=True)
+            self.send("touchMove", *[(x + share * (u - x), y + share * (v - y)) for (x, y), (u, v) in pairs])
+        self.send("touchEnd")
+        self.tab.wait_for_timeout(200)
+
+
+def test_two_fingers_zoom_where_they_are_and_one_moves_or_draws(chromium, served, place):
+    tab = sign_in(chromium, served, "ann", "curate?set=derm", has_touch=True)
+    shown(tab)
+    fingers, (left, top, width, height) = Fingers(tab), placed(tab)
+    middle = at(tab, 0.5, 0.5)
+    apart = [[(middle[0] - reach, middle[1]), (middle[0] + reach, middle[1])] for reach in (50, 100)]
+    fingers.drag(*apart)
+    wide = placed(tab)
+    assert wide[2] == pytest.approx(2 * width, rel=0.05)
+    assert wide[3] == pytest.approx(2 * height, rel=0.05)
+    # What was between the fingers is there still.
+    assert at(tab, 0.5, 0.5) == pytest.approx(middle, abs=10)
+    fingers.drag([middle], [(middle[0] + 60, middle[1] - 40)])
+    moved = placed(tab)
+    assert (moved[0] - wide[0], moved[1] - wide[1]) == pytest.approx((60, -40), abs=3)
+    tab.get_by_role("button", name="Fit").click()
+    assert placed(tab) == pytest.approx((left, top, width, height), abs=1)
+    tab.get_by_role("button", name="Box").click()
+    # A second finger means zooming, whatever the tool.
+    fingers.drag(*apart)
+    tab.get_by_text("No regions drawn.").wait_for()
+    tab.get_by_role("button", name="Fit").click()
+    fingers.drag([at(tab, 0.2, 0.3)], [at(tab, 0.6, 0.8)])
+    tab.get_by_role("button", name="Remove box 1").wait_for()
+    tab.wait_for_timeout(300)
+    tab.get_by_role("button", name=re.compile("^Present")).tap()
+    tab.locator('.stage img:not(.waits)[alt$="lesion01"]').wait_for()
+    kept = curation.own_judgement(place[0], "ann", "derm", "lesion00", "streaks")
+    ((corner, other),) = [region.vertices for region in kept.regions]
+    assert (*corner, *other) == pytest.approx((0.2, 0.3, 0.6, 0.8), abs=0.01)
