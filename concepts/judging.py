@@ -1,12 +1,12 @@
 """Judging: give verdicts, take them back, put cases aside, bring judgements in from elsewhere. Nothing is erased."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, exists, func, insert, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from concepts.acts import Act, performing
 from concepts.audit import instant, now
@@ -26,6 +26,7 @@ from concepts.schema import (
     SetImageRow,
     SetRow,
 )
+from concepts.sets import PARAMETERS
 from concepts.store import Store
 
 Fields = dict[str, Any]
@@ -192,10 +193,14 @@ def refuse_unknown_cases(session: Session, set_name: str, cases: Iterable[tuple[
     Raises:
         StoreError: Names the first.
     """
+    cases = list(cases)
+    images = _known(session, SetImageRow.image_id, set_name, [image_id for image_id, _ in cases])
+    concepts = _known(session, ConceptRow.id, set_name, [concept for _, concept in cases])
     for image_id, concept in cases:
-        fault = _unknown(session, set_name, image_id, concept)
-        if fault:
-            raise StoreError(f"{fault}; a curator can add it")
+        if image_id not in images:
+            raise StoreError(f"image {image_id!r:.80} is not in set {set_name!r:.80}; a curator can add it")
+        if concept not in concepts:
+            raise StoreError(f"concept {concept!r:.80} is not in set {set_name!r:.80}; a curator can add it")
 
 
 def _give(act: Act, set_name: str, judgements: Sequence[Judgement]) -> None:
@@ -204,12 +209,11 @@ def _give(act: Act, set_name: str, judgements: Sequence[Judgement]) -> None:
         raise StoreError("a case comes twice among the judgements; give one verdict on each image and concept")
     _refuse_unread(act.session, set_name, [judgement for judgement in judgements if judgement.reading > 1])
     records = write(act, set_name, judgements, undoable=True)
-    for judgement in judgements:
-        act.session.execute(
-            delete(LaterRow).filter_by(
-                set_name=set_name, reader=act.actor, concept=judgement.concept, image_id=judgement.image_id
-            )
-        )
+    for concept in {judgement.concept for judgement in judgements}:
+        mine = delete(LaterRow).filter_by(set_name=set_name, reader=act.actor, concept=concept)
+        judged = [judgement.image_id for judgement in judgements if judgement.concept == concept]
+        for some in _portions(judged):
+            act.session.execute(mine.where(LaterRow.image_id.in_(some)))
     subject = f"{set_name}/{judgements[0].concept}/{judgements[0].image_id}" if len(judgements) == 1 else set_name
     act.record(subject, {"set": set_name, "judgements": records}, result=[record["id"] for record in records])
 
@@ -326,10 +330,14 @@ def _is_said_already(session: Session, set_name: str, judgement: Judgement) -> b
     return replace(current, **unstored) == replace(judgement, **unstored)
 
 
-def _unknown(session: Session, set_name: str, image_id: str, concept: str) -> str | None:
-    in_images = exists().where(SetImageRow.set_name == set_name, SetImageRow.image_id == image_id)
-    in_concepts = exists().where(ConceptRow.set_name == set_name, ConceptRow.id == concept)
-    has_image, has_concept = session.execute(select(in_images, in_concepts)).one()
-    if not has_image:
-        return f"image {image_id!r:.80} is not in set {set_name!r:.80}"
-    return None if has_concept else f"concept {concept!r:.80} is not in set {set_name!r:.80}"
+def _known(session: Session, column: InstrumentedAttribute[str], set_name: str, names: Iterable[str]) -> set[str]:
+    """Those of the names that the set has."""
+    found: set[str] = set()
+    for some in _portions(sorted(set(names))):
+        found.update(session.scalars(select(column).filter_by(set_name=set_name).where(column.in_(some))))
+    return found
+
+
+def _portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """As many at a time as a statement takes."""
+    return (names[start : start + PARAMETERS] for start in range(0, len(names), PARAMETERS))
