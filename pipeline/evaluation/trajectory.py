@@ -32,20 +32,34 @@ def activations_by_layer(
     network.eval()
     device = next(network.parameters()).device
     kept: dict[str, list[Tensor]] = {}
+    with tracker.task(title, len(loader)) as advance:
+        for batch in loader:
+            for name, activations in layer_activations(network, place_images(batch["image"], device)).items():
+                kept.setdefault(name, []).append(activations)
+            advance(1)
+    return {name: torch.cat(parts).numpy() for name, parts in kept.items()}
+
+
+@torch.no_grad()
+def layer_activations(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """Activations N x k of the named axes at every whitened layer, in the order in which the network runs them.
+
+    Args:
+        network: In evaluation mode.
+        images: N x 3 x H x W.
+    """
+    found: dict[str, Tensor] = {}
 
     def keep(name: str) -> Any:  # noqa: ANN401  # a hook, typed by torch
         def hook(layer: ConceptWhitening, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            kept.setdefault(name, []).append(layer.pool(output).double().cpu())
+            found[name] = layer.pool(output).double().cpu()
 
         return hook
 
     hooks = [layer.register_forward_hook(keep(name)) for name, layer in whitening_layers(network).items()]
     try:
-        with tracker.task(title, len(loader)) as advance:
-            for batch in loader:
-                network(place_images(batch["image"], device))
-                advance(1)
+        network(images)
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: torch.cat(parts).numpy() for name, parts in kept.items()}
+    return found

@@ -1,8 +1,8 @@
 """One case explained: the network's output, taken apart and read against the reference of its run."""
 
 import base64
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from pipeline.explanation.case_content import (
     QualityContent,
     ScopeContent,
     ShiftContent,
+    StageContent,
 )
 from pipeline.explanation.contributions import Contributions, contributions
 from pipeline.explanation.counterfactual import Flip, smallest_flip
@@ -51,6 +52,7 @@ class CaseInput:
         reference: Its diagnosis, or None.
         labels: k, 1 shows the concept, 0 does not, NaN not known.
         picture: File with the image, beside the case.
+        by_layer: k activations at each whitened layer, from low to high, where there are several.
     """
 
     image_id: str
@@ -63,6 +65,7 @@ class CaseInput:
     reference: str | None = None
     labels: Sequence[float] | None = None
     picture: str | None = None
+    by_layer: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 def explain_case(
@@ -167,7 +170,24 @@ def _concept(
         agreement=axis.agreement,
         contributions=_shares(account, column, reference.classes),
         evidence=_evidence(case.maps[column]),
+        stages=_stages(axis, column, case),
     )
+
+
+def _stages(axis: AxisReference, column: int, case: CaseInput) -> tuple[StageContent, ...]:
+    stages = []
+    for one in axis.stages if case.by_layer else ():
+        activation = float(case.by_layer[one.layer][column])
+        place = percentile(activation, one.activations)
+        stages.append(
+            StageContent(
+                layer=one.layer,
+                activation=activation,
+                percentile=None if np.isnan(place) else place,
+                state=one.thresholds.state(activation),
+            )
+        )
+    return tuple(stages)
 
 
 def _shares(account: Contributions, player: int, classes: Sequence[str]) -> dict[str, ContributionContent]:
@@ -209,15 +229,15 @@ def _scope(maps: Tensor, reference: Reference) -> ScopeContent:
 
 def _quality(quality: Quality, reference: Reference) -> tuple[QualityContent, ...]:
     found = []
-    for field in fields(quality):
-        value = float(getattr(quality, field.name))
-        among = np.asarray(reference.quality.get(field.name, ()))
+    for measure in (one.name for one in fields(quality)):
+        value = float(getattr(quality, measure))
+        among = np.asarray(reference.quality.get(measure, ()))
         place = percentile(value, among)
         # Most pictures share the commonest value of some measures, e.g. no dark corner; that is not unusual.
         below = 100.0 * float((among < value).mean()) if len(among) else float("nan")
         unusual = bool(place < EXTREME or below > 100 - EXTREME)
         entry = QualityContent(
-            measure=field.name, value=value, percentile=None if np.isnan(place) else place, unusual=unusual
+            measure=measure, value=value, percentile=None if np.isnan(place) else place, unusual=unusual
         )
         found.append(entry)
     return tuple(found)

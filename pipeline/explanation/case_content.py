@@ -70,6 +70,15 @@ class EvidenceContent(Content):
     cells: str
 
 
+class StageContent(Content):
+    """A concept at one of several whitened layers: activation, its place among the validation images, state."""
+
+    layer: str
+    activation: float
+    percentile: float | None
+    state: State
+
+
 class ConceptContent(Content):
     """One concept in one image.
 
@@ -86,6 +95,7 @@ class ConceptContent(Content):
         agreement: Of the concept's readers, with interval and n, where the release has it.
         contributions: By diagnosis.
         evidence: Where the axis is active; None where the layer has no positions.
+        stages: From the lowest whitened layer to the highest, where there are several.
     """
 
     concept: str
@@ -100,6 +110,7 @@ class ConceptContent(Content):
     agreement: Figure | None
     contributions: dict[str, ContributionContent]
     evidence: EvidenceContent | None
+    stages: tuple[StageContent, ...] = ()
 
 
 class ShiftContent(Content):

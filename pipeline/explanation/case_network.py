@@ -18,6 +18,7 @@ from concepts.selection import label_table
 from pipeline.config import RunSettings
 from pipeline.data.decoded import decode_square
 from pipeline.data.transforms import display_transforms, eval_transforms
+from pipeline.evaluation.trajectory import layer_activations
 from pipeline.explanation.case import CaseInput, explain_case
 from pipeline.explanation.case_content import CaseContent
 from pipeline.explanation.case_files import FOLDER, case_file, has_picture, picture_file, write_case
@@ -64,6 +65,7 @@ class CaseNetwork:
         split = pd.read_csv(self.run.file("split.csv"), dtype=str).set_index("image_id")
         self.samples = samples.join(split[["part"]])
         network, description = load_model(self.run.path / MODEL)
+        self.network = network
         self.head, self.tail = split_at(
             network.eval(), main_layer(network, description), turns=self.settings.model.turns
         )
@@ -72,9 +74,19 @@ class CaseNetwork:
     @torch.inference_mode()
     def open_image(self, decoded: NDArray[np.uint8]) -> OpenImage:
         """Run the network up to and after the layer on one decoded square (size + margin pixels, RGB)."""
-        image = self.transform({"image": decoded})["image"][None]
+        image = self._input(decoded)
         maps, rest = self.head(image)
         return OpenImage(maps[0], rest, self.tail(maps, rest)[0].double().numpy())
+
+    def _input(self, decoded: NDArray[np.uint8]) -> Tensor:
+        image: Tensor = self.transform({"image": decoded})["image"][None]
+        return image
+
+    def _by_layer(self, decoded: NDArray[np.uint8]) -> dict[str, list[float]]:
+        if not self.settings.model.further_layers:
+            return {}
+        found = layer_activations(self.network, self._input(decoded))
+        return {name: one[0].tolist() for name, one in found.items()}
 
     def decode(self, path: Path) -> NDArray[np.uint8]:
         """An image file as the run's settings want it decoded."""
@@ -135,6 +147,7 @@ class CaseNetwork:
             reference=diagnosis,
             labels=labels,
             picture=picture_file(image_id),
+            by_layer=self._by_layer(decoded),
         )
         content = explain_case(
             case,

@@ -18,6 +18,7 @@ from pipeline.data.transforms import display_transforms
 from pipeline.evaluation.bootstrap import Weights, ratio, resample
 from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
+from pipeline.evaluation.trajectory import activations_by_layer
 from pipeline.explanation.calibration import calibrate
 from pipeline.explanation.case import CaseInput, explain_case, squared_distance
 from pipeline.explanation.case_content import CaseContent
@@ -27,7 +28,8 @@ from pipeline.explanation.concept_states import set_thresholds
 from pipeline.explanation.evidence import gradient_maps, pointing_figures
 from pipeline.explanation.planted import cause_hits
 from pipeline.explanation.quality import MEASURES, measure_quality
-from pipeline.explanation.reference import AxisReference, ExampleReference, Reference, fit_concept_only
+from pipeline.explanation.reference import AxisReference, ExampleReference, Reference, StageReference, fit_concept_only
+from pipeline.explanation.trajectory_figures import trajectory_figures
 from pipeline.models.checkpoint import ModelDescription, load_model
 from pipeline.models.tail import split_at
 from pipeline.progress import Tracker
@@ -69,6 +71,7 @@ def explain_cases(
     labels = cohort.concept_labels(test)
     logits = outputs.logits.double().numpy()
     generator = np.random.default_rng([settings.seed, CASES])
+    by_layer = _by_layer(settings, cohort, network, description, Part.TEST, tracker)
     written: list[CaseContent] = []
     by_id = {sample.image_id: sample for sample in cohort.samples}
     with tracker.task("explaining cases", len(chosen)) as advance:
@@ -86,6 +89,7 @@ def explain_cases(
                 reference=sample.diagnosis,
                 labels=labels[row].tolist(),
                 picture=save_picture(run, sample.image_id, shown),
+                by_layer={name: one[row].tolist() for name, one in by_layer.items()},
             )
             content = explain_case(
                 case,
@@ -107,6 +111,8 @@ def explain_cases(
         "cases": _figures(written, cohort, weights[:, chosen]),
         "pointing": _pointing(settings, cohort, run, outputs, weights, tracker),
     }
+    if by_layer:
+        figures["trajectories"] = trajectory_figures(written, weights[:, chosen])
     hits = _planted(cohort, written, labels[chosen])
     if hits is not None:
         figures["planted_cause"] = _rate(hits, weights[:, chosen])
@@ -129,6 +135,7 @@ def _reference(
     activations, distances, logits = seen
     count = len(validation)
     labels = cohort.concept_labels(validation)
+    by_layer = _by_layer(settings, cohort, network, description, Part.VALIDATION, tracker)
     own = class_indices(validation, cohort.classes)
     names = {entry.id: entry.name for entry in cohort.release.concepts}
     table = np.array([astuple(measure_quality(_shown(settings, cohort, one))) for one in validation])
@@ -140,6 +147,14 @@ def _reference(
                 name=names.get(concept, concept),
                 thresholds=set_thresholds(activations[:count, column], labels[:, column]),
                 activations=tuple(np.sort(activations[:count, column]).tolist()),
+                stages=tuple(
+                    StageReference(
+                        layer=name,
+                        thresholds=set_thresholds(one[:, column], labels[:, column]),
+                        activations=tuple(np.sort(one[:, column]).tolist()),
+                    )
+                    for name, one in by_layer.items()
+                ),
                 **_reliability(settings, cohort, run, concept),
             )
             for column, concept in enumerate(cohort.concepts)
@@ -151,6 +166,21 @@ def _reference(
         examples=_examples(cohort, examples, activations[count:]),
         release=cohort.release.digest,
     )
+
+
+def _by_layer(
+    settings: RunSettings,
+    cohort: Cohort,
+    network: nn.Module,
+    description: ModelDescription,
+    part: Part,
+    tracker: Tracker,
+) -> dict[str, NDArray[np.float64]]:
+    """Activations at every whitened layer, where there are several; upright images, whatever the turns."""
+    if not settings.model.further_layers:
+        return {}
+    loader = evaluation_loader(settings, cohort, description, cohort.part(part))
+    return activations_by_layer(network, loader, tracker=tracker, title=f"every whitened layer, {part} images")
 
 
 @torch.no_grad()

@@ -30,6 +30,14 @@ class Description(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
+class StageReference(Description):
+    """A named axis at one of several whitened layers: its thresholds and its activations on all validation images."""
+
+    layer: str
+    thresholds: Thresholds
+    activations: tuple[float, ...]
+
+
 class AxisReference(Description):
     """What is known of one named axis.
 
@@ -42,6 +50,7 @@ class AxisReference(Description):
         positives: Test images that show the concept.
         reason: Why the axis cannot be assessed, or None.
         agreement: How far the readers of the release agreed about the concept, where it says so.
+        stages: The axis at each whitened layer, from low to high, where there are several.
     """
 
     concept: str
@@ -52,6 +61,7 @@ class AxisReference(Description):
     positives: int = 0
     reason: str | None = None
     agreement: Figure | None = None
+    stages: tuple[StageReference, ...] = ()
 
 
 class ConceptOnly(Description):

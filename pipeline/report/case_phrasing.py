@@ -30,6 +30,8 @@ UNRELIABLE = 0.7
 """AUC below whose lower end an axis is called unreliable."""
 SHIFTS = 3
 """Concepts named in the sentence on what would change the call."""
+WHITENING = ".whitening"
+"""Ending of an inserted layer's name, which says nothing to readers."""
 SMALL = 0.1
 """Shifts below this share of the whole change are not worth a word."""
 
@@ -142,3 +144,23 @@ def label(concept: ConceptContent) -> str:
 def _figure(figure: Figure) -> str:
     value, low, high = (None if figure[key] is None else float(figure[key] or 0) for key in ("value", "low", "high"))
     return f"{number(value, 2)} ({number(low, 2)} to {number(high, 2)}), n{SPACE}={SPACE}{figure['n']}"
+
+
+def course(concept: ConceptContent) -> str:
+    """How a concept evolves from low to high layers, and whether a mistake is corrected or made on the way."""
+    steps = [
+        f"{one.layer.removesuffix(WHITENING)}: {STATES[one.state]} ({percentile(one.percentile)})"
+        for one in concept.stages
+    ]
+    first, last = (_agrees(one.state, label=concept.label) for one in (concept.stages[0], concept.stages[-1]))
+    turn: dict[tuple[bool | None, bool | None], str] = {
+        (False, True): "; a mistake that is corrected",
+        (True, False): "; right at first, wrong at last",
+    }
+    return f"{capital(concept.name)}: {', then '.join(steps)}{turn.get((first, last), '')}."
+
+
+def _agrees(state: State, *, label: bool | None) -> bool | None:
+    if label is None or state not in (State.PRESENT, State.ABSENT):
+        return None
+    return (state is State.PRESENT) == label

@@ -11,8 +11,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from concepts.errors import RunError, SettingsError
 from pipeline.config import dump_settings, parse_overrides
+from pipeline.explanation.case_files import read_case
+from pipeline.explanation.case_index import concepts_of, read_index
+from pipeline.explanation.case_network import CaseNetwork, explain_image
+from pipeline.explanation.discovered import read_discovery
 from pipeline.progress import Silent
+from pipeline.report.case_page import write_case_page
 from pipeline.retrain import retrain
 from pipeline.run import RunFolder
 
@@ -150,6 +156,80 @@ def test_an_altered_release_is_refused(whole, folder, tmp_path):
     assert "digest does not match" in done.stderr
 
 
+def test_every_test_image_is_a_case_whose_contributions_add_up(whole):
+    rows = read_index(whole)
+    test = pd.read_csv(whole.file("split.csv")).query("part == 'test'").image_id
+    assert sorted(row.image_id for row in rows) == sorted(test)
+    for row in rows:
+        case = read_case(whole, row.image_id)
+        assert sum(one.probability for one in case.differential) == pytest.approx(1)
+        assert case.wrong == row.wrong
+        for one in case.differential:
+            shares = sum(concept.contributions[one.diagnosis].share for concept in case.concepts)
+            total = one.baseline + shares + case.free[one.diagnosis].share
+            assert total == pytest.approx(one.outcome, abs=1e-3)
+    found = whole.read_json("explanation.json")
+    assert found["cases"]["n"] == len(rows)
+    assert found["pointing"].keys() == set(concepts_of(rows))
+
+
+def test_an_image_explained_alone_is_explained_as_in_the_run(whole):
+    image_id = read_index(whole)[0].image_id
+    before = read_case(whole, image_id)
+    explain_image(whole.path, image_id)
+    after = read_case(whole, image_id)
+    assert (after.call, after.part, after.reference) == (before.call, before.part, before.reference)
+    assert [one.label for one in after.concepts] == [one.label for one in before.concepts]
+    for first, second in zip(before.concepts, after.concepts, strict=True):
+        assert first.activation == pytest.approx(second.activation, abs=1e-3)
+        for name, one in first.contributions.items():
+            assert one.share == pytest.approx(second.contributions[name].share, abs=1e-2)
+    network = CaseNetwork(whole.path)
+    opened = network.open_image(network.decode(network.path_of(image_id)))
+    untouched = network.what_if(opened, ())
+    for one in after.differential:
+        assert untouched[one.diagnosis] == pytest.approx(one.probability, abs=1e-4)
+    assert network.what_if(opened, network.reference.concepts) != pytest.approx(untouched)
+    with pytest.raises(SettingsError, match="no such axis"):
+        network.what_if(opened, ["nonsense"])
+
+
+def test_a_file_of_elsewhere_becomes_a_case_with_a_page(whole, tmp_path):
+    source = CaseNetwork(whole.path).path_of(read_index(whole)[0].image_id)
+    (tmp_path / "mine.png").write_bytes(source.read_bytes())
+    image_id, file = explain_image(whole.path, str(tmp_path / "mine.png"))
+    case = read_case(whole, image_id)
+    assert file.is_file()
+    assert (case.part, case.reference, case.wrong) == (None, None, None)
+    page = write_case_page(whole, image_id).read_text(encoding="utf-8")
+    assert "What the lesion is, is not known here." in page
+    assert "<script" not in page
+    assert image_id in {row.image_id for row in read_index(whole)}
+    with pytest.raises(RunError, match="neither an image"):
+        explain_image(whole.path, "nonsense")
+
+
+def test_directions_that_nobody_named_are_found_with_patches_and_candidates(whole):
+    found = read_discovery(whole)
+    assert found is not None
+    assert len(found.directions) == whole.settings().explanation.discovered
+    train = set(pd.read_csv(whole.file("split.csv")).query("part == 'train'").image_id)
+    test = set(pd.read_csv(whole.file("split.csv")).query("part == 'test'").image_id)
+    for direction in found.directions:
+        candidates = pd.read_csv(whole.file(direction.candidates))
+        assert set(candidates.image_id) <= train
+        assert set(candidates.end) == {"high", "low"}
+        assert (
+            candidates.activation[candidates.end == "high"].min()
+            >= candidates.activation[candidates.end == "low"].max()
+        )
+        assert {one.image_id for one in direction.patches} <= test
+        assert all(whole.has(one.patch) and whole.has(one.picture) for one in direction.patches)
+        assert direction.relations
+    shares = [one.share_of_slope for one in found.directions]
+    assert shares == sorted(shares, reverse=True)
+
+
 def test_stages_can_be_done_again(whole):
     before = whole.read_json("evaluation.json")
     done = dermaxis("evaluate", str(whole.path), folder=whole.path.parent)
@@ -183,3 +263,21 @@ def test_every_baseline_and_several_layers_in_one_run(folder):
     assert whitened == pytest.approx(auxiliary, abs=1e-3)
     assert set(explanation["tcav"]) == set(evaluation["classes"])
     assert "From low to high layers" in run.file("report.html").read_text()
+    assert_stages_lead_to_the_case(run, explanation["trajectories"])
+
+
+def assert_stages_lead_to_the_case(run, trajectories):
+    image_id = read_index(run)[0].image_id
+    for case in (read_case(run, image_id), explain_again(run, image_id)):
+        for concept in case.concepts:
+            layers = [one.layer for one in concept.stages]
+            assert layers == ["blocks.3.pointwise.norm.whitening", "blocks.8.pointwise.norm.whitening"]
+            assert concept.stages[-1].activation == pytest.approx(concept.activation, abs=1e-4)
+            assert concept.stages[-1].state == concept.state
+            assert set(trajectories[concept.concept]) == {layers[0]}
+    assert "From low to high layers" in write_case_page(run, image_id).read_text(encoding="utf-8")
+
+
+def explain_again(run, image_id):
+    explain_image(run.path, image_id)
+    return read_case(run, image_id)
