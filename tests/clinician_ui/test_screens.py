@@ -38,6 +38,7 @@ FOR = {
     "sets": "cur",
     "runs": "res",
     "cases": "rev",
+    "unnamed": "rev",
     "history": "rev",
 }
 
