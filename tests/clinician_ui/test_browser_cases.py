@@ -1,0 +1,141 @@
+"""In a real Chromium, on a real small run: a blinded first read, the case, what if, and a review."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from clinician_ui import phrasing
+from concepts.accounts import OPERATOR, set_password
+from concepts.case_review import Opinion, Step, read_reviews
+from pipeline.config import parse_overrides
+from pipeline.explanation.case_files import read_case
+from pipeline.explanation.case_index import read_index
+from pipeline.progress import Silent
+from pipeline.retrain import retrain
+
+CHROMIUM = Path("/usr/bin/chromium")
+ROOT = Path(__file__).parents[2]
+PASSWORD = "a password of length"
+SMALL = [
+    "name=small",
+    "data.phantom.images=240",
+    "data.phantom.size=64",
+    "transforms.size=64",
+    "transforms.margin=4",
+    "model.architecture=mobilenet_v1",
+    "model.width=0.25",
+    "training.plain_epochs=1",
+    "training.whitened_epochs=1",
+    "training.batch_size=16",
+    "evaluation.resamples=100",
+    "explanation.cases=6",
+]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cases")
+    return retrain(parse_overrides([*SMALL, f"runs={folder / 'runs'}", f"data.cache={folder}"]), tracker=Silent())
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    api = pytest.importorskip("playwright.sync_api", reason="Playwright absent: the browser tests are SKIPPED")
+    if not CHROMIUM.is_file():
+        pytest.skip("Chromium absent (/usr/bin/chromium): the browser tests are SKIPPED; apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(chromium, place, run, tmp_path):
+    """A page on which a reviewer has signed in, on the cases of the run."""
+    set_password(place[0], OPERATOR, "rev", PASSWORD, key="password")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "clinician_ui", "--store", str(tmp_path / "store.sqlite"), "--port", str(port)]
+    command += ["--images", str(place[1]), "--runs", str(run.path.parent)]
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, env=environment)
+    try:
+        deadline = time.monotonic() + 90
+        while not is_open(port):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        page = chromium.new_context(viewport={"width": 1440, "height": 900}).new_page()
+        page.set_default_timeout(120_000)
+        page.goto(f"http://127.0.0.1:{port}/cases")
+        page.get_by_label("Name").fill("rev")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_text("Differential", exact=True).wait_for()
+        page.get_by_text("Read blinded first", exact=True).click()
+        page.get_by_role("button", name=phrasing.REVIEW_BUTTONS[Step.FIRST_READ]).wait_for()
+        yield page
+    finally:
+        server.kill()
+        server.wait()
+
+
+def is_open(port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def choose(tab, label: str, option: str) -> None:
+    tab.get_by_label(label).click()
+    tab.get_by_role("option", name=option, exact=True).click()
+
+
+def test_a_blinded_read_a_case_what_if_and_a_review(tab, place, run):
+    first = read_case(run, read_index(run)[0].image_id)
+    picture = tab.locator(f'img[alt="Image {first.image_id}"]')
+    picture.wait_for()
+    # The picture has come, not only its frame.
+    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == run.settings().transforms.size
+    assert tab.get_by_text("Differential", exact=True).count() == 0
+    choose(tab, "Own diagnosis", "melanoma")
+    tab.get_by_role("button", name=phrasing.REVIEW_BUTTONS[Step.FIRST_READ]).click()
+    tab.get_by_text("Differential", exact=True).wait_for()
+    name = first.concepts[0].name
+    tab.get_by_text(name, exact=True).first.click()
+    tab.locator(f'.dx-stack img[alt="Where the axis of {name} is active"]').wait_for()
+    for image in tab.locator(".case-maps img").all():
+        image.wait_for()
+        assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+
+    tab.get_by_text("Switch concepts off", exact=True).click()
+    table = tab.locator("table", has=tab.get_by_text("as it is", exact=True))
+    table.wait_for()
+    assert table.get_by_text("0.0 points").count() == len(first.differential)
+    tab.locator('[data-testid="stButtonGroup"]', has_text="Switched off").get_by_text(name, exact=True).click()
+    tab.wait_for_function("text => !document.body.innerText.includes(text)", arg="0.0 points\n0.0 points")
+
+    tab.get_by_text("I disagree", exact=True).click()
+    tab.get_by_label("Comment").fill("the network, not the veil")
+    tab.get_by_role("button", name=phrasing.REVIEW_BUTTONS[Step.REVIEW]).click()
+    tab.get_by_text(phrasing.REVIEW_KEPT[Step.REVIEW]).wait_for()
+    kept = read_reviews(place[0], "rev", run.id)
+    assert [(one.step, one.diagnosis, one.opinion) for one in kept] == [
+        (Step.FIRST_READ, "melanoma", None),
+        (Step.REVIEW, None, Opinion.DISAGREES),
+    ]
+    assert kept[1].comment == "the network, not the veil"
+    assert kept[0].seconds > 0
+
+    tab.get_by_role("button", name="Next").click()
+    second = read_index(run)[1].image_id
+    tab.locator(f'img[alt="Image {second}"]').wait_for()
+    assert tab.get_by_text("Differential", exact=True).count() == 0
+    tab.reload()
+    tab.locator(f'img[alt="Image {second}"]').wait_for()
