@@ -74,6 +74,14 @@ class Balance(StrEnum):
     NONE = "none"
 
 
+class Precision(StrEnum):
+    """Arithmetic of the network in a training step; parameters, statistics and losses are in float32 in both."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    """Faster where the processor has it; with less than three decimal digits between layers."""
+
+
 class Start(StrEnum):
     """From which trained network the whitened phase goes on."""
 
@@ -244,12 +252,13 @@ class ConceptLossSettings(Settings):
 class AuxiliarySettings(Settings):
     """A network that learns diagnosis and concepts together through a concept head at the layer, without whitening.
 
-    It starts from the initial weights, as the plain network does. It is a baseline for the whitened one, and may be
-    what that one starts from.
+    It is a baseline for the whitened one, and may be what that one starts from.
     """
 
     epochs: Annotated[int, Field(ge=0)] = 0
     """0: there is no such network."""
+    from_plain: bool = False
+    """Whether it goes on from the trained plain network; else it starts where that one did."""
     learning_rate: Positive = 1e-3
     weight: Annotated[float, Field(ge=0.0)] = 1.0
     """Weight of the image-level concept loss."""
@@ -272,6 +281,8 @@ class TrainingSettings(Settings):
     """Share of a phase's steps in which the learning rate rises linearly; a cosine to zero follows."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     balance: Balance = Balance.SAMPLER
+    precision: Precision = Precision.FLOAT32
+    """Of the network in training steps and in validation after each epoch; evaluation is in float32."""
     free_axis_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Probability with which, in whitened training, an image goes without the free axes."""
     alignment: AlignmentSettings = AlignmentSettings()
@@ -303,6 +314,9 @@ class ExplanationSettings(Settings):
     """Most activated test images shown per concept."""
     discovered: Annotated[int, Field(ge=0, le=24)] = 5
     """Directions among the free axes that are shown, the most used first; 0: none."""
+    sanity: Annotated[int, Field(ge=0, le=200)] = 10
+    """Networks with randomised weights, and permutations of the concept labels, that importance and purity are held
+    against; each costs a run of the network's tail over the test images for every concept and one more. 0: none."""
     cases: Count | None = None
     """Test images that are explained one by one, drawn with the seed; default: all."""
 

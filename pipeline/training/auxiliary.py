@@ -1,8 +1,10 @@
 """A network that learns diagnosis and concepts together, through a concept head and without whitening."""
 
+from ignite import distributed as idist
+
 from pipeline.config import ConceptLossSettings, RunSettings
 from pipeline.data.cohort import Cohort
-from pipeline.models.checkpoint import HeadDescription
+from pipeline.models.checkpoint import HeadDescription, load_model
 from pipeline.models.concept_head import put_head
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder
@@ -11,6 +13,7 @@ from pipeline.training.freeze import freeze
 from pipeline.training.loss import TrainingLoss
 from pipeline.training.phases import (
     AUXILIARY,
+    PLAIN,
     diagnosis_weights,
     layer_name,
     pretrained,
@@ -22,9 +25,13 @@ from pipeline.training.phases import (
 
 
 def train_auxiliary(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker) -> None:
-    """Train from the initial weights with a concept head at the layer; store ``auxiliary.safetensors`` and its JSON."""
-    network, description = pretrained(settings, cohort, run=run, tracker=tracker)
+    """Train with a concept head at the layer; store ``auxiliary.safetensors`` and its JSON."""
     layer, chosen = layer_name(settings, cohort), settings.training.auxiliary
+    if chosen.from_plain:
+        network, description = load_model(run.path / PLAIN)
+        network = network.to(idist.device())
+    else:
+        network, description = pretrained(settings, cohort, run=run, tracker=tracker)
     head = put_head(network, layer, cohort.concepts, activation=settings.model.activation)
     hung = HeadDescription(layer=layer, activation=head.activation, concepts=head.concepts)
     description = description.model_copy(update={"head": hung})

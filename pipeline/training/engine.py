@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from concepts.errors import RunError
-from pipeline.config import TrainingSettings
+from pipeline.config import Precision, TrainingSettings
 from pipeline.data.loaders import CaseDataset, place_images
 from pipeline.models.concept_head import ConceptHead
 from pipeline.models.state import load_state, save_state
 from pipeline.progress import Tracker
 from pipeline.training.loss import TrainingLoss
+from pipeline.training.precision import PrecisionInferer, at_least_float32
 from pipeline.training.processes import agreed, is_first
 from pipeline.training.whole_batch import see_whole_batch
 from pipeline.whitening.distributed import average_gradients, take_from_first
@@ -140,6 +141,7 @@ class PhaseTrainer:
             optimizer=self.optimizer,
             loss_function=self.loss,
             prepare_batch=prepare_batch,
+            inferer=PrecisionInferer(self.settings.precision),
             decollate=False,
         )
         trainer.add_event_handler(Events.EPOCH_STARTED, self._seed_epoch)
@@ -173,7 +175,7 @@ class PhaseTrainer:
         self._losses.append(value)
 
     def _finish_epoch(self, engine: Engine) -> None:
-        figures = validate(self.network, self.validation, layer=self.phase.layer)
+        figures = validate(self.network, self.validation, layer=self.phase.layer, precision=self.settings.precision)
         figures["loss"] = float(np.mean(self._losses))
         self._losses = []
         score = float(np.mean([figures[name] for name in ("macro_auc", "axis_auc") if name in figures]))
@@ -229,7 +231,11 @@ def prepare_batch(
 
 @torch.no_grad()
 def validate(
-    network: nn.Module, loader: DataLoader[Any], *, layer: ConceptWhitening | ConceptHead | None
+    network: nn.Module,
+    loader: DataLoader[Any],
+    *,
+    layer: ConceptWhitening | ConceptHead | None,
+    precision: Precision = Precision.FLOAT32,
 ) -> dict[str, float]:
     """Macro AUC of the diagnosis and, with a whitened layer, the mean AUC of its named axes, on one loader.
 
@@ -242,12 +248,17 @@ def validate(
         val_data_loader=loader,
         network=network,
         prepare_batch=prepare_batch,
+        inferer=PrecisionInferer(precision),
         key_val_metric={"macro_auc": metric},
         decollate=False,
     )
     rows: list[tuple[Tensor, Tensor]] = []
     kept: list[Tensor] = []
-    hook = layer.register_forward_hook(lambda module, _, output: kept.append(module.pool(output))) if layer else None
+    hook = (
+        layer.register_forward_hook(lambda module, _, output: kept.append(module.pool(at_least_float32(output))))
+        if layer
+        else None
+    )
     evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: _collect(engine, kept, rows))
     evaluator.run()
     if hook:

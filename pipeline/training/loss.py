@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from pipeline.config import ConceptLossSettings
 from pipeline.models.concept_head import ConceptHead
 from pipeline.training.concept_loss import ConceptCalibration, concept_loss, region_loss
+from pipeline.training.precision import at_least_float32
 from pipeline.whitening.activation import axis_activations
 from pipeline.whitening.distributed import mean_over_processes
 from pipeline.whitening.layer import ConceptWhitening
@@ -70,7 +71,8 @@ class TrainingLoss(nn.Module):
         return mean_over_processes(self.diagnosis(logits, labels), share)
 
     def _concept_terms(self, index: int, targets: Targets) -> Tensor:
-        layer, maps = self.layers[index], self._maps[index][:, : self.layers[index].num_concepts]
+        layer = self.layers[index]
+        maps = at_least_float32(self._maps[index][:, : layer.num_concepts])
         total = maps.new_zeros(())
         if self.settings.weight > 0:
             activations = self.image_calibrations[index](axis_activations(maps, layer.activation))
