@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session
 
 from concepts import audit
@@ -18,11 +18,22 @@ from concepts.errors import PermissionDeniedError, StoreError
 from concepts.judgement import is_plain
 from concepts.release import canonical_json
 from concepts.roles import Action, Role, require
-from concepts.schema import AccountRoleRow, AccountRow, ActRow
+from concepts.schema import AccountRoleRow, AccountRow, ActRow, table
 from concepts.store import Store
 
 KEY_LIMIT = 200
 ROLES = "roles"
+ACTS = table(ActRow)
+EARLIER = select(ACTS.c.action, ACTS.c.request, ACTS.c.result).where(
+    ACTS.c.actor == bindparam("by"), ACTS.c.key == bindparam("named")
+)
+KEEP = insert(ACTS)
+ACCOUNTS, ROLE_ROWS = table(AccountRow), table(AccountRoleRow)
+ROLES_OF = (
+    select(ACCOUNTS.c.disabled, ROLE_ROWS.c.role)
+    .outerjoin_from(ACCOUNTS, ROLE_ROWS, ROLE_ROWS.c.account == ACCOUNTS.c.name)
+    .where(ACCOUNTS.c.name == bindparam("called"))
+)
 
 
 @dataclass
@@ -58,8 +69,7 @@ class Act:
         seq = audit.append(self.session, self.actor, self.action, subject=subject, payload=payload)
         answer = canonical_json(result).decode()
         values = {"actor": self.actor, "key": self.key, "action": self.action, "request": self.request, "seq": seq}
-        self.session.flush()
-        self.session.execute(insert(ActRow).values(**values, result=answer))
+        self.session.execute(KEEP, values | {"result": answer})
         self.result = json.loads(answer)
         self._is_recorded = True
 
@@ -121,12 +131,7 @@ def roles_of(session: Session, actor: str) -> frozenset[Role]:
     known: frozenset[Role] | None = session.info.get((ROLES, actor))
     if known is not None:
         return known
-    query = (
-        select(AccountRow.disabled, AccountRoleRow.role)
-        .outerjoin(AccountRoleRow, AccountRoleRow.account == AccountRow.name)
-        .where(AccountRow.name == actor)
-    )
-    rows = session.execute(query).all() if is_plain(actor) else []
+    rows = session.execute(ROLES_OF, {"called": actor}).all() if is_plain(actor) else []
     if not rows or rows[0].disabled:
         state = "is disabled" if rows else "is no account"
         raise PermissionDeniedError(f"{actor!r:.80} {state}; ask an admin: dermaxis accounts add NAME --role ROLE")
@@ -135,7 +140,7 @@ def roles_of(session: Session, actor: str) -> frozenset[Role]:
 
 def _begin(session: Session, actor: str, action: Action, *, key: str, request: str) -> Act:
     act = Act(session, actor, action, key, request)
-    earlier = session.get(ActRow, (actor, key))
+    earlier = session.execute(EARLIER, {"by": actor, "named": key}).first()
     if earlier is not None:
         if (earlier.action, earlier.request) != (action, request):
             raise StoreError(f"key {key!r} was used for another {earlier.action}; give each submit a key of its own")

@@ -13,17 +13,22 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from concepts.judgement_rows import record_of
 from concepts.release import canonical_json
 from concepts.review_rows import stored_record
-from concepts.schema import CaseReviewRow, EventRow, JudgementRow, MaskRow, RegionRow, ReleaseRow
+from concepts.schema import CaseReviewRow, EventRow, JudgementRow, MaskRow, RegionRow, ReleaseRow, table
 from concepts.store import Store
 
 START = "0" * 64
 BATCH = 1000
+EVENTS = table(EventRow)
+LAST = select(EVENTS.c.seq, EVENTS.c.hash).order_by(EVENTS.c.seq.desc()).limit(1)
+APPEND = insert(EVENTS)
+FIELDS = ("seq", "previous", "actor", "action", "subject", "payload", "at")
+"""What the hash is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +92,11 @@ def append(session: Session, actor: str, action: str, *, subject: str, payload: 
     Returns:
         The event's number.
     """
-    last = session.execute(select(EventRow.seq, EventRow.hash).order_by(EventRow.seq.desc()).limit(1)).first()
+    last = session.execute(LAST).first()
     seq, previous = (last.seq + 1, last.hash) if last else (1, START)
-    row = EventRow(
-        seq=seq,
-        previous=previous,
-        actor=actor,
-        action=action,
-        subject=subject,
-        payload=canonical_json(payload).decode(),
-        at=now(),
-    )
-    row.hash = _hash(row)
-    session.add(row)
+    content = canonical_json(payload).decode()
+    event = dict(zip(FIELDS, (seq, previous, actor, action, subject, content, now()), strict=True))
+    session.execute(APPEND, event | {"hash": _hash(event)})
     return seq
 
 
@@ -143,7 +140,7 @@ def _broken_chain(session: Session) -> BrokenLink | None:
             return BrokenLink(seq + 1, f"event {seq + 1} is missing")
         if row.previous != previous:
             return BrokenLink(row.seq, f"event {row.seq} does not follow from event {seq}")
-        if row.hash != _hash(row):
+        if row.hash != _hash({field: getattr(row, field) for field in FIELDS}):
             return BrokenLink(row.seq, f"event {row.seq} was altered: its hash does not fit its content")
         seq, previous = row.seq, row.hash
     return None
@@ -200,6 +197,5 @@ def _release_stands(session: Session, release: Mapping[str, Any]) -> bool:
     return row is not None and sha256(row.manifest.encode()).hexdigest() == release["manifest"]
 
 
-def _hash(row: EventRow) -> str:
-    fields = ("seq", "previous", "actor", "action", "subject", "payload", "at")
-    return sha256(canonical_json({field: getattr(row, field) for field in fields})).hexdigest()
+def _hash(fields: Mapping[str, Any]) -> str:
+    return sha256(canonical_json(fields)).hexdigest()

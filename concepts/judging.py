@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import Column, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy.orm import Session
 
 from concepts.acts import Act, performing
 from concepts.audit import instant, now
@@ -25,6 +25,7 @@ from concepts.schema import (
     RegionRow,
     SetImageRow,
     SetRow,
+    table,
 )
 from concepts.sets import PARAMETERS
 from concepts.store import Store
@@ -34,6 +35,25 @@ CELL = ("set_name", "concept", "image_id", "reader", "kind", "reading")
 """What has one current judgement."""
 SAID = ("verdict", "confidence", "note", "seconds", "blinded", "origin")
 """What a judgement says, as opposed to about what and when."""
+
+JUDGEMENTS, MARKS = table(JudgementRow), table(LaterRow)
+NEWEST = select(func.max(JUDGEMENTS.c.id))
+CURRENT = select(JUDGEMENTS.c.id).where(
+    *(JUDGEMENTS.c[name] == bindparam(name) for name in CELL), JUDGEMENTS.c.superseded_by.is_(None)
+)
+SUPERSEDE = update(JUDGEMENTS).where(JUDGEMENTS.c.id == bindparam("older")).values(superseded_by=bindparam("newer"))
+WRITE = insert(JUDGEMENTS)
+UNMARK = delete(MARKS).where(*(MARKS.c[name] == bindparam(f"of_{name}") for name in ("set_name", "reader", "concept")))
+UNMARK_SOME = UNMARK.where(MARKS.c.image_id.in_(bindparam("some", expanding=True)))
+
+
+def _names_in(column: Column[str]) -> Select[str]:
+    return select(column).where(
+        column.table.c.set_name == bindparam("of_set"), column.in_(bindparam("some", expanding=True))
+    )
+
+
+IMAGES_IN, CONCEPTS_IN = _names_in(table(SetImageRow).c.image_id), _names_in(table(ConceptRow).c.id)
 
 
 def judge(store: Store, actor: str, set_name: str, judgement: Judgement, *, key: str) -> int:
@@ -184,7 +204,7 @@ def write(act: Act, set_name: str, judgements: Sequence[Judgement], *, undoable:
 
 def next_number(session: Session) -> int:
     """The number of the next judgement; without gaps, as writers are alone."""
-    return (session.scalar(select(func.max(JudgementRow.id))) or 0) + 1
+    return (session.scalar(NEWEST) or 0) + 1
 
 
 def refuse_unknown_cases(session: Session, set_name: str, cases: Iterable[tuple[str, str]]) -> None:
@@ -194,8 +214,8 @@ def refuse_unknown_cases(session: Session, set_name: str, cases: Iterable[tuple[
         StoreError: Names the first.
     """
     cases = list(cases)
-    images = _known(session, SetImageRow.image_id, set_name, [image_id for image_id, _ in cases])
-    concepts = _known(session, ConceptRow.id, set_name, [concept for _, concept in cases])
+    images = _known(session, IMAGES_IN, set_name, [image_id for image_id, _ in cases])
+    concepts = _known(session, CONCEPTS_IN, set_name, [concept for _, concept in cases])
     for image_id, concept in cases:
         if image_id not in images:
             raise StoreError(f"image {image_id!r:.80} is not in set {set_name!r:.80}; a curator can add it")
@@ -210,21 +230,20 @@ def _give(act: Act, set_name: str, judgements: Sequence[Judgement]) -> None:
     _refuse_unread(act.session, set_name, [judgement for judgement in judgements if judgement.reading > 1])
     records = write(act, set_name, judgements, undoable=True)
     for concept in {judgement.concept for judgement in judgements}:
-        mine = delete(LaterRow).filter_by(set_name=set_name, reader=act.actor, concept=concept)
+        mine = {"of_set_name": set_name, "of_reader": act.actor, "of_concept": concept}
         judged = [judgement.image_id for judgement in judgements if judgement.concept == concept]
         for some in _portions(judged):
-            act.session.execute(mine.where(LaterRow.image_id.in_(some)))
+            act.session.execute(UNMARK_SOME, mine | {"some": some})
     subject = f"{set_name}/{judgements[0].concept}/{judgements[0].image_id}" if len(judgements) == 1 else set_name
     act.record(subject, {"set": set_name, "judgements": records}, result=[record["id"] for record in records])
 
 
 def _insert(session: Session, fields: Fields, regions: Sequence[Region]) -> Fields:
-    cell = {name: fields[name] for name in CELL}
-    current = session.scalar(select(JudgementRow.id).filter_by(**cell, superseded_by=None))
+    current = session.scalar(CURRENT, {name: fields[name] for name in CELL})
     if current is not None:
-        session.execute(update(JudgementRow).filter_by(id=current).values(superseded_by=fields["id"]))
+        session.execute(SUPERSEDE, {"older": current, "newer": fields["id"]})
     fields = {**fields, "supersedes": current}
-    session.execute(insert(JudgementRow).values(**fields, superseded_by=None))
+    session.execute(WRITE, {**fields, "superseded_by": None})
     for position, region in enumerate(regions):
         _insert_region(session, fields["id"], position, region)
     return {**{name: fields[name] for name in COLUMNS}, "regions": [region_json(region) for region in regions]}
@@ -330,11 +349,11 @@ def _is_said_already(session: Session, set_name: str, judgement: Judgement) -> b
     return replace(current, **unstored) == replace(judgement, **unstored)
 
 
-def _known(session: Session, column: InstrumentedAttribute[str], set_name: str, names: Iterable[str]) -> set[str]:
+def _known(session: Session, query: Select[str], set_name: str, names: Iterable[str]) -> set[str]:
     """Those of the names that the set has."""
     found: set[str] = set()
     for some in _portions(sorted(set(names))):
-        found.update(session.scalars(select(column).filter_by(set_name=set_name).where(column.in_(some))))
+        found.update(session.scalars(query, {"of_set": set_name, "some": some}))
     return found
 
 

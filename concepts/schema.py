@@ -5,6 +5,9 @@ regions and masks, releases and audit events are only ever added; triggers (in t
 for the one mark by which a judgement becomes superseded and the status of a release.
 """
 
+from typing import cast
+
+import sqlalchemy
 from sqlalchemy import (
     CheckConstraint,
     Float,
@@ -37,6 +40,11 @@ class Table(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
+
+
+def table(row: type[Table]) -> sqlalchemy.Table:
+    """The table itself: statements that writers wait for are made of it once, and do without the object mapper."""
+    return cast(sqlalchemy.Table, row.__table__)
 
 
 class ImageRow(Table):

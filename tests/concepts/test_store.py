@@ -1,14 +1,20 @@
+import errno
+import fcntl
+import os
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import func, select, text
+from sqlalchemy import MetaData, func, insert, select, text
 
-from concepts import audit
+from concepts import audit, curation
+from concepts import store as opening
 from concepts.accounts import OPERATOR
 from concepts.curation import list_sets, read_judgements
 from concepts.errors import StoreError
+from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.schema import SetRow, Table
 from concepts.store import Store, head_revision, migrate, open_store, revision, upgrade
 from concepts.store import _connect as connect
@@ -40,6 +46,38 @@ def test_an_empty_store_of_every_released_revision_migrates(store_url, released)
     assert migrate(store_url) == (released, head_revision())
     with closing(open_store(store_url)) as store:
         assert_as_the_schema_says(store)
+
+
+def copy_rows(source: Store, target: Store) -> None:
+    """What the other does not have yet, into tables and columns that are in both."""
+    tables = MetaData()
+    with source.reading() as rows, target.writing() as session:
+        tables.reflect(session.connection())
+        for table in tables.sorted_tables:
+            if table.name in Table.metadata.tables:
+                own = set(session.execute(select(*table.primary_key)).all())
+                found = rows.execute(select(Table.metadata.tables[table.name])).mappings()
+                kept = [{column.name: row[column.name] for column in table.columns} for row in found]
+                new = [row for row in kept if tuple(row[key.name] for key in table.primary_key) not in own]
+                if new:
+                    session.execute(insert(table), new)
+
+
+@pytest.mark.parametrize("released", RELEASED)
+def test_a_filled_store_of_every_released_revision_migrates_and_loses_nothing(filled, databases, released):
+    box = Region(RegionKind.BOX, ((0.25, 0.5), (0.75, 1.0)))
+    one = Judgement(reader="ann", image_id="image0", concept="streaks", verdict=Verdict.PRESENT, regions=(box,))
+    curation.judge(filled, "ann", "derm", one, key="one")
+    url = databases.new()
+    with closing(connect(url, must_exist=False)) as old:
+        upgrade(old, released)
+        copy_rows(filled, old)
+    assert migrate(url) == (released, head_revision())
+    with closing(open_store(url)) as store:
+        assert read_judgements(store, OPERATOR, "derm") == read_judgements(filled, OPERATOR, "derm")
+        assert curation.history(store, OPERATOR) == curation.history(filled, OPERATOR)
+        assert audit.verify(store) is None
+        curation.judge(store, "ann", "derm", one, key="two")
 
 
 def test_a_filled_store_migrates_and_loses_nothing(filled):
@@ -115,6 +153,31 @@ def test_a_reader_sees_one_state_while_another_writes(filled):
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 def test_sqlite_is_set_up_to_keep_what_it_took(filled):
-    expected = {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 2, "recursive_triggers": 1}
+    expected = {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 1, "recursive_triggers": 1}
     with filled.reading() as session:
         assert {name: session.scalar(text(f"PRAGMA {name}")) for name in expected} == expected
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_whoever_wrote_waits_for_the_disk_after_the_commit_and_lets_others_write_meanwhile(filled, monkeypatch):
+    seen, path = [], address(filled).removeprefix("sqlite:///")
+
+    def reach(descriptor: int) -> None:
+        assert Path(f"/proc/self/fd/{descriptor}").readlink() == Path(f"{path}-wal")
+        with Path(f"{path}-queue").open("a", encoding="utf-8") as ticket:
+            fcntl.flock(ticket, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        seen.append(list_sets(filled, OPERATOR)[0].description)
+
+    monkeypatch.setattr(opening.os, "fsync", reach)
+    curation.update_set(filled, OPERATOR, "derm", description="x", key="x")
+    assert seen == ["x"]
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_what_the_disk_did_not_take_is_not_acknowledged(filled, monkeypatch):
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(opening.os, "fsync", fail)
+    with pytest.raises(StoreError, match="the disk did not take"):
+        curation.update_set(filled, OPERATOR, "derm", description="x", key="x")
