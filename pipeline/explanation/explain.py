@@ -21,6 +21,8 @@ from pipeline.explanation.discovery import discover
 from pipeline.explanation.exemplars import Exemplar, most_activated
 from pipeline.explanation.importance import importance
 from pipeline.explanation.permutation import Effort
+from pipeline.explanation.sanity import check_sanity
+from pipeline.explanation.stability import order_stability
 from pipeline.explanation.tcav import choose_examples, sides_of, tcav_scores
 from pipeline.models.checkpoint import load_model, main_layer
 from pipeline.progress import Tracker
@@ -66,6 +68,17 @@ def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
         {
             "importance": table.to_json(),
             "permutations": effort.permutations,
+            "stability": {target: order_stability(ratios) for target, ratios in table.resampled.items()},
+            **check_sanity(
+                settings,
+                cohort,
+                network=network,
+                description=description,
+                layer=layer,
+                outputs=outputs,
+                table=table,
+                tracker=tracker,
+            ),
             "exemplars": _exemplars(settings, cohort, test, outputs, run),
             **_tcav(settings, cohort, run, tracker),
             **explain_cases(

@@ -53,11 +53,13 @@ class ImportanceTable:
         axes: By diagnosis (or ``overall``), then by concept.
         unnamed_share: By diagnosis (or ``overall``): the share of the layer's importance that no named axis carries.
         free_ratios: By diagnosis (or ``overall``): the ratios of the free axes that the null band is made of.
+        resampled: By diagnosis (or ``overall``), then by concept: the ratios on each resample, for paired figures.
     """
 
     axes: Mapping[str, Mapping[str, AxisImportance]]
     unnamed_share: Mapping[str, Estimate]
     free_ratios: Mapping[str, tuple[float, ...]]
+    resampled: Mapping[str, Mapping[str, Resampled]]
 
     def to_json(self) -> dict[str, Any]:
         """``{diagnosis: {concept: {ratio, rank, null}, "unnamed_share": estimate}}``."""
@@ -135,7 +137,7 @@ def importance_table(
     generator: np.random.Generator,
 ) -> ImportanceTable:
     """The figures from the losses; arguments as in `importance`."""
-    excess = _Excess(losses, labels, weights, generator)
+    excess = Excess(losses.intact, labels, weights, generator)
     named = [excess.ratios(losses.single[axis]) for axis in range(len(concepts))]
     free = [excess.values(found) for axis, found in losses.single.items() if axis >= len(concepts)]
     targets = [*classes, OVERALL]
@@ -145,24 +147,34 @@ def importance_table(
     }
     shares = {target: one.estimate() for target, one in zip(targets, excess.unnamed_shares(losses.joint), strict=True)}
     ratios = {target: tuple(float(one[column]) for one in free) for column, target in enumerate(targets)}
-    return ImportanceTable(axes=axes, unnamed_share=shares, free_ratios=ratios)
+    resampled = {
+        target: {concept: figures[column] for concept, figures in zip(concepts, named, strict=True)}
+        for column, target in enumerate(targets)
+    }
+    return ImportanceTable(axes=axes, unnamed_share=shares, free_ratios=ratios, resampled=resampled)
 
 
-class _Excess:
+class Excess:
     """Balanced losses beyond the intact ones, on the data and on each resample.
 
     They are averages of the cases' own differences, so that what changes no case is exactly without importance. Columns
     are the D diagnoses and, last, overall.
+
+    Args:
+        intact: N x D losses.
+        labels: N indices of the diagnoses.
+        weights: B x N, from `group_weights`.
+        generator: Draws the permutations anew for each resample.
     """
 
     def __init__(
-        self, losses: PermutedLosses, labels: NDArray[np.int64], weights: Weights, generator: np.random.Generator
+        self, intact: Losses, labels: NDArray[np.int64], weights: Weights, generator: np.random.Generator
     ) -> None:
-        self.case_losses, self.weights, self.generator = losses.intact, weights.astype(np.float64), generator
-        self.own = labels[:, None] == np.arange(losses.intact.shape[1])
+        self.case_losses, self.weights, self.generator = intact, weights.astype(np.float64), generator
+        self.own = labels[:, None] == np.arange(intact.shape[1])
         self.ones = np.ones((1, len(labels)))
-        self.intact = balanced(self.ones, losses.intact[None], self.own)[0, 0]
-        self.intact_replicates = balanced(self.weights, losses.intact[None], self.own)[:, 0]
+        self.intact = balanced(self.ones, intact[None], self.own)[0, 0]
+        self.intact_replicates = balanced(self.weights, intact[None], self.own)[:, 0]
 
     def values(self, permuted: Losses) -> Figure:
         """D + 1 ratios on the data themselves."""
