@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from concepts.accounts import Account
+from concepts.agreement import Measure
 from concepts.case_review import CaseReview, Opinion, Step
 from concepts.consensus import ConsensusRule, Status
 from concepts.draft import Draft
@@ -14,6 +15,7 @@ from concepts.judgement import Verdict
 from concepts.proposing import Proposal
 from concepts.release import Release
 from concepts.releasing import ReleaseInfo
+from concepts.set_agreement import NAMES
 from concepts.sets import ConceptSet
 from pipeline.explanation.discovered import DirectionFound
 
@@ -59,6 +61,8 @@ METADATA_HELP = "Verdicts given while it is shown are kept as not blinded."
 NO_DESCRIPTION = "No description yet."
 ACCOUNT_NAME_HELP = "With single sign-on: the e-mail address that the organisation vouches for."
 NAME_HELP = "Lower case letters, digits, and _ . -"
+READERS_HELP = "Readers who gave a verdict that counts; with fewer, a case is not settled."
+SAME_HELP = "Share of the verdicts that count; with less, the case goes to an adjudicator."
 OWN_CONCEPT = "A concept that the vocabulary does not have:"
 IMAGES_HELP = "All images in the tool's image folder; a metadata.csv beside them gives diagnosis, site, sex and age."
 SAME_RELEASES = "The same concepts and examples."
@@ -89,13 +93,6 @@ UNNAMED_HELP = (
     "Directions among the axes that no concept has, along which the diagnosis changes most. A name makes one a concept "
     "of a set; its candidates then wait to be judged, and only judgements get into a release."
 )
-TRAIT_KINDS = {
-    "concept_axis": "activation of a named axis",
-    "concept": "label of the release",
-    "artefact": "artefact",
-    "metadata": "metadata",
-    "picture": "measured on the picture",
-}
 RESEARCH = "Research software, not a medical device."
 
 
@@ -175,6 +172,11 @@ def account_disabled(name: str, *, disabled: bool) -> str:
     return f"{name} is shut out; what it judged stays." if disabled else f"{name} can sign in again."
 
 
+def capitalised(words: str) -> str:
+    """Words with a capital at the front, for a heading; names inside keep theirs."""
+    return words[:1].upper() + words[1:]
+
+
 def html(text: object) -> str:
     """Someone's text as HTML that says just that."""
     return escape(str(text))
@@ -201,6 +203,7 @@ def set_facts(chosen: ConceptSet) -> str:
     return (
         f"{count(chosen.images, 'image')}, {count(len(chosen.concepts), 'concept')}; settled by at least "
         f"{count(rule.minimum_readers, 'reader')} and {rule.majority:.0%} of verdicts; "
+        f"flagged below {chosen.agreement_threshold:.2f} of {NAMES[Measure(chosen.agreement_measure)]}; "
         f"{'metadata hidden from readers' if chosen.blinded else 'metadata shown to readers'}; "
         f"licence: {chosen.licence or 'not stated'}"
     )

@@ -15,6 +15,7 @@ from concepts.sets import SetConcept
 from concepts.vocabulary import load_vocabulary
 from pipeline.explanation.discovered import DirectionFound, Discovery, candidate_values, read_discovery
 from pipeline.report.compose import diagnosis_name
+from pipeline.report.explained_phrasing import KINDS
 from pipeline.run import RunFolder
 
 OVERALL = "overall"
@@ -73,7 +74,7 @@ def _show_direction(reader: Reader, run: RunFolder, direction: DirectionFound) -
         _show_importance(direction)
         rows = "".join(
             f"<tr><td>{phrasing.html(one.trait.replace('_', ' '))}<br>"
-            f'<span class="dx-quiet">{phrasing.TRAIT_KINDS[one.kind]}</span></td>'
+            f'<span class="dx-quiet">{KINDS[one.kind]}</span></td>'
             f'<td class="dx-number">{phrasing.correlation(one.correlation)}</td>'
             f"<td>{'beyond chance' if one.beyond_chance else ''}</td></tr>"
             for one in direction.relations[:5]

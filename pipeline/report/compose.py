@@ -37,7 +37,9 @@ from pipeline.report.content import (
     Verdict,
     WhiteningFacts,
 )
+from pipeline.report.explained_compose import compose_explained
 from pipeline.report.phrasing import OVERALL
+from pipeline.report.tree import Tree
 from pipeline.run import RunFolder
 
 PARTS = ("train", "validation", "test")
@@ -48,41 +50,6 @@ MARKINGS = {
     Polarity.ABSENT: Marking.ABSENT,
     Polarity.UNMARKED: Marking.UNMARKED,
 }
-
-
-class Tree:
-    """Nested JSON that names file and key where something is missing.
-
-    Args:
-        content: What the file holds at this place.
-        place: File and key so far, for errors.
-    """
-
-    def __init__(self, content: Any, place: str) -> None:  # noqa: ANN401  # any JSON
-        self.content = content
-        self.place = place
-
-    def __getitem__(self, key: str) -> "Tree":
-        if not isinstance(self.content, dict) or key not in self.content:
-            raise RunError(f"{self.place} has no '{key}'; the run is of another version: evaluate and explain it again")
-        return Tree(self.content[key], f"{self.place} {key}" if self.place.endswith(":") else f"{self.place}.{key}")
-
-    def __contains__(self, key: str) -> bool:
-        return isinstance(self.content, dict) and key in self.content
-
-    def items(self) -> list[tuple[str, "Tree"]]:
-        """Keys with what is under them."""
-        return [(key, self[key]) for key in self.content]
-
-    def estimate(self) -> Estimate:
-        """The estimate that stands here; null becomes NaN."""
-        numbers = {key: self[key].content for key in ("value", "low", "high")}
-        known = {key: float("nan") if number is None else float(number) for key, number in numbers.items()}
-        return Estimate(**known, n=int(self["n"].content or 0))
-
-    def estimates(self) -> dict[str, Estimate]:
-        """Every key's estimate."""
-        return {key: tree.estimate() for key, tree in self.items()}
 
 
 def compose(run: RunFolder) -> RunReport:
@@ -123,6 +90,7 @@ def compose(run: RunFolder) -> RunReport:
         permutations=int(explanation["permutations"].content),
         tcav=_tcav(explanation["tcav"], classes, names) if "tcav" in explanation else (),
         exemplars=_exemplars(explanation["exemplars"], release),
+        explained=compose_explained(explanation, names, diagnosis_name),
     )
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from concepts.estimate import Estimate
+from pipeline.report.explained_content import Explained
 
 RELIABLE_FROM = 0.7
 """Lower end of the axis AUC's interval from which an axis is called reliable."""
@@ -417,6 +418,7 @@ class RunReport:
         permutations: How often each axis was permuted.
         tcav: The plain network tested with concept activation vectors; empty where it was not asked for.
         subspaces: Concepts that own more than one axis; empty where there are none.
+        explained: Cases, where axes are active, and directions that nobody named.
     """
 
     provenance: Provenance
@@ -438,6 +440,7 @@ class RunReport:
     permutations: int
     tcav: tuple[TcavPanel, ...]
     exemplars: Mapping[str, tuple[Exemplar, ...]]
+    explained: Explained
 
     subspaces: tuple[SubspaceFigures, ...] = ()
 
