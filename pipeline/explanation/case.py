@@ -26,6 +26,7 @@ from pipeline.explanation.case_content import (
 )
 from pipeline.explanation.contributions import Contributions, contributions
 from pipeline.explanation.counterfactual import Flip, smallest_flip
+from pipeline.explanation.evidence import averaged
 from pipeline.explanation.permutation import Tail
 from pipeline.explanation.quality import Quality
 from pipeline.explanation.reference import AxisReference, ExampleReference, Reference, nearest
@@ -169,7 +170,7 @@ def _concept(
         reason=axis.reason,
         agreement=axis.agreement,
         contributions=_shares(account, column, reference.classes),
-        evidence=_evidence(case.maps[column]),
+        evidence=_evidence(case.maps[column], axis.evidence_width),
         stages=_stages(axis, column, case),
     )
 
@@ -201,10 +202,10 @@ def _shares(account: Contributions, player: int, classes: Sequence[str]) -> dict
     }
 
 
-def _evidence(plane: Tensor) -> EvidenceContent | None:
+def _evidence(plane: Tensor, width: int) -> EvidenceContent | None:
     if plane.ndim != 2:
         return None
-    values = plane.double().numpy()
+    values = averaged(plane[None].double(), width)[0].numpy()
     low, high = float(values.min()), float(values.max())
     span = high - low if high > low else 1.0
     cells = np.round((values - low) / span * 255).astype(np.uint8)
@@ -214,6 +215,7 @@ def _evidence(plane: Tensor) -> EvidenceContent | None:
         low=low,
         high=high,
         cells=base64.b64encode(cells.tobytes()).decode("ascii"),
+        averaged_over=width,
     )
 
 

@@ -61,6 +61,7 @@ class EvidenceContent(Content):
         low: Value of a cell whose byte is 0, in standard deviations of the whitened space.
         high: Value of a cell whose byte is 255.
         cells: Base64 of height x width bytes, row by row.
+        averaged_over: Side, in cells, of the square over which each cell was averaged; 1: none.
     """
 
     height: int
@@ -68,6 +69,7 @@ class EvidenceContent(Content):
     low: float
     high: float
     cells: str
+    averaged_over: int = 1
 
 
 class StageContent(Content):

@@ -1,6 +1,6 @@
 """All cases of a run: the reference that they are read against, a file for each test image, and figures over them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from typing import Any
 
@@ -25,8 +25,8 @@ from pipeline.explanation.case_content import CaseContent
 from pipeline.explanation.case_files import has_picture, write_case, write_index
 from pipeline.explanation.case_network import REFERENCE, save_picture
 from pipeline.explanation.concept_states import set_thresholds
-from pipeline.explanation.evidence import gradient_maps, pointing_figures
-from pipeline.explanation.planted import cause_hits
+from pipeline.explanation.evidence import WIDTHS, choose_width, gradient_maps, pointing_figures
+from pipeline.explanation.planted import cause_hits, causes
 from pipeline.explanation.quality import MEASURES, measure_quality
 from pipeline.explanation.reference import AxisReference, ExampleReference, Reference, StageReference, fit_concept_only
 from pipeline.explanation.trajectory_figures import trajectory_figures
@@ -109,13 +109,12 @@ def explain_cases(
     weights = bootstrap_weights(settings, cohort.groups(test))
     figures: dict[str, Any] = {
         "cases": _figures(written, cohort, weights[:, chosen]),
-        "pointing": _pointing(settings, cohort, run, outputs, weights, tracker),
+        "pointing": _pointing(settings, cohort, run, outputs, reference, weights, tracker),
     }
     if by_layer:
         figures["trajectories"] = trajectory_figures(written, weights[:, chosen])
-    hits = _planted(cohort, written, labels[chosen])
-    if hits is not None:
-        figures["planted_cause"] = _rate(hits, weights[:, chosen])
+    if cohort.samples[0].source == "phantom":
+        figures["planted_cause"] = _planted(cohort, written, labels[chosen], weights[:, chosen])
     return figures
 
 
@@ -134,6 +133,7 @@ def _reference(
     seen = _summaries(settings, cohort, network, description, layer, [*validation, *examples], tracker)
     activations, distances, logits = seen
     count = len(validation)
+    widths = _evidence_widths(settings, cohort, network, description, layer, tracker)
     labels = cohort.concept_labels(validation)
     by_layer = _by_layer(settings, cohort, network, description, Part.VALIDATION, tracker)
     own = class_indices(validation, cohort.classes)
@@ -155,6 +155,7 @@ def _reference(
                     )
                     for name, one in by_layer.items()
                 ),
+                evidence_width=widths[column],
                 **_reliability(settings, cohort, run, concept),
             )
             for column, concept in enumerate(cohort.concepts)
@@ -166,6 +167,40 @@ def _reference(
         examples=_examples(cohort, examples, activations[count:]),
         release=cohort.release.digest,
     )
+
+
+def _evidence_widths(
+    settings: RunSettings,
+    cohort: Cohort,
+    network: nn.Module,
+    description: ModelDescription,
+    layer: str,
+    tracker: Tracker,
+) -> list[int]:
+    """For each axis, over how many cells its map is averaged; chosen on the validation images that have masks."""
+    count = len(cohort.concepts)
+    masked = [
+        (sample, paths)
+        for sample, paths in zip(
+            cohort.part(Part.VALIDATION), cohort.concept_regions(cohort.part(Part.VALIDATION)), strict=True
+        )
+        if any(path is not None for path in paths)
+    ]
+    if not masked:
+        return [WIDTHS[0]] * count
+    loader = evaluation_loader(settings, cohort, description, [sample for sample, _ in masked])
+    outputs = layer_outputs(
+        network,
+        layer,
+        loader,
+        turns=settings.model.turns,
+        tracker=tracker,
+        title="whitened network, validation images with masks",
+    )
+    if outputs.maps.ndim != 4:
+        return [WIDTHS[0]] * count
+    planes = torch.stack([_regions(settings, cohort, sample, paths) for sample, paths in masked])
+    return [choose_width(outputs.maps[:, column], planes[:, column]) for column in range(count)]
 
 
 def _by_layer(
@@ -289,7 +324,13 @@ def _rate(values: NDArray[np.float64], weights: Weights) -> dict[str, float | in
 
 
 def _pointing(
-    settings: RunSettings, cohort: Cohort, run: RunFolder, outputs: LayerOutputs, weights: Weights, tracker: Tracker
+    settings: RunSettings,
+    cohort: Cohort,
+    run: RunFolder,
+    outputs: LayerOutputs,
+    reference: Reference,
+    weights: Weights,
+    tracker: Tracker,
 ) -> dict[str, Any]:
     if outputs.maps.ndim != 4:
         return {}
@@ -313,12 +354,18 @@ def _pointing(
         gradient_maps(plain.tail, plain.maps, plain.rest),
         regions,
         concepts=cohort.concepts,
+        widths=[axis.evidence_width for axis in reference.axes],
         weights=weights,
     )
+    overall = found["overall"]
     return {
-        concept: {name: one.to_json() if hasattr(one, "to_json") else one for name, one in row.items()}
-        for concept, row in found.items()
+        "concepts": {concept: _row_to_json(row) for concept, row in found["concepts"].items()},
+        "overall": None if overall is None else _row_to_json(overall),
     }
+
+
+def _row_to_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: one.to_json() if hasattr(one, "to_json") else one for name, one in row.items()}
 
 
 def _regions(settings: RunSettings, cohort: Cohort, sample: Sample, paths: Sequence[Any]) -> Tensor:
@@ -329,9 +376,10 @@ def _regions(settings: RunSettings, cohort: Cohort, sample: Sample, paths: Seque
     return planes
 
 
-def _planted(cohort: Cohort, cases: Sequence[CaseContent], labels: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    if cohort.samples[0].source != "phantom":
-        return None
+def _planted(
+    cohort: Cohort, cases: Sequence[CaseContent], labels: NDArray[np.float64], weights: Weights
+) -> dict[str, Any]:
+    """How often the planted cause comes first: in all lesions that one concept decided, and in those called so."""
     shares = [
         {
             name: {concept.concept: concept.contributions[name].share for concept in case.concepts}
@@ -339,4 +387,7 @@ def _planted(cohort: Cohort, cases: Sequence[CaseContent], labels: NDArray[np.fl
         }
         for case in cases
     ]
-    return cause_hits(labels, [case.call for case in cases], shares, concepts=cohort.concepts)
+    hits = cause_hits(labels, shares, concepts=cohort.concepts)
+    found = causes(labels, cohort.concepts)
+    called = np.array([cause is not None and cause[1] == case.call for cause, case in zip(found, cases, strict=True)])
+    return {"decided": _rate(hits, weights), "decided_and_called": _rate(np.where(called, hits, np.nan), weights)}

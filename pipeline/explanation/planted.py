@@ -1,4 +1,9 @@
-"""Whether contributions find the cause that was planted, on the phantom, whose rule is known."""
+"""Whether contributions find the cause that was planted, on the phantom, whose rule is known.
+
+Decided means: the rule's most probable diagnosis would be another one if the concept were absent and all others as
+they are, the concept speaks for that diagnosis, and it is the only one of which both are true. This is read from the
+rule and the planted concepts alone; neither the network nor the diagnosis that was drawn has a say.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -35,31 +40,29 @@ def planted_cause(present: Mapping[str, bool]) -> tuple[str, str] | None:
 
 
 def cause_hits(
-    labels: NDArray[np.float64],
-    calls: Sequence[str],
-    shares: Sequence[Mapping[str, Mapping[str, float]]],
-    *,
-    concepts: Sequence[str],
+    labels: NDArray[np.float64], shares: Sequence[Mapping[str, Mapping[str, float]]], *, concepts: Sequence[str]
 ) -> NDArray[np.float64]:
-    """For each case 1 where the planted cause has the largest share in the called diagnosis, 0 where not.
+    """For each lesion that one concept decided, whether it has the largest share in the rule's diagnosis.
 
     Args:
         labels: N x k, 1 where a concept was drawn, 0 where not.
-        calls: N diagnoses that the network called.
         shares: For each case by diagnosis and concept the Shapley value.
         concepts: k names; those of the rule must be among them.
 
     Returns:
-        N; NaN where no single concept decided the lesion, or the network called another diagnosis than the rule has.
+        N: 1 or 0; NaN where no single concept decided.
     """
-    found = np.full(len(calls), np.nan)
-    if not set(CONCEPTS) <= set(concepts):
-        return found
-    columns = {concept: list(concepts).index(concept) for concept in CONCEPTS}
-    for row, (call, share) in enumerate(zip(calls, shares, strict=True)):
-        cause = planted_cause({concept: labels[row, column] == 1 for concept, column in columns.items()})
-        if cause is None or cause[1] != call:
-            continue
-        own = share[call]
-        found[row] = float(max(own, key=lambda name: own[name]) == cause[0])
+    found = np.full(len(labels), np.nan)
+    for row, cause in enumerate(causes(labels, concepts)):
+        if cause is not None:
+            own = shares[row][cause[1]]
+            found[row] = float(max(own, key=lambda name: own[name]) == cause[0])
     return found
+
+
+def causes(labels: NDArray[np.float64], concepts: Sequence[str]) -> list[tuple[str, str] | None]:
+    """For each of N lesions `planted_cause`; None for all where the rule's concepts are not among ``concepts``."""
+    if not set(CONCEPTS) <= set(concepts):
+        return [None] * len(labels)
+    columns = {concept: list(concepts).index(concept) for concept in CONCEPTS}
+    return [planted_cause({concept: row[column] == 1 for concept, column in columns.items()}) for row in labels]

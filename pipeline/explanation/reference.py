@@ -51,6 +51,7 @@ class AxisReference(Description):
         reason: Why the axis cannot be assessed, or None.
         agreement: How far the readers of the release agreed about the concept, where it says so.
         stages: The axis at each whitened layer, from low to high, where there are several.
+        evidence_width: Cells over whose square its evidence map is averaged, chosen on validation images with masks.
     """
 
     concept: str
@@ -62,6 +63,7 @@ class AxisReference(Description):
     reason: str | None = None
     agreement: Figure | None = None
     stages: tuple[StageReference, ...] = ()
+    evidence_width: Annotated[int, Field(ge=1)] = 1
 
 
 class ConceptOnly(Description):

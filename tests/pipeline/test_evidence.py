@@ -7,8 +7,16 @@ import torch
 from pipeline.data.phantom.rule import CONCEPTS
 from pipeline.evaluation.bootstrap import group_weights
 from pipeline.explanation.counterfactual import LARGEST, smallest_flip
-from pipeline.explanation.evidence import FEWEST_MASKS, gradient_maps, hits, mask_cells, pointing_figures
-from pipeline.explanation.planted import cause_hits, planted_cause
+from pipeline.explanation.evidence import (
+    FEWEST_MASKS,
+    averaged,
+    choose_width,
+    gradient_maps,
+    hits,
+    mask_cells,
+    pointing_figures,
+)
+from pipeline.explanation.planted import cause_hits, causes, planted_cause
 from pipeline.explanation.quality import measure_quality
 
 
@@ -62,7 +70,10 @@ def test_pointing_figures_know_a_good_axis_a_blind_one_and_a_thin_concept():
         axes[row, 1] = torch.from_numpy(rng.normal(size=(4, 4)))
     weights = group_weights([str(row) for row in range(count)], resamples=200, generator=rng)
     blind = torch.from_numpy(rng.normal(size=(count, 4, 4)))
-    found = pointing_figures(axes, blind, regions, concepts=("seen", "blind", "thin"), weights=weights)
+    pointing = pointing_figures(
+        axes, blind, regions, concepts=("seen", "blind", "thin"), widths=(1, 1, 1), weights=weights
+    )
+    found = pointing["concepts"]
     assert found["seen"]["hit_rate"].value == 1
     assert found["seen"]["chance"].value == pytest.approx(1 / 16)
     assert found["seen"]["above_grad_cam"].low > 0
@@ -70,6 +81,32 @@ def test_pointing_figures_know_a_good_axis_a_blind_one_and_a_thin_concept():
     assert found["blind"]["hit_rate"].n == count
     assert found["thin"]["hit_rate"] is None
     assert "9 test images" in found["thin"]["reason"]
+    overall = pointing["overall"]
+    assert overall["hit_rate"].n == 2 * count
+    assert overall["hit_rate"].value == pytest.approx((1 + found["blind"]["hit_rate"].value) / 2)
+
+
+def test_averages_are_those_of_the_neighbours_that_exist():
+    maps = torch.arange(9.0).reshape(1, 3, 3)
+    assert averaged(maps, 1) is maps
+    smooth = averaged(maps, 3)[0]
+    assert smooth[1, 1] == 4
+    assert smooth[0, 0] == (0 + 1 + 3 + 4) / 4
+
+
+def test_the_width_is_the_one_that_points_into_the_mask_and_one_where_masks_are_few():
+    planes = torch.zeros(FEWEST_MASKS, 24, 24)
+    planes[:, 4:16, 4:16] = 1
+    ring = torch.zeros(FEWEST_MASKS, 6, 6)
+    ring[:, 1:4, 1:4] = 1.0
+    ring[:, 2, 5] = 1.5
+    assert choose_width(ring, planes) == 3
+    dot = torch.zeros(FEWEST_MASKS, 6, 6)
+    dot[:, 3, 3] = 2.0
+    assert choose_width(dot, planes) == 1
+    assert choose_width(ring[1:], planes[1:]) == 1
+    planes[:] = torch.nan
+    assert choose_width(ring, planes) == 1
 
 
 def linear_tail(x: torch.Tensor, _: tuple[torch.Tensor, ...]) -> torch.Tensor:
@@ -124,12 +161,22 @@ def test_a_planted_cause_is_the_one_concept_without_which_the_rule_says_otherwis
     assert planted_cause(nothing | {"regression": True}) is None
 
 
-def test_cause_hits_count_cases_that_the_network_called_as_the_rule_has_it():
+def test_a_cause_counts_where_it_speaks_for_the_diagnosis_and_decides_alone():
+    nothing = dict.fromkeys(CONCEPTS, False)
+    # Either alone would still make a melanoma of it: neither decides.
+    assert planted_cause(nothing | {"blue_whitish_veil": True, "streaks": True, "asymmetry": True}) is None
+    # Globules speak against melanoma; taking them away changes nothing that they were the cause of.
+    found = planted_cause(nothing | {"globules": True, "milia_like_cysts": True})
+    assert found == ("milia_like_cysts", "seborrheic_keratosis")
+
+
+def test_cause_hits_count_lesions_that_one_concept_decided_whatever_the_network_called():
     labels = np.zeros((3, len(CONCEPTS)))
-    labels[:, CONCEPTS.index("blue_whitish_veil")] = 1
+    labels[:2, CONCEPTS.index("blue_whitish_veil")] = 1
     good = {"melanoma": {name: float(name == "blue_whitish_veil") for name in CONCEPTS}}
     bad = {"melanoma": {name: float(name == "globules") for name in CONCEPTS}}
-    found = cause_hits(labels, ["melanoma", "melanoma", "nevus"], [good, bad, bad | {"nevus": {}}], concepts=CONCEPTS)
+    found = cause_hits(labels, [good, bad, good], concepts=CONCEPTS)
     assert found[:2].tolist() == [1.0, 0.0]
     assert np.isnan(found[2])
-    assert np.isnan(cause_hits(labels, ["melanoma"] * 3, [good] * 3, concepts=("x",))).all()
+    assert causes(labels, CONCEPTS) == [("blue_whitish_veil", "melanoma")] * 2 + [None]
+    assert np.isnan(cause_hits(labels, [good, bad, good], concepts=("x",))).all()
