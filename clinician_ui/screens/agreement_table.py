@@ -30,6 +30,28 @@ def agreement_table(draft: Draft, names: Mapping[str, str]) -> str:
     return f'<div class="dx-scroll"><table class="dx-table"><tr>{head}</tr>{rows}</table></div>'
 
 
+def coefficients_table(draft: Draft, names: Mapping[str, str]) -> str:
+    """Every coefficient of every concept, with its interval and n, as HTML.
+
+    Args:
+        draft: What would be frozen now.
+        names: Of concepts, by identifier.
+    """
+    head = "<th>Concept</th>" + "".join(
+        f'<th class="dx-number">{phrasing.capitalised(NAMES[measure])}</th>' for measure in Measure
+    )
+    body = "".join(
+        f"<tr><td>{phrasing.html(names.get(row.concept, row.concept))}</td>"
+        + "".join(
+            f'<td class="dx-number">{phrasing.html(phrasing.estimate(row.figures[measure]))}</td>'
+            for measure in Measure
+        )
+        + "</tr>"
+        for row in draft.agreement.concepts
+    )
+    return f'<div class="dx-scroll"><table class="dx-table"><tr>{head}</tr>{body}</table></div>'
+
+
 def rereading_table(rows: Sequence[ConceptRereading], names: Mapping[str, str], *, measure: Measure) -> str:
     """How far readers agree with themselves, as HTML.
 

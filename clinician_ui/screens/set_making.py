@@ -1,10 +1,11 @@
-"""Make a set, and put concepts and images into it."""
+"""Make a set, give it rules, and put concepts and images into it."""
 
 from uuid import uuid4
 
 import streamlit as st
 
 from clinician_ui import phrasing
+from clinician_ui.screens import set_rules
 from clinician_ui.workplace import Reader, image_folder
 from concepts import curation
 from concepts.image_folder import scan_images
@@ -13,8 +14,8 @@ from concepts.vocabulary import load_vocabulary
 
 
 def show(reader: Reader, chosen: ConceptSet | None) -> None:
-    """The three doors; what is behind them opens on request."""
-    first, second, third = st.columns(3)
+    """The four doors; what is behind them opens on request."""
+    first, second, third, fourth = st.columns(4)
     with first.popover("New set", width="stretch"):
         _new_set(reader)
     if chosen is not None:
@@ -22,6 +23,8 @@ def show(reader: Reader, chosen: ConceptSet | None) -> None:
             _add_concepts(reader, chosen)
         with third.popover("Images", width="stretch"):
             _add_images(reader, chosen)
+        with fourth.popover("Rules", width="stretch"):
+            set_rules.show(reader, chosen)
 
 
 def _new_set(reader: Reader) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 from clinician_ui import phrasing
 from clinician_ui.choice import choose_set
 from clinician_ui.screens import set_making
-from clinician_ui.screens.agreement_table import agreement_table, rereading_table
+from clinician_ui.screens.agreement_table import agreement_table, coefficients_table, rereading_table
 from clinician_ui.workplace import Reader, current_reader
 from concepts import curation
 from concepts.agreement import Measure
@@ -26,7 +26,7 @@ Answer = TypeVar("Answer")
 
 def show(reader: Reader) -> None:
     """Draw the screen."""
-    top, making = st.columns([2, 1], vertical_alignment="bottom")
+    top, making = st.columns([1.4, 1], vertical_alignment="bottom")
     with top:
         chosen = choose_set(reader)
     with making:
@@ -56,6 +56,8 @@ def _show_agreement(reader: Reader, chosen: ConceptSet) -> None:
         return
     names = {concept.id: concept.name for concept in chosen.concepts}
     st.html(agreement_table(draft, names))
+    with st.expander("All coefficients"):
+        st.html(coefficients_table(draft, names))
     if reader.may(Action.FREEZE):
         st.button("Freeze a release …", type="primary", on_click=_ask, args=(chosen.name,))
     if st.session_state.pop("freeze_asked", None) == chosen.name:

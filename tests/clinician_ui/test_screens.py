@@ -186,6 +186,41 @@ def test_a_release_is_previewed_before_it_is_frozen(open_page, place):
     assert [(one.name, one.version) for one in curation.list_releases(place[0], "cur")] == [("derm", 1)]
 
 
+def labelled(widgets, label: str):
+    return next(one for one in widgets if one.label.startswith(label))
+
+
+def test_a_curator_changes_the_rules_of_a_set(open_page, place):
+    app = open_page("sets", "cur", set="derm")
+    labelled(app.number_input, "Readers").set_value(3)
+    labelled(app.number_input, "Same verdict").set_value(75)
+    labelled(app.number_input, "Below").set_value(0.6)
+    labelled(app.selectbox, "Flag a concept").set_value("gwet_ac1")
+    labelled(app.toggle, "Uncertain counts").set_value(False)
+    labelled(app.button, "Change the rules").click().run()
+    assert not app.exception
+    changed = curation.read_set(place[0], "cur", "derm")
+    assert (changed.consensus["minimum_readers"], changed.consensus["majority"]) == (3, 0.75)
+    assert changed.consensus["uncertain_counts"] is False
+    assert (changed.agreement_measure, changed.agreement_threshold, changed.blinded) == ("gwet_ac1", 0.6, True)
+    said = texts(open_page("sets", "cur", set="derm"))
+    assert "at least 3 readers and 75% of verdicts" in said
+    assert "flagged below 0.60 of Gwet&#x27;s AC1" in said
+    assert not any(one.label == "Change the rules" for one in open_page("sets", "rev", set="derm").button)
+
+
+def test_every_coefficient_of_agreement_is_shown_with_interval_and_n(open_page, place):
+    for reader in ("ann", "ben"):
+        for number in range(6):
+            verdict = "present" if number < 3 or (reader, number) == ("ben", 4) else "absent"
+            said = act(f"lesion{number:02}", reader=reader, key=f"{reader}{number}", verdict=verdict)
+            curate._perform(as_reader(place, reader), said)
+    said = texts(open_page("sets", "rev", set="derm"))
+    for heading in ("Percent agreement", "Cohen&#x27;s kappa", "Fleiss&#x27; kappa", "Gwet&#x27;s AC1"):
+        assert heading in said or heading.replace("&#x27;", "'") in said
+    assert len(re.findall(r"\d\.\d\d \(-?\d\.\d\d to \d\.\d\d\), n = 6", said)) >= 6
+
+
 def test_opening_a_page_loads_no_network():
     heavy = "{'torch', 'monai', 'ignite', 'sklearn'}"
     code = f"import sys, clinician_ui.router, clinician_ui.server; print(sorted({heavy} & sys.modules.keys()))"
