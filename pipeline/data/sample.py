@@ -19,6 +19,7 @@ class Sample:
         site: Anatomical site in the source's words, or None.
         sex: ``female`` or ``male``, or None.
         age: Age at imaging in years, or None.
+        skin_tone: Of the skin around, in the source's words, or None.
         image_type: ``dermoscopic`` and the like, or None.
         licence: Licence of the image, or None.
         lesion_mask: File with the lesion's mask (non-zero inside), or None.
@@ -34,6 +35,7 @@ class Sample:
     site: str | None = None
     sex: str | None = None
     age: float | None = None
+    skin_tone: str | None = None
     image_type: str | None = None
     licence: str | None = None
     lesion_mask: Path | None = None

@@ -17,11 +17,13 @@ from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
 from pipeline.evaluation.baselines import Probe, best_filter, linear_probe
 from pipeline.evaluation.bootstrap import Weights, group_weights
+from pipeline.evaluation.concept_only import concept_only_figures
 from pipeline.evaluation.diagnosis import auc_difference, diagnosis_figures
 from pipeline.evaluation.hierarchy import subspace_purity
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs, pooled_features
 from pipeline.evaluation.purity import Assessability, assess, concept_aucs, mean_auc, purity_figures
 from pipeline.evaluation.similarity import concept_similarity
+from pipeline.evaluation.subgroups import subgroup_figures
 from pipeline.evaluation.trajectory import activations_by_layer
 from pipeline.evaluation.whiteness import BlockMoments, block_numbers, residual_estimate
 from pipeline.models.checkpoint import load_model, main_layer
@@ -80,6 +82,15 @@ def evaluate_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, track
             "diagnosis": _diagnosis(cohort, test, plain_test, test_maps, auxiliary, weights),
             **_concepts(settings, cohort, plain_train, plain_test, test_maps, auxiliary, weights),
             **_subspaces(settings, cohort, test_maps, weights),
+            "subgroups": subgroup_figures(
+                test_maps.probabilities,
+                class_indices(test, cohort.classes),
+                test,
+                classes=cohort.classes,
+                groups=cohort.groups(test),
+                weights=weights,
+            ),
+            "concept_only": concept_only_figures(settings, cohort, network=test_maps.probabilities, weights=weights),
             "whitening": {
                 "layer": name,
                 "placement": str(settings.model.placement),

@@ -11,6 +11,11 @@ Colour = NDArray[np.float32]
 LIGHTEST, DARKEST = 58.0, -32.0
 """Range of the individual typology angle, in degrees: from very light to dark skin."""
 
+TONES = ((55.0, "very light"), (41.0, "light"), (28.0, "intermediate"), (10.0, "tan"), (-30.0, "brown"))
+"""Individual typology angle above which a skin is called so, in degrees (Chardon et al. 1991)."""
+DARKEST_TONE = "dark"
+"""At most the last of these angles."""
+
 _XYZ_TO_RGB = ((3.2406, -1.5372, -0.4986), (-0.9689, 1.8758, 0.0415), (0.0557, -0.2040, 1.0570))
 _WHITE = (0.95047, 1.0, 1.08883)
 
@@ -62,6 +67,11 @@ class Device:
 
     gains: tuple[float, float, float]
     falloff: float
+
+
+def tone_name(ita: float) -> str:
+    """What skin of an individual typology angle (degrees) is called."""
+    return next((name for above, name in TONES if ita > above), DARKEST_TONE)
 
 
 def throw_skin(rng: np.random.Generator) -> Skin:

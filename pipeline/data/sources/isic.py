@@ -119,9 +119,14 @@ def describe(row: Row, *, path: Path, image_id: str, source: str) -> Sample:
         site=row.first(SITE),
         sex=_sex(row.first(["sex"])),
         age=_age(row.first(["age_approx", "age"])),
+        skin_tone=_skin_tone(row.first(["fitzpatrick_skin_type"])),
         image_type=row.first(["image_type"]),
         licence=row.first(["copyright_license", "license"]),
     )
+
+
+def _skin_tone(fitzpatrick: str | None) -> str | None:
+    return None if fitzpatrick is None else f"Fitzpatrick {fitzpatrick.upper()}"
 
 
 def find_image_id(row: Row) -> str:

@@ -11,6 +11,7 @@ from concepts.errors import DataError
 from pipeline.data.phantom.cohort import COLUMNS
 from pipeline.data.phantom.lesion import LESION
 from pipeline.data.phantom.rule import CONCEPTS, DIAGNOSES, NETWORK_TYPES
+from pipeline.data.phantom.skin import tone_name
 from pipeline.data.sample import Sample
 
 SOURCE = "phantom"
@@ -111,6 +112,7 @@ def _sample(root: Path, row: Mapping[Hashable, Any]) -> Sample:
         site=str(row["site"]),
         sex=str(row["sex"]),
         age=float(str(row["age"])),
+        skin_tone=tone_name(float(str(row["skin_tone"]))),
         image_type="dermoscopic",
         licence=LICENCE,
         lesion_mask=mask,
