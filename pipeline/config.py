@@ -317,6 +317,8 @@ class ExplanationSettings(Settings):
     sanity: Annotated[int, Field(ge=0, le=200)] = 10
     """Networks with randomised weights, and permutations of the concept labels, that importance and purity are held
     against; each costs a run of the network's tail over the test images for every concept and one more. 0: none."""
+    failures: Annotated[int, Field(ge=0, le=48)] = 12
+    """Most confidently wrong test images shown."""
     cases: Count | None = None
     """Test images that are explained one by one, drawn with the seed; default: all."""
 

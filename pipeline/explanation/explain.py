@@ -19,6 +19,7 @@ from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
 from pipeline.explanation.cases import explain_cases
 from pipeline.explanation.discovery import discover
 from pipeline.explanation.exemplars import Exemplar, most_activated
+from pipeline.explanation.failures import gather_failures
 from pipeline.explanation.importance import importance
 from pipeline.explanation.permutation import Effort
 from pipeline.explanation.sanity import check_sanity
@@ -91,6 +92,7 @@ def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
                 outputs=outputs,
                 tracker=tracker,
             ),
+            **gather_failures(settings, cohort, run=run, outputs=outputs),
             **discover(
                 settings,
                 cohort,
