@@ -13,7 +13,7 @@ SUFFICIENT_INCREASE = 1e-4
 """Share of the first-order gain that a step must bring (the Armijo condition)."""
 
 DRIFT = 1e-6
-"""Typical entry of R^T R - I at which a rotation is put right."""
+"""Typical entry of R R^T - I at which a rotation is put right."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,10 @@ def turn_rows(rows: Tensor, means: Tensor, *, tie: float = TIE) -> Tensor:
 
 def polar_factor(matrix: Tensor) -> Tensor:
     """The matrix with orthonormal rows closest to a k x C matrix, k <= C."""
-    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
-    return left @ right
+    # The decomposition of k x k after a QR factorisation; of k x C at once it takes twice as long.
+    frame, triangle = torch.linalg.qr(matrix.mT)
+    left, _, right = torch.linalg.svd(triangle.mT)
+    return left @ right @ frame.mT
 
 
 def make_room(free: Tensor, *, old: Tensor, new: Tensor, out: Tensor | None = None) -> Tensor:
@@ -102,9 +104,9 @@ def make_room(free: Tensor, *, old: Tensor, new: Tensor, out: Tensor | None = No
 
 def restore_orthogonality(rotation: Tensor) -> Tensor:
     """One Newton step towards the nearest orthogonal matrix, taken only where rounding has added up."""
-    probe = rotation.sum(dim=0)
-    error = rotation.mT @ (rotation @ probe) - probe
-    if error.norm() <= DRIFT * len(rotation) ** 0.5 * probe.norm():
+    # Rows of R R^T - I added up: its Frobenius norm where errors are random, and R is read only twice.
+    error = rotation @ rotation.sum(dim=0) - 1
+    if error.norm() <= DRIFT * len(rotation):
         return rotation
     wide = rotation.double()
     return (1.5 * wide - 0.5 * wide @ (wide.mT @ wide)).to(rotation.dtype)
@@ -120,9 +122,10 @@ def cayley_step(
 ) -> CayleyStep:
     """Raise an objective of the named axes by one step along a Cayley curve on the orthogonal matrices.
 
-    R(t) = (I - t/2 A)^(-1) (I + t/2 A) R with A = G R^T - R G^T stays orthogonal for every t. Only k rows of G are not
-    zero, so A has rank 2k and the inverse is of a 2k x 2k matrix (Sherman, Morrison, Woodbury). The step is halved
-    until the gain is sufficient, at most ``evaluations`` times.
+    R(t) = R (I - t/2 B)^(-1) (I + t/2 B) with B = R^T G - G^T R stays orthogonal for every t. Only k rows of G are not
+    zero, so B is made of the k named rows and has rank 2k: the inverse is of a 2k x 2k matrix (Sherman, Morrison,
+    Woodbury), the search sees the named rows only, and the other rows are read and written once, when it is over. The
+    step is halved until the gain is sufficient, at most ``evaluations`` times.
 
     Args:
         rotation: C x C orthogonal.
@@ -136,47 +139,46 @@ def cayley_step(
 
     Source: Wen & Yin 2013, "A feasible method for optimization with orthogonality constraints", algorithm 1, lemma 4.
     """
-    present = rotation.double()
-    named = present[:num_concepts].detach().requires_grad_()
+    named = rotation[:num_concepts].detach().double().requires_grad_()
     with torch.enable_grad():
         value = objective(named)
         (gradient,) = torch.autograd.grad(value, named)
-    curve = _CayleyCurve(present, gradient.double())
+    curve = _CayleyCurve(named.detach(), gradient.double())
     before = float(value.detach())
     for _ in range(evaluations):
         with torch.no_grad():
-            after = float(objective(curve.named(step)))
+            after = float(objective(curve.turn(curve.named, step)))
         if after >= before + SUFFICIENT_INCREASE * step * curve.slope and after > before:
-            turned = restore_orthogonality(curve.at(step))
-            return CayleyStep(turned.to(rotation.dtype), before, after, step, succeeded=True)
+            turned = restore_orthogonality(curve.whole(rotation, step))
+            return CayleyStep(turned, before, after, step, succeeded=True)
         step /= 2
     return CayleyStep(rotation, before, before, 0.0, succeeded=False)
 
 
 class _CayleyCurve:
-    """R(t) = R + t U (I - t/2 V^T U)^(-1) V^T R, with A = U V^T, U = [E, H^T], V = [H^T, -E], H = G R^T."""
+    """R(t) = R + t R U (I - t/2 V U)^(-1) V, with B = U V, U = [R_k^T, G_k^T] (C x 2k), V = [G_k, -R_k] (2k x C).
 
-    def __init__(self, rotation: Tensor, gradient: Tensor) -> None:
-        self.rotation = rotation
-        count, channels = gradient.shape
-        pull = gradient @ rotation.mT
-        unit = torch.eye(count, channels, dtype=rotation.dtype, device=rotation.device)
-        self.left = torch.cat([unit, pull]).mT
-        self.right = torch.cat([pull, -unit])
+    R_k and G_k are the named rows of R and of the gradient, k x C in float64.
+    """
+
+    def __init__(self, named: Tensor, gradient: Tensor) -> None:
+        self.named = named
+        self.left = torch.cat([named, gradient]).mT
+        self.right = torch.cat([gradient, -named])
         self.inner = self.right @ self.left
-        self.moved = torch.cat([pull @ rotation, -rotation[:count]])
-        inside = pull[:, :count]
-        self.slope = float(pull.square().sum() - (inside * inside.mT).sum())
+        inside = gradient @ named.mT
+        self.slope = float(gradient.square().sum() - (inside * inside.mT).sum())
 
-    def at(self, step: float) -> Tensor:
-        """The whole rotation at a step length."""
-        return self.rotation + step * self.left @ self._solve(step)
-
-    def named(self, step: float) -> Tensor:
-        """Only its named rows, which are all that the objective needs."""
-        count = len(self.inner) // 2
-        return self.rotation[:count] + step * self.left[:count] @ self._solve(step)
-
-    def _solve(self, step: float) -> Tensor:
+    def turn(self, rows: Tensor, step: float) -> Tensor:
+        """Any rows of R (n x C) at a step length; in the rows' dtype but for the 2k x 2k system."""
         identity = torch.eye(len(self.inner), dtype=self.inner.dtype, device=self.inner.device)
-        return torch.linalg.solve(identity - step / 2 * self.inner, self.moved)
+        moves = torch.linalg.solve(identity - step / 2 * self.inner, step * self.right)
+        # The product with the few rows on the left, as in `make_room`.
+        shares = self.left.mT.to(rows.dtype) @ rows.mT
+        return torch.addmm(rows, shares.mT, moves.to(rows.dtype))
+
+    def whole(self, rotation: Tensor, step: float) -> Tensor:
+        """The whole rotation (C x C) at a step length, in its own dtype; named rows computed in float64."""
+        turned = self.turn(rotation, step)
+        turned[: len(self.named)] = self.turn(self.named, step)
+        return turned
