@@ -36,7 +36,7 @@ FLAGS = {
     "abstain": "uncertain",
     "conflict": "conflict",
     "out_of_scope": "out of scope",
-    "unusual_picture": "unusual picture",
+    "unusual_picture": "artefact or unusual picture",
 }
 
 

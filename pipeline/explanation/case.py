@@ -28,7 +28,7 @@ from pipeline.explanation.contributions import Contributions, contributions
 from pipeline.explanation.counterfactual import Flip, smallest_flip
 from pipeline.explanation.evidence import averaged
 from pipeline.explanation.permutation import Tail
-from pipeline.explanation.quality import Quality
+from pipeline.explanation.quality import ARTEFACTS, Quality, is_found
 from pipeline.explanation.reference import AxisReference, ExampleReference, Reference, nearest
 from pipeline.whitening.activation import axis_activations
 
@@ -235,9 +235,10 @@ def _quality(quality: Quality, reference: Reference) -> tuple[QualityContent, ..
         value = float(getattr(quality, measure))
         among = np.asarray(reference.quality.get(measure, ()))
         place = percentile(value, among)
-        # Most pictures share the commonest value of some measures, e.g. no dark corner; that is not unusual.
+        # Most pictures share the commonest value of some measures, e.g. no clipped pixel; that is not unusual.
         below = 100.0 * float((among < value).mean()) if len(among) else float("nan")
-        unusual = bool(place < EXTREME or below > 100 - EXTREME)
+        far = bool(place < EXTREME or below > 100 - EXTREME)
+        unusual = is_found(measure, value, among) if measure in ARTEFACTS else far
         entry = QualityContent(
             measure=measure, value=value, percentile=None if np.isnan(place) else place, unusual=unusual
         )

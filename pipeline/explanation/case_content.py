@@ -140,7 +140,7 @@ class NeighbourContent(Content):
 
 
 class QualityContent(Content):
-    """One measurement of the picture, and how unusual it is among the validation images."""
+    """One measurement of the picture, and whether it is unusual among the validation images, or an artefact found."""
 
     measure: str
     value: float

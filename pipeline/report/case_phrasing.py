@@ -4,10 +4,18 @@ Sentences say what the network did with this image; none says what the lesion is
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 
-from pipeline.explanation.case_content import CaseContent, ConceptContent, Figure, FlipContent
+from pipeline.explanation.case_content import (
+    CaseContent,
+    ConceptContent,
+    EvidenceContent,
+    Figure,
+    FlipContent,
+    QualityContent,
+)
 from pipeline.explanation.concept_states import State
-from pipeline.report.numerals import MINUS, SPACE, capital, enumeration, number, percent, significant
+from pipeline.report.numerals import MINUS, SPACE, TIMES, capital, enumeration, number, percent, significant
 
 Names = Mapping[str, str]
 STATES = {
@@ -22,9 +30,19 @@ MEASURES = {
     "brightness": "brightness",
     "contrast": "contrast",
     "clipped": "over- or under-exposed pixels",
-    "hair": "dark threads (hair, or a coarse network)",
-    "dark_corners": "dark corners",
 }
+ARTEFACTS = {
+    "hair": "dark threads at the edge (hair, or a ruler)",
+    "dark_corners": "dark corners",
+    "ink": "ink or a colour patch",
+    "glare": "reflections or bubbles",
+}
+PICTURE = (
+    "Measured on the picture itself, against the validation images. An artefact is detected where its measure stands "
+    "out from theirs; a ruler, and patches of the skin's own colours, may be missed."
+)
+SHARES = {"clipped", *ARTEFACTS}
+"""Measures that are shares of pixels; the others are grey values."""
 RESEARCH = "Research software, not a medical device. This is what the network computed, not what the lesion is."
 UNRELIABLE = 0.7
 """AUC below whose lower end an axis is called unreliable."""
@@ -61,11 +79,33 @@ def warnings(case: CaseContent, names: Names) -> list[str]:
             f"({percent(other.probability)}), and {names[case.call]} is implausible from them."
         )
     unusual = [
-        f"{MEASURES.get(one.measure, one.measure)} {percentile(one.percentile)}" for one in case.quality if one.unusual
+        f"{MEASURES[one.measure]} {percentile(one.percentile)}"
+        for one in case.quality
+        if one.unusual and one.measure in MEASURES
     ]
     if unusual:
         found.append(f"Unusual picture: {enumeration(unusual)}.")
+    artefacts = [ARTEFACTS[one.measure] for one in case.quality if one.unusual and one.measure in ARTEFACTS]
+    if artefacts:
+        found.append(f"Detected on the picture: {enumeration(artefacts)}.")
     return found
+
+
+def measured(one: QualityContent) -> str:
+    """A measurement of the picture with its unit."""
+    return percent(one.value, 1) if one.measure in SHARES else f"{number(one.value, 1)} of 255"
+
+
+def measure_name(one: QualityContent) -> str:
+    """What was measured."""
+    return capital({**MEASURES, **ARTEFACTS}.get(one.measure, one.measure))
+
+
+def quality_state(one: QualityContent) -> str:
+    """Whether a measurement says anything."""
+    if one.measure in ARTEFACTS:
+        return "detected" if one.unusual else "not detected"
+    return "unusual" if one.unusual else "usual"
 
 
 def percentile(place: float | None) -> str:
@@ -146,18 +186,33 @@ def _figure(figure: Figure) -> str:
     return f"{number(value, 2)} ({number(low, 2)} to {number(high, 2)}), n{SPACE}={SPACE}{figure['n']}"
 
 
+def layer(name: str) -> str:
+    """A layer's name without what every inserted layer's name has."""
+    return name.removesuffix(WHITENING)
+
+
 def course(concept: ConceptContent) -> str:
-    """How a concept evolves from low to high layers, and whether a mistake is corrected or made on the way."""
-    steps = [
-        f"{one.layer.removesuffix(WHITENING)}: {STATES[one.state]} ({percentile(one.percentile)})"
-        for one in concept.stages
+    """Whether a mistake of a low layer is corrected on the way up or a new one made, and where; empty where neither."""
+    steps = [(layer(one.layer), _agrees(one.state, label=concept.label)) for one in concept.stages]
+    known = [(place, right) for place, right in steps if right is not None]
+    if concept.label is None:
+        return "no label to compare with"
+    if not known:
+        return "never sure"
+    turns = [
+        f"{'corrected' if right else 'lost'} at {place}"
+        for (_, before), (place, right) in pairwise(known)
+        if before is not right
     ]
-    first, last = (_agrees(one.state, label=concept.label) for one in (concept.stages[0], concept.stages[-1]))
-    turn: dict[tuple[bool | None, bool | None], str] = {
-        (False, True): "; a mistake that is corrected",
-        (True, False): "; right at first, wrong at last",
-    }
-    return f"{capital(concept.name)}: {', then '.join(steps)}{turn.get((first, last), '')}."
+    return ", then ".join(turns) if turns else ("right throughout" if known[-1][1] else "wrong throughout")
+
+
+def evidence(found: EvidenceContent) -> str:
+    """How high an evidence map reaches, and over how many cells it was averaged."""
+    wide = (
+        f", averaged over {found.averaged_over} {TIMES} {found.averaged_over} cells" if found.averaged_over > 1 else ""
+    )
+    return f"highest {signed(found.high, 1)} SD{wide}"
 
 
 def _agrees(state: State, *, label: bool | None) -> bool | None:
