@@ -19,10 +19,10 @@ ui: $(VENV)/.runtime  ## the labelling tool, on generated lesions unless UI="--s
 	$(BIN)/dermaxis ui $(UI)
 
 test: lint unit $(VENV)/.dev  ## everything: lint, unit tests, then the slow, browser and real-data tests
-	$(BIN)/python -m pytest -m "slow or browser or data" --durations=10
+	$(BIN)/python -m pytest -m "slow or browser or data" --numprocesses=auto --dist=loadfile --durations=10
 
-unit: $(VENV)/.dev  ## the unit tests only (some two minutes)
-	$(BIN)/python -m pytest
+unit: $(VENV)/.dev  ## the unit tests only (about a minute on two cores)
+	$(BIN)/python -m pytest --numprocesses=auto
 
 lint: $(VENV)/.dev  ## ruff, mypy and the floors of the house
 	$(BIN)/ruff check .

@@ -12,6 +12,10 @@ import pytest
 
 DEBIAN = Path("/usr/lib/postgresql")
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Several test processes share the cores; read before torch is imported, and inherited by what a test starts.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
