@@ -5,7 +5,7 @@ import torch
 from networks import CLASSES, CONCEPTS, LAYER, pictures, plain_resnet, whitened_resnet
 from timing import Comparison, seconds, summarise
 
-from pipeline.explanation.permutation import Layer, permuted_losses
+from pipeline.explanation.permutation import Layer, SingleAxis, permuted_losses
 from pipeline.models.tail import split_at
 
 PERMUTATIONS = 20
@@ -22,21 +22,18 @@ def importance_pass(device: torch.device, *, cases: int = 128, rounds: int = 3) 
     head, tail = split_at(network, LAYER)
     orders = [torch.from_numpy(np.random.default_rng(seed).permutation(cases)) for seed in range(PERMUTATIONS)]
 
-    def permute(axes: int, order: torch.Tensor, maps: torch.Tensor, rest: tuple[torch.Tensor, ...]) -> None:
-        permuted_losses(Layer(tail, maps, rest), labels, axes=axes, order=order, batch_size=BATCH)
-
     def candidate() -> None:
         with torch.inference_mode():
             maps, rest = head(images)
+        alone = SingleAxis(Layer(tail, maps, rest), labels, batch_size=BATCH)
         for axis in range(len(CONCEPTS)):
-            for order in orders:
-                permute(axis, order, maps, rest)
+            alone.losses(axis, orders, advance=None)
 
     def two_of_the_reference() -> None:
         for order in orders[:2]:
             with torch.inference_mode():
                 maps, rest = head(images)
-            permute(0, order, maps, rest)
+            permuted_losses(Layer(tail, maps, rest), labels, axes=0, order=order, batch_size=BATCH)
 
     share = len(CONCEPTS) * PERMUTATIONS / 2
     candidate()
