@@ -127,6 +127,19 @@ def report(run_path: RunPath) -> None:
     typer.echo(redo(run_path, Stage.REPORT, tracker=_tracker()).file("report.html"))
 
 
+@app.command("suppress")
+def suppress_axes(
+    run_path: RunPath,
+    names: Annotated[list[str], typer.Argument(metavar="NAME …", help="Named concepts, or artefacts that were audited")],
+) -> None:
+    """Keep a run's network from seeing axes or artefacts: a new run, nothing trained, everything measured again."""
+    from pipeline.explanation.suppressed_run import suppress_run
+    from pipeline.retrain import Stage, redo
+
+    tracker = _tracker()
+    _conclude(redo(suppress_run(run_path, names, tracker=tracker).path, Stage.REPORT, tracker=tracker))
+
+
 @app.command()
 def compare(
     run_paths: Annotated[list[Path], typer.Argument(metavar="RUN RUN …", help="Whole runs; the first is held against")],

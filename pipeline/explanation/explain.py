@@ -1,4 +1,4 @@
-"""The explanation of a run: importance per diagnosis, the images on which each named axis is most active, the cases."""
+"""The explanation of a run: importance per diagnosis, most active images of each axis, cases, discovery, shortcuts."""
 
 import json
 from collections.abc import Sequence
@@ -23,6 +23,7 @@ from pipeline.explanation.failures import gather_failures
 from pipeline.explanation.importance import importance
 from pipeline.explanation.permutation import Effort
 from pipeline.explanation.sanity import check_sanity
+from pipeline.explanation.shortcuts import audit_shortcuts
 from pipeline.explanation.stability import order_stability
 from pipeline.explanation.tcav import choose_examples, sides_of, tcav_scores
 from pipeline.models.checkpoint import load_model, main_layer
@@ -94,6 +95,16 @@ def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
             ),
             **gather_failures(settings, cohort, run=run, outputs=outputs),
             **discover(
+                settings,
+                cohort,
+                run=run,
+                network=network,
+                description=description,
+                layer=layer,
+                outputs=outputs,
+                tracker=tracker,
+            ),
+            **audit_shortcuts(
                 settings,
                 cohort,
                 run=run,

@@ -39,6 +39,7 @@ from pipeline.report.content import (
 )
 from pipeline.report.explained_compose import compose_explained
 from pipeline.report.phrasing import OVERALL
+from pipeline.report.shortcut_compose import compose_shortcuts, compose_suppression
 from pipeline.report.tree import Tree
 from pipeline.run import RunFolder
 
@@ -91,6 +92,8 @@ def compose(run: RunFolder) -> RunReport:
         tcav=_tcav(explanation["tcav"], classes, names) if "tcav" in explanation else (),
         exemplars=_exemplars(explanation["exemplars"], release),
         explained=compose_explained(explanation, names, diagnosis_name),
+        shortcuts=compose_shortcuts(explanation, names, diagnosis_name),
+        suppressed=compose_suppression(record, names, diagnosis_name),
     )
 
 

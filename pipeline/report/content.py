@@ -11,6 +11,7 @@ from typing import Any
 
 from concepts.estimate import Estimate
 from pipeline.report.explained_content import Explained
+from pipeline.report.shortcut_content import ShortcutAudit, Suppression
 
 RELIABLE_FROM = 0.7
 """Lower end of the axis AUC's interval from which an axis is called reliable."""
@@ -419,6 +420,8 @@ class RunReport:
         tcav: The plain network tested with concept activation vectors; empty where it was not asked for.
         subspaces: Concepts that own more than one axis; empty where there are none.
         explained: Cases, where axes are active, and directions that nobody named.
+        shortcuts: The audit of artefacts; None where the run was explained before there was one.
+        suppressed: What the network is kept from seeing; None where nothing was suppressed.
     """
 
     provenance: Provenance
@@ -443,6 +446,8 @@ class RunReport:
     explained: Explained
 
     subspaces: tuple[SubspaceFigures, ...] = ()
+    shortcuts: ShortcutAudit | None = None
+    suppressed: Suppression | None = None
 
     def verdict(self, concept: ConceptFigures) -> Verdict:
         """The verdict on a concept's axis, by the configured activation."""

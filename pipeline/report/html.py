@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from concepts.estimate import Estimate
-from pipeline.report import charts, explained_phrasing, numerals, phrasing
+from pipeline.report import charts, explained_phrasing, numerals, phrasing, shortcut_phrasing
 from pipeline.report.charts import Dot, Scale
 from pipeline.report.compose import compose
 from pipeline.report.content import FURTHER_BASELINES, ConceptFigures, ImportancePanel, RunReport, Verdict
@@ -53,6 +53,7 @@ def render(report: RunReport, folder: Path) -> str:
             report=report,
             say=phrasing,
             tell=explained_phrasing,
+            warn=shortcut_phrasing,
             write=numerals,
             activation=report.whitening.activation,
             assessable=[one for one in report.concepts if report.verdict(one) is not Verdict.NOT_ASSESSABLE],

@@ -1,0 +1,68 @@
+"""The directions of every labelled artefact in a layer, from the training images."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.data.sample import Sample
+from pipeline.evaluation.evaluate import class_indices
+from pipeline.explanation.artefact_space import (
+    ArtefactSpace,
+    ContrastMoments,
+    artefact_space,
+    axis_space,
+    contrast_weights,
+    joined,
+    permuted_inside,
+)
+from pipeline.explanation.artefacts import ArtefactLabels, own_axis
+from pipeline.explanation.audited_network import AuditedNetwork
+from pipeline.progress import Tracker
+
+DEALS = 20
+"""How often an artefact's labels are dealt at random, for what chance gives."""
+Values = NDArray[np.float64]
+
+
+def artefact_directions(
+    network: AuditedNetwork,
+    train: Sequence[Sample],
+    labels: ArtefactLabels,
+    *,
+    generator: np.random.Generator,
+    tracker: Tracker,
+) -> tuple[ArtefactSpace, ...]:
+    """Where the layer has each artefact: along any of its directions, and its own axis where it is a named concept.
+
+    One pass over the images serves all artefacts. Axes of other concepts are not left out: a network that learns to
+    read a diagnosis from hair does so along whatever axes respond to hair, those of streaks or network among them.
+
+    Args:
+        network: Cut at its layer.
+        train: The N training images.
+        labels: Of the A artefacts, N x A.
+        generator: Deals the labels.
+        tracker: Where progress is shown.
+    """
+    diagnoses = class_indices(train, network.cohort.classes)
+    moments = ContrastMoments(_weights(labels.table, diagnoses, generator), network.channels)
+    for maps in network.maps(train, tracker=tracker, title="artefacts in the training images"):
+        moments.add(maps)
+    spaces = []
+    for row, name in enumerate(labels.names):
+        first = len(labels.names) + row * DEALS
+        space = artefact_space(moments, row, chance=range(first, first + DEALS))
+        axis = own_axis(network.cohort, name)
+        if axis is not None:
+            space = joined([axis_space(axis, network.channels), space], network.channels)
+        spaces.append(space)
+    return tuple(spaces)
+
+
+def _weights(table: Values, diagnoses: NDArray[np.int64], generator: np.random.Generator) -> Values:
+    """A contrasts of the labels, then `DEALS` contrasts of the first artefact's dealt labels, and so on."""
+    weights = [contrast_weights(column, diagnoses) for column in table.T]
+    for column in table.T:
+        weights += [contrast_weights(permuted_inside(column, diagnoses, generator), diagnoses) for _ in range(DEALS)]
+    return np.array(weights)

@@ -1,0 +1,104 @@
+"""The audit of artefacts: which are labelled, what the network does with each, which are shortcuts.
+
+Directions and verdicts come from training and validation images (`shortcut_verdicts`); test images only measure
+(`shortcut_figures`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.config import RunSettings
+from pipeline.data.cohort import Cohort
+from pipeline.data.splits import Part
+from pipeline.evaluation.evaluate import class_indices
+from pipeline.evaluation.outputs import LayerOutputs
+from pipeline.explanation.artefacts import ArtefactLabels, artefact_labels, own_axis
+from pipeline.explanation.audited_network import AuditedNetwork
+from pipeline.explanation.shortcut_figures import TestFigures, artefact_figures
+from pipeline.explanation.shortcut_verdicts import FEWEST, LEVEL, Verdicts, judge_artefacts
+from pipeline.explanation.space_files import write_spaces
+from pipeline.models.checkpoint import ModelDescription
+from pipeline.progress import Tracker
+from pipeline.run import RunFolder
+
+Entry = dict[str, Any]
+
+
+def audit_shortcuts(
+    settings: RunSettings,
+    cohort: Cohort,
+    *,
+    run: RunFolder,
+    network: nn.Module,
+    description: ModelDescription,
+    layer: str,
+    outputs: LayerOutputs,
+    tracker: Tracker,
+) -> Entry:
+    """Audit every artefact that is labelled; write its directions, return what was found.
+
+    Args:
+        settings: The experiment.
+        cohort: Its images.
+        run: Where the directions go.
+        network: The whitened one.
+        description: Its description.
+        layer: Name of the whitened layer.
+        outputs: Of the layer for the test images, in order.
+        tracker: Where progress is shown.
+    """
+    labels = artefact_labels(cohort, cohort.part(Part.TRAIN))
+    found: Entry = {"artefacts": {}, "named": [], "level": LEVEL, "fewest": FEWEST}
+    if not labels.names:
+        return {"shortcuts": found}
+    audited = AuditedNetwork(settings, cohort, network, description, layer)
+    figures = TestFigures(audited, outputs)
+    verdicts = judge_artefacts(audited, tracker=tracker)
+    spaces = {} if verdicts is None else dict(zip(verdicts.artefacts, verdicts.spaces, strict=True))
+    write_spaces(run, spaces)
+    measured = artefact_figures(figures, spaces, tracker=tracker)
+    counts = _train_counts(cohort, labels)
+    for name in labels.names:
+        entry = {"axis": own_axis(cohort, name), "train": counts[name], "test": figures.counts(name)}
+        if verdicts is not None and name in measured:
+            own, diagnoses = measured[name]
+            judged = _judged(verdicts, name, cohort)
+            entry |= own | {"diagnoses": {one: diagnoses[one] | judged[one] for one in cohort.classes}}
+        found["artefacts"][name] = entry
+    if verdicts is not None:
+        pairs = [(verdicts.artefacts[one], cohort.classes[other]) for one, other in verdicts.ranking()]
+        found["named"] = [{"artefact": artefact, "diagnosis": diagnosis} for artefact, diagnosis in pairs]
+        found["comparisons"] = int(verdicts.effects.size)
+    return {"shortcuts": found | {"counterpart": figures.counterpart()}}
+
+
+def _judged(verdicts: Verdicts, artefact: str, cohort: Cohort) -> dict[str, Entry]:
+    row = verdicts.artefacts.index(artefact)
+    return {
+        diagnosis: {
+            "verdict": str(verdicts.verdict(row, column)),
+            "tie_p": float(verdicts.tie[row, column]),
+            "use_p": float(verdicts.use[row, column]),
+        }
+        for column, diagnosis in enumerate(cohort.classes)
+    }
+
+
+def _train_counts(cohort: Cohort, labels: ArtefactLabels) -> dict[str, Mapping[str, Mapping[str, int]]]:
+    """By artefact and diagnosis, training images with and without it."""
+    diagnoses = class_indices(cohort.part(Part.TRAIN), cohort.classes)
+    return {
+        name: {
+            diagnosis: _counts(labels.table[diagnoses == index, column])
+            for index, diagnosis in enumerate(cohort.classes)
+        }
+        for column, name in enumerate(labels.names)
+    }
+
+
+def _counts(column: NDArray[np.float64]) -> Mapping[str, int]:
+    return {"present": int((column == 1).sum()), "absent": int((column == 0).sum())}

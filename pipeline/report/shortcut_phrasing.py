@@ -1,0 +1,159 @@
+"""Every sentence that a reader of the report finds about artefacts, shortcuts and suppression."""
+
+from math import exp
+
+from concepts.estimate import Estimate
+from pipeline.report.content import is_known
+from pipeline.report.numerals import (
+    INTERVAL,
+    NOT_ASSESSABLE,
+    capital,
+    cases,
+    count,
+    enumeration,
+    estimate,
+    interval,
+    number,
+    percent,
+    plural,
+    significant,
+)
+from pipeline.report.shortcut_content import (
+    NAMED,
+    ArtefactFigures,
+    ArtefactOnDiagnosis,
+    CounterpartFigures,
+    ShortcutAudit,
+    Suppression,
+)
+
+FIGURES = {"macro_auc": "macro AUC", "balanced_accuracy": "balanced accuracy"}
+NO_LABELS = (
+    "Nobody labelled artefacts (hair, ruler, ink, dark corners, gel bubbles, colour patches) in these images, so "
+    "whether the network takes a shortcut through one of them is not known. Label them as concepts of a release; they "
+    "are then audited, whether or not they get an axis."
+)
+CHANCE = 0.5
+
+
+def shortcuts(found: ShortcutAudit) -> str:
+    """Which artefacts are shortcuts."""
+    if not found.artefacts:
+        return NO_LABELS
+    if not found.judged:
+        return (
+            f"Of {plural(len(found.artefacts), 'labelled artefact')}, none has {found.fewest} training images with it "
+            f"and {found.fewest} without: too few images to say whether any is a shortcut."
+        )
+    looked = enumeration([one.name for one in found.judged])
+    if not found.named:
+        return (
+            f"No artefact is named as a shortcut. Looked at: {looked}. That none is named does not show that there "
+            "is none: the intervals below say how large an effect may be."
+        )
+    said = enumeration([f"{artefact} for {diagnosis}" for artefact, diagnosis in found.named])
+    return f"Named as shortcuts, the strongest first: {said}. Looked at: {looked}."
+
+
+def rule(found: ShortcutAudit) -> str:
+    """What "named" means."""
+    return (
+        "An artefact is named as a shortcut for a diagnosis where two things hold beyond chance: it goes with the "
+        "diagnosis in the training images, and on validation images the log-odds of the diagnosis fall, in images with "
+        "it more than in others of the same diagnosis, when the layer's directions for it are taken away. The chance "
+        f"of naming any wrongly is at most {percent(found.level)}. Test images had no say in it; the figures below "
+        "are theirs."
+    )
+
+
+def thin(found: ShortcutAudit) -> str:
+    """Which artefacts cannot be judged; empty where all can."""
+    if not found.thin or not found.judged:
+        return ""
+    rows = [f"{one.name} ({count(one.train[0])} with it, {count(one.train[1])} without)" for one in found.thin]
+    return f"Too few training images to say anything: {enumeration(rows)}."
+
+
+def carried(found: ArtefactFigures) -> str:
+    """How strongly the layer carries an artefact."""
+    if found.directions == 0 or found.reading is None:
+        return f"The layer carries no more of {found.name} than chance; what follows is therefore without effect."
+    own = ", its own axis among them" if found.has_axis else ""
+    said = (
+        f"The layer carries {found.name} along {plural(found.directions or 0, 'direction')}{own}. They tell "
+        f"{plural(found.test[0], 'test image')} with it from {count(found.test[1])} without with an AUC of "
+        f"{estimate(found.reading)}"
+    )
+    if not is_known(found.reading) or found.reading.low <= CHANCE:
+        return f"{said}: not shown to be more than chance."
+    return f"{said}."
+
+
+def tie(row: ArtefactOnDiagnosis) -> str:
+    """How often the artefact comes with the diagnosis in training, and whether beyond chance."""
+    return (
+        f"{count(row.with_it)} of {count(row.of)}, others {count(row.others_with_it)} of {count(row.others)} "
+        f"({_p(row.tie_p)})"
+    )
+
+
+def verdict(row: ArtefactOnDiagnosis) -> str:
+    """The verdict, with the adjusted p-value of the second test."""
+    return f"{row.verdict} ({_p(row.use_p)})"
+
+
+def change(figure: Estimate | None) -> str:
+    """A change of log-odds, with the interval and n."""
+    if figure is None or not is_known(figure):
+        return NOT_ASSESSABLE if figure is None else f"{NOT_ASSESSABLE} ({cases(figure)})"
+    sign = "+" if float(number(figure.value, 2).replace("\N{MINUS SIGN}", "-")) > 0 else ""
+    return f"{sign}{number(figure.value, 2)} ({interval(figure, 2)}, {cases(figure)})"
+
+
+def effect(found: ArtefactFigures) -> tuple[str, ...]:
+    """What a named shortcut does, a sentence for each diagnosis for which it is named."""
+    return tuple(_effect(found, row) for row in found.diagnoses if row.verdict == NAMED)
+
+
+def _effect(found: ArtefactFigures, row: ArtefactOnDiagnosis) -> str:
+    said = (
+        f"{capital(found.name)} is in {percent(row.with_it / row.of)} of the training images of {row.name} and in "
+        f"{percent(row.others_with_it / max(row.others, 1))} of the others. In test images with it, the log-odds of "
+        f"{row.name} change by {_nats(row.taken_out)} when the directions are taken away"
+    )
+    if row.drawn_in is None or not is_known(row.drawn_in):
+        return f"{said}."
+    return f"{said}; drawn into images without it, {found.name} changes them by {_nats(row.drawn_in)}."
+
+
+def _nats(figure: Estimate) -> str:
+    if not is_known(figure):
+        return f"an amount that is {NOT_ASSESSABLE} ({cases(figure)})"
+    return (
+        f"{number(figure.value, 2)} nats ({INTERVAL} {interval(figure, 2)}, {cases(figure)}), which is odds "
+        f"{significant(exp(figure.value))} times as high"
+    )
+
+
+def counterpart(row: CounterpartFigures) -> str:
+    """How much of the accuracy on the run's own test images hangs on the planted shortcut."""
+    name = FIGURES.get(row.figure, row.figure)
+    return (
+        f"{capital(name)} on the test images, in which the planted shortcut holds: {estimate(row.with_shortcut)}; on "
+        f"the same lesions without it: {estimate(row.without_shortcut)}; difference {estimate(row.difference)}."
+    )
+
+
+def suppressed(done: Suppression) -> str:
+    """What this run's network is kept from seeing."""
+    moved = enumeration([f"{number(value, 2)} for {name}" for name, value in done.intercepts.items()])
+    return (
+        f"Suppressed: {enumeration(done.names)}. This is the whitened network of run {done.source}, kept from seeing "
+        f"{plural(done.directions, 'direction')} of its layer; nothing was trained again. To the logits was added "
+        f"what {plural(done.images, 'validation image')} ask for ({moved}), since all images now look alike in what "
+        "was suppressed. All figures of the whitened network were measured anew; the plain network is the old one."
+    )
+
+
+def _p(value: float) -> str:
+    return f"p {'<' if value < 0.001 else '='} {number(max(value, 0.001), 3)}"

@@ -1,0 +1,209 @@
+"""Is a planted shortcut named, is none named where none was planted, and what comes back when it is suppressed?
+
+    python tests/benchmarks/planted_shortcut.py --seeds 0 1 2 --runs FOLDER --train
+    python tests/benchmarks/planted_shortcut.py --seeds 0 1 2 --runs FOLDER --out shortcuts.jsonl
+    python tests/benchmarks/planted_shortcut.py --summary --out shortcuts.jsonl
+
+For each seed two networks are trained with the same settings on the same lesions: one on the cohort in which an
+artefact is tied to a diagnosis in all patients (training, validation and test images alike), one on its counterpart
+without. Both are audited. Over the seeds artefact and diagnosis change: seed k ties artefact k mod 6 to diagnosis k
+div 6 mod 3. Networks that lie in the folder of the runs already are not trained again.
+
+On the counterpart's test images (the same lesions and artefacts, the tied one at its base rate) let A be the accuracy
+of the network that learnt with the shortcut, B that of the same network with the directions of the *first named
+artefact* suppressed, and C that of the network that learnt without. The shortcut cost C - A, and suppression gave
+back B - A; the share recovered is the sum of B - A over seeds over the sum of C - A. A seed in which nothing was
+named gave back nothing. Directions, names and intercepts come from training and validation images; test images are
+only measured.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from concepts.release import read_release
+from pipeline.config import RunSettings, load_settings
+from pipeline.data.cohort import prepare_cohort
+from pipeline.data.phantom.lesion import ARTEFACTS
+from pipeline.data.phantom.rule import DIAGNOSES
+from pipeline.data.splits import Part, read_split
+from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
+from pipeline.explanation.audited_network import AuditedNetwork
+from pipeline.explanation.repainting import painted_lesions, without_shortcut
+from pipeline.explanation.shortcut_figures import FIGURES, accuracy
+from pipeline.explanation.shortcut_verdicts import Verdicts, judge_artefacts
+from pipeline.explanation.suppressed_run import suppressed_network
+from pipeline.models.checkpoint import load_model, main_layer
+from pipeline.progress import Silent
+from pipeline.retrain import Stage, retrain
+from pipeline.run import RunFolder
+from pipeline.training.phases import MODEL
+
+CONFIG = Path(__file__).parents[2] / "configs" / "phantom_shortcut.yaml"
+ARMS = ("tied", "clean")
+TARGETS = "targets: top in 20 of 20, clean in at least 19 of 20, recovered at least 0.80"
+
+
+def main() -> int:
+    asked = parse()
+    torch.set_num_threads(1)
+    if asked.summary:
+        sys.stdout.write(summary([json.loads(line) for line in asked.out.read_text().splitlines()]) + "\n")
+        return 0
+    for seed in asked.seeds:
+        start = time.process_time()
+        for arm in ARMS:
+            settings = settings_of(arm, seed, asked)
+            if not trained(settings):
+                retrain(settings, tracker=Silent(), last=Stage.WHITENED)
+        if not asked.train:
+            line = json.dumps({**one_seed(seed, asked), "cpu_seconds": round(time.process_time() - start, 1)})
+            with asked.out.open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where the networks are kept")
+    parser.add_argument("--out", type=Path, help="JSON lines are appended to this file")
+    parser.add_argument("--config", type=Path, default=CONFIG)
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="changes of the settings")
+    parser.add_argument("--train", action="store_true", help="only train")
+    parser.add_argument("--summary", action="store_true", help="sum up the lines of the file instead")
+    return parser.parse_args()
+
+
+def tie_of(seed: int) -> tuple[str, str]:
+    """The artefact and the diagnosis that a seed ties."""
+    return ARTEFACTS[seed % len(ARTEFACTS)], DIAGNOSES[seed // len(ARTEFACTS) % len(DIAGNOSES)]
+
+
+def settings_of(arm: str, seed: int, asked: argparse.Namespace) -> RunSettings:
+    artefact, diagnosis = tie_of(seed)
+    planted = [f"data.phantom.shortcut.artefact={artefact}", f"data.phantom.shortcut.diagnosis={diagnosis}"]
+    if arm == "clean":
+        planted = ["data.phantom.shortcut=null"]
+    places = [f"name={arm}-{seed}", f"runs={asked.runs}", f"data.cache={asked.runs / 'cache'}", "threads=1"]
+    changes = [f"seed={seed}", f"data.phantom.seed={seed}", *planted]
+    # A changed strength of the shortcut says nothing to the arm that has none.
+    mine = [one for one in asked.set if arm == "tied" or not one.startswith("data.phantom.shortcut")]
+    return load_settings(asked.config, [*places, *mine, *changes])
+
+
+def trained(settings: RunSettings) -> RunFolder | None:
+    """A run with these settings that was trained already."""
+    found = [RunFolder(path) for path in sorted(settings.runs.glob(f"{settings.name}-*"))]
+    return next((run for run in found if run.has("model.json") and run.settings() == settings), None)
+
+
+def opened(settings: RunSettings) -> AuditedNetwork:
+    """The whitened network of a trained run, with its cohort."""
+    run = trained(settings)
+    assert run is not None
+    split, release = read_split(run.file("split.csv")), read_release(run.file("release.json"))
+    cohort = prepare_cohort(settings, tracker=Silent(), split=split, release=release)
+    network, description = load_model(run.path / MODEL)
+    return AuditedNetwork(settings, cohort, network, description, main_layer(network, description))
+
+
+def one_seed(seed: int, asked: argparse.Namespace) -> dict[str, Any]:
+    """Both arms of one seed."""
+    artefact, diagnosis = tie_of(seed)
+    tied, clean = (opened(settings_of(arm, seed, asked)) for arm in ARMS)
+    found, other = (judge_artefacts(one, tracker=Silent()) for one in (tied, clean))
+    assert found is not None
+    assert other is not None
+    test = tied.cohort.part(Part.TEST)
+    assert [one.image_id for one in test] == [one.image_id for one in clean.cohort.part(Part.TEST)]
+    named = names(found, tied)
+    return {
+        "seed": seed,
+        "artefact": artefact,
+        "diagnosis": diagnosis,
+        "named_planted": named,
+        "top": named[:1] == [[artefact, diagnosis]],
+        "top_artefact": [one[0] for one in named[:1]] == [artefact],
+        "named_clean": names(other, clean),
+        "tests_planted": tests(found, tied, artefact, diagnosis),
+        "with_shortcut": values(tied, tied.outputs(test, tracker=Silent(), title="test images").logits),
+        "counterpart": counterparts(tied, clean, found),
+        "test_images": len(test),
+    }
+
+
+def counterparts(tied: AuditedNetwork, clean: AuditedNetwork, verdicts: Verdicts) -> dict[str, dict[str, float]]:
+    """Accuracy on the test images as they are without the shortcut."""
+    lesions = without_shortcut(tied.settings, painted_lesions(tied.settings, tied.cohort.part(Part.TEST)))
+    networks = {"tied": tied, "clean": clean}
+    ranking = verdicts.ranking()
+    if ranking:
+        space = verdicts.spaces[ranking[0][0]]
+        networks["suppressed"] = suppressed_network(tied, space, tracker=Silent())[0]
+        networks["suppressed_alone"] = suppressed_network(tied, space, intercepts=False, tracker=Silent())[0]
+    else:
+        networks |= {"suppressed": tied, "suppressed_alone": tied}
+    return {name: values(one, one.drawn_logits(lesions)) for name, one in networks.items()}
+
+
+def names(verdicts: Verdicts, network: AuditedNetwork) -> list[list[str]]:
+    """The named pairs, strongest first."""
+    classes = network.cohort.classes
+    return [[verdicts.artefacts[one], classes[other]] for one, other in verdicts.ranking()]
+
+
+def tests(verdicts: Verdicts, network: AuditedNetwork, artefact: str, diagnosis: str) -> dict[str, float]:
+    """Adjusted p-values and the effect of the planted pair, and how many directions the artefact has."""
+    row, column = verdicts.artefacts.index(artefact), network.cohort.classes.index(diagnosis)
+    return {
+        "tie": float(verdicts.tie[row, column]),
+        "use": float(verdicts.use[row, column]),
+        "effect": round(float(verdicts.effects[row, column]), 3),
+        "directions": verdicts.spaces[row].rank,
+    }
+
+
+def values(network: AuditedNetwork, logits: torch.Tensor) -> dict[str, float]:
+    test = network.cohort.part(Part.TEST)
+    weights = bootstrap_weights(network.settings, network.cohort.groups(test))
+    found = accuracy(logits, class_indices(test, network.cohort.classes), network.cohort.classes, weights)
+    return {name: round(found[name].value, 5) for name in FIGURES}
+
+
+def summary(lines: Sequence[dict[str, Any]], *, resamples: int = 10_000) -> str:
+    """Counts, and the share recovered with its interval by resampling seeds."""
+    n = len(lines)
+    told = [
+        TARGETS,
+        f"planted: the artefact named first in {sum(one['top_artefact'] for one in lines)} of {n}, "
+        f"with its diagnosis in {sum(one['top'] for one in lines)}",
+        f"not planted: none named in {sum(not one['named_clean'] for one in lines)} of {n}",
+    ]
+    generator = np.random.default_rng(0)
+    for figure, kind in [(figure, kind) for figure in FIGURES for kind in ("suppressed", "suppressed_alone")]:
+        tied, repaired_, clean = (
+            np.array([one["counterpart"][name][figure] for one in lines]) for name in ("tied", kind, "clean")
+        )
+        drawn = generator.integers(n, size=(resamples, n))
+        back, cost = (repaired_ - tied), (clean - tied)
+        share = back[drawn].sum(axis=1) / cost[drawn].sum(axis=1)
+        low, high = np.percentile(share, (2.5, 97.5))
+        told.append(
+            f"{figure}: with {tied.mean():.3f}, {kind} {repaired_.mean():.3f}, learnt without {clean.mean():.3f}; "
+            f"recovered {back.sum() / cost.sum():.2f} ({low:.2f} to {high:.2f}; n = {n} seeds)"
+        )
+    return "\n".join(told)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

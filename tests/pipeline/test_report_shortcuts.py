@@ -1,0 +1,164 @@
+"""The report's part on artefacts and shortcuts, and on what was suppressed."""
+
+import html
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from concepts.errors import RunError
+from pipeline.explanation.shortcut_verdicts import ShortcutVerdict
+from pipeline.report import numerals, shortcut_phrasing
+from pipeline.report.html import _environment
+from pipeline.report.shortcut_compose import compose_shortcuts, compose_suppression
+from pipeline.report.shortcut_content import NAMED, NOT_NAMED, TOO_FEW
+from pipeline.report.tree import Tree
+
+DIAGNOSES = ("melanoma", "nevus")
+
+
+def figure(value, spread=0.1, n=40):
+    return {"value": value, "low": value - spread, "high": value + spread, "n": n}
+
+
+def effect(verdict, taken_out, *, drawn=True):
+    drawn_figures = {"drawn_out": figure(taken_out), "drawn_in": figure(-taken_out)} if drawn else {}
+    return {
+        "verdict": verdict,
+        "tie_p": 0.0001,
+        "use_p": 0.2,
+        "taken_out": figure(taken_out),
+        "put_in": figure(-taken_out, n=61),
+        "loss_ratio": figure(1.2),
+        **drawn_figures,
+    }
+
+
+def artefact(melanoma, *, axis=None, directions=2, drawn=True):
+    return {
+        "axis": axis,
+        "train": {"melanoma": {"present": 88, "absent": 15}, "nevus": {"present": 12, "absent": 90}},
+        "test": {"present": 41, "absent": 139},
+        "directions": directions,
+        "reading_auc": figure(0.93, 0.03, n=180),
+        "diagnoses": {"melanoma": melanoma, "nevus": effect(NOT_NAMED, 0.02, drawn=drawn)},
+    }
+
+
+@pytest.fixture
+def audit():
+    thin = {"axis": None, "train": {"melanoma": {"present": 3, "absent": 100}, "nevus": {"present": 1, "absent": 101}}}
+    return {
+        "artefacts": {
+            "ink": artefact(effect(NAMED, -2.3)),
+            "hair": artefact(effect(TOO_FEW, 0.0), directions=0),
+            "ruler": thin | {"test": {"present": 1, "absent": 179}},
+        },
+        "named": [{"artefact": "ink", "diagnosis": "melanoma"}],
+        "level": 0.05,
+        "fewest": 10,
+        "counterpart": {
+            "macro_auc": {
+                "with_shortcut": figure(0.92),
+                "without_shortcut": figure(0.82),
+                "difference": figure(-0.1, 0.03),
+            }
+        },
+    }
+
+
+def composed(audit):
+    return compose_shortcuts(Tree({"shortcuts": audit}, "explanation.json:"), {"ink": "ink marks"}, str)
+
+
+def page(audit):
+    template = _environment().get_template("shortcuts.html")
+    text = template.render(report=SimpleNamespace(shortcuts=composed(audit)), warn=shortcut_phrasing, write=numerals)
+    return re.sub(r"\s+", " ", numerals.plain_text(html.unescape(text)))
+
+
+def test_words_of_report_and_explanation_are_the_same():
+    assert {NAMED, NOT_NAMED, TOO_FEW} == {str(one) for one in ShortcutVerdict}
+
+
+def test_a_named_shortcut_is_said_with_diagnosis_effect_interval_and_n(audit):
+    said = page(audit)
+    assert "Named as shortcuts, the strongest first: ink marks for melanoma." in said
+    assert "in 85 % of the training images of melanoma and in 12 % of the others" in said
+    assert "change by -2.30 nats (95 % interval -2.40 to -2.20, n = 40), which is odds 0.1 times as high" in said
+    assert "drawn into images without it, ink marks changes them by 2.30 nats" in said
+    assert "AUC of 0.930 (95 % interval 0.900 to 0.960, n = 180)" in said
+    assert "88 of 103, others 12 of 102 (p < 0.001)" in said
+
+
+def test_each_verdict_stands_in_its_row(audit):
+    rows = re.findall(r'<tr><th scope="row">(\w+)</th><td>(.*?)</td>', page(audit))
+    words = [(name, re.sub("<.*?>", "", cell)) for name, cell in rows]
+    assert words[0] == ("Melanoma", "named as shortcut (p = 0.200)")
+    assert words[1] == ("Nevus", "not named (p = 0.200)")
+    assert words[2] == ("Melanoma", "too few images to say (p = 0.200)")
+
+
+def test_what_cannot_be_judged_and_what_is_not_carried_is_said(audit):
+    said = page(audit)
+    assert "Too few training images to say anything: ruler (4 with it, 201 without)." in said
+    assert "The layer carries no more of hair than chance" in said
+    assert "macro AUC" not in said
+    assert "Macro AUC on the test images, in which the planted shortcut holds: 0.920" in said
+
+
+def test_without_named_shortcuts_nobody_is_told_that_there_are_none(audit):
+    audit["named"] = []
+    said = page(audit)
+    assert "No artefact is named as a shortcut." in said
+    assert "does not show that there is none" in said
+
+
+def test_real_images_have_no_columns_of_drawn_ones(audit):
+    audit["artefacts"] = {"ink": artefact(effect(NAMED, -2.3, drawn=False), axis=3, drawn=False)}
+    said = page(audit)
+    assert "Drawn" not in said
+    assert "drawn" not in said
+    assert "its own axis among them" in said
+
+
+def test_where_nobody_labelled_artefacts_the_section_says_so(audit):
+    said = page({"artefacts": {}, "named": [], "level": 0.05, "fewest": 10})
+    assert "Nobody labelled artefacts" in said
+    assert "is not known" in said
+
+
+def test_where_all_artefacts_are_too_rare_the_section_says_so(audit):
+    audit["artefacts"] = {"ruler": audit["artefacts"]["ruler"]}
+    said = page(audit | {"named": [], "counterpart": {}})
+    assert "too few images to say whether any is a shortcut" in said
+    assert "<table>" not in said
+
+
+def test_a_run_of_before_has_no_section():
+    assert compose_shortcuts(Tree({}, "explanation.json:"), {}, str) is None
+
+
+def test_what_is_missing_is_named(audit):
+    del audit["artefacts"]["ink"]["diagnoses"]["melanoma"]["use_p"]
+    with pytest.raises(RunError, match=r"ink\.diagnoses\.melanoma has no 'use_p'"):
+        composed(audit)
+
+
+def test_a_suppressed_run_says_what_was_suppressed():
+    record = {
+        "suppressed": {
+            "from": "phantom-1",
+            "names": ["ink", "streaks"],
+            "directions": 4,
+            "intercepts": {"melanoma": 0.71, "nevus": -0.71},
+            "images": 180,
+        }
+    }
+    done = compose_suppression(Tree(record, "run.json:"), {"ink": "ink marks"}, str)
+    said = shortcut_phrasing.suppressed(done)
+    assert "Suppressed: ink marks and streaks." in said
+    assert "run phantom-1, kept from seeing 4 directions" in said
+    assert "180 validation images" in said
+    assert "0.71 for melanoma" in said
+    assert compose_suppression(Tree({}, "run.json:"), {}, str) is None
