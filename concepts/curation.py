@@ -46,7 +46,7 @@ from concepts.sets import (
     read_set,
     update_set,
 )
-from concepts.suspicion import record_embeddings, record_suspicion, similar_images
+from concepts.suspicion import brought_images, record_embeddings, record_suspicion, similar_images
 
 __all__ = [
     "add_account",
@@ -54,6 +54,7 @@ __all__ = [
     "add_images",
     "add_to_set",
     "adjudicate",
+    "brought_images",
     "browse",
     "contested",
     "create_set",

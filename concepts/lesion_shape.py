@@ -117,21 +117,26 @@ class DiameterRule:
     """When a lesion counts as large.
 
     Attributes:
-        large: Smallest large diameter, in mm.
+        large: Smallest large diameter, in the unit.
+        unit: ``mm``, or ``px`` where all pictures were taken from one distance and no spacing is known.
     """
 
     large: float = 10.0
+    unit: str = "mm"
 
     def __post_init__(self) -> None:
         if not 0 < self.large < np.inf:
-            raise DataError(f"diameter threshold {self.large:g}: allowed is a number of mm above 0")
+            raise DataError(f"diameter threshold {self.large:g}: allowed is a number of {self.unit} above 0")
+        if self.unit not in ("mm", "px"):
+            raise DataError(f"unit {self.unit!r:.80} of a diameter; allowed are mm and px")
 
     @property
     def text(self) -> str:
         """The rule in words, with its number."""
+        unknown = "the pixel spacing is not known or " if self.unit == "mm" else ""
         return (
-            f"largest diameter of the lesion mask: present from {self.large:g} mm, absent below, left out where the "
-            "pixel spacing is not known or a smaller part of a lesion touches the edge of the picture"
+            f"largest diameter of the lesion mask: present from {self.large:g} {self.unit}, absent below, left out "
+            f"where {unknown}a smaller part of a lesion touches the edge of the picture"
         )
 
     @property
@@ -139,9 +144,9 @@ class DiameterRule:
         """The concept as a release declares it."""
         return ConceptEntry.from_vocabulary(DIAMETER, origin=Origin.MEASURED, rule=self.text)
 
-    def polarity(self, millimetres: float, *, cut_off: bool) -> Polarity | None:
-        """Present, absent, or None where a lesion is cut off and what can be seen of it is not large."""
-        if millimetres >= self.large:
+    def polarity(self, across: float, *, cut_off: bool) -> Polarity | None:
+        """Present, absent, or None where a lesion is cut off and what can be seen of it (in the unit) is not large."""
+        if across >= self.large:
             return Polarity.PRESENT
         return None if cut_off else Polarity.ABSENT
 

@@ -70,6 +70,7 @@ class Action(StrEnum):
     RETIRE_RELEASE = "retire_release"
     EXPORT_RELEASE = "export_release"
     IMPORT_RELEASE = "import_release"
+    BROUGHT_IMAGES = "brought_images"
     RECORD_EMBEDDINGS = "record_embeddings"
     RECORD_SUSPICION = "record_suspicion"
     SIMILAR_IMAGES = "similar_images"
@@ -145,7 +146,10 @@ PERMISSIONS: Mapping[Role, frozenset[Action]] = {
         _LOOKING | _RELEASES | _READING | {Action.REVIEW_CASE, Action.FIND_IMAGE, Action.READ_RUNS}
     ),
     Role.RESEARCHER: frozenset(
-        _LOOKING | _RELEASES | _RUNS | {Action.RECORD_EMBEDDINGS, Action.RECORD_SUSPICION, Action.READ_REVIEWS}
+        _LOOKING
+        | _RELEASES
+        | _RUNS
+        | {Action.BROUGHT_IMAGES, Action.RECORD_EMBEDDINGS, Action.RECORD_SUSPICION, Action.READ_REVIEWS}
     ),
     Role.ADMIN: frozenset(
         {

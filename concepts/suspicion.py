@@ -86,6 +86,16 @@ def record_suspicion(
             act.record(f"run {run}", {"run": run, "concept": concept, "values": dict(values)})
 
 
+def brought_images(store: Store, actor: str, run: str) -> frozenset[str]:
+    """Images of which a run brought embeddings, so that only figures of the others are asked for.
+
+    Raises:
+        PermissionDeniedError: If the actor is no researcher.
+    """
+    with looking(store, actor, Action.BROUGHT_IMAGES) as session:
+        return frozenset(session.scalars(select(EmbeddingRow.image_id).filter_by(run=run)))
+
+
 def similar_images(
     store: Store, actor: str, set_name: str, *, run: str, like: Sequence[str]
 ) -> list[tuple[str, float]]:

@@ -13,6 +13,7 @@ import typer
 
 from concepts.errors import DermaxisError
 from pipeline.accounts_cli import accounts_app
+from pipeline.concept_sources_cli import import_rules, measure, suspect
 from pipeline.concepts_cli import concepts_app
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+concepts_app.command("import-rules")(import_rules)
+for _command in (measure, suspect):
+    concepts_app.command()(_command)
 app.add_typer(concepts_app, name="concepts")
 app.add_typer(accounts_app, name="accounts")
 

@@ -147,19 +147,30 @@ def import_judgements(
     reader: Annotated[str | None, typer.Option("--reader", help="Who judged, where the file does not say")] = None,
     store: StoreUrl = None,
 ) -> None:
-    """Bring judgements of a file into a set, all or none; bad rows are listed. What the set has is passed over."""
+    """Bring judgements of a file into a set, all or none; bad rows are listed. What the set has is passed over.
+
+    Of the table of a whole data set (derm7pt, ph2) only what is about the set's images and concepts comes in.
+    """
     from concepts import curation
     from concepts.accounts import OPERATOR
-    from concepts.sources.judgement_files import read_judgements, refuse_other_images
+    from concepts.sources.formats import TABLES
+    from concepts.sources.judgement_files import read_judgements, refuse_other_images, within
 
     with opened_store(store) as opened:
         found = read_judgements(path, format, reader=reader)
-        known = curation.read_images(opened, OPERATOR, set_name)
-        refuse_other_images(found, {image.id: image.digest for image in known})
-        written = curation.import_judgements(
-            opened, OPERATOR, set_name, found.judgements, places=found.places, key=uuid4().hex
-        )
-    typer.echo(f"{written} judgements written, {len(found.judgements) - written} were there already")
+        images = {image.id: image.digest for image in curation.read_images(opened, OPERATOR, set_name)}
+        refuse_other_images(found, images)
+        said, is_table = found.judgements, format in TABLES
+        if is_table:
+            concepts = {one.id for one in curation.read_set(opened, OPERATOR, set_name).concepts}
+            said = within(said, images=images, concepts=concepts)
+        places = None if is_table else found.places
+        written = curation.import_judgements(opened, OPERATOR, set_name, said, places=places, key=uuid4().hex)
+    elsewhere = len(found.judgements) - len(said)
+    typer.echo(
+        f"{written} judgements written, {len(said) - written} were there already"
+        f"{f', {elsewhere} are about nothing in the set' if elsewhere else ''}"
+    )
 
 
 @concepts_app.command("export-judgements")

@@ -15,8 +15,14 @@ class Format(StrEnum):
     """Regions only: what was judged without a drawing is not in it."""
     RELEASE = "release"
     """A frozen release with the masks beside it; only read."""
+    DERM7PT = "derm7pt"
+    """The data set's own ``meta.csv``; only read."""
+    PH2 = "ph2"
+    """The data set's own table, as text or CSV; only read."""
 
 
+TABLES = frozenset({Format.DERM7PT, Format.PH2})
+"""Tables of whole data sets, which say more than one set asks."""
 SUFFIXES = {
     ".csv": Format.CSV,
     ".jsonl": Format.JSONLINES,

@@ -1,7 +1,7 @@
 """Judgements from a file of any format that the store takes, each with its place in the file; and to such a file."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from concepts.errors import DataError
@@ -9,9 +9,11 @@ from concepts.judgement import Judgement
 from concepts.release import read_release, verify_regions
 from concepts.sources.coco import Size, read_coco, write_coco
 from concepts.sources.csv_table import HEADER_ROW, read_csv, write_csv
+from concepts.sources.derm7pt import derm7pt_judgements
 from concepts.sources.formats import Format, format_of
 from concepts.sources.jsonlines import read_jsonlines, write_jsonlines
 from concepts.sources.lesion_masks import example_judgements
+from concepts.sources.ph2 import ph2_judgements
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ def read_judgements(path: Path, format: Format | None = None, *, reader: str | N
         path: The file.
         format: Default: what the ending stands for.
         reader: Who judged, where the file does not say; default for regions: the file's name without its ending, for
-            a release: its word.
+            a release: its word, for the table of a data set: the format's name.
 
     Raises:
         DataError: If the file cannot be read or anything in it is bad; ``rows`` lists all.
@@ -51,6 +53,17 @@ def read_judgements(path: Path, format: Format | None = None, *, reader: str | N
             return _named(path, read_coco(path, reader=reader or path.stem), {})
         case Format.RELEASE:
             return _of_release(path, reader=reader)
+        case Format.DERM7PT:
+            return _of_table(path, derm7pt_judgements(path), reader=reader)
+        case Format.PH2:
+            return _of_table(path, ph2_judgements(path), reader=reader)
+
+
+def within(
+    judgements: Sequence[Judgement], *, images: Collection[str], concepts: Collection[str]
+) -> tuple[Judgement, ...]:
+    """Those judgements of a whole data set that are about a set's images and concepts."""
+    return tuple(one for one in judgements if one.image_id in images and one.concept in concepts)
 
 
 def write_judgements(
@@ -79,7 +92,8 @@ def write_judgements(
         Format.COCO: lambda: write_coco(judgements, path, sizes=sizes),
     }
     if chosen not in writers:
-        raise DataError(f"a {chosen} is made by freezing; judgements are written as {', '.join(writers)}")
+        made = "made by freezing" if chosen is Format.RELEASE else "another's data set"
+        raise DataError(f"a {chosen} is {made}; judgements are written as {', '.join(writers)}")
     try:
         writers[chosen]()
     except OSError as error:
@@ -116,6 +130,10 @@ def _named(path: Path, judgements: Sequence[Judgement], digests: Mapping[str, st
     """Of a format in which a judgement is found by its image and concept."""
     places = tuple(f"{path}: {one.image_id:.80}, {one.concept:.80}" for one in judgements)
     return JudgementFile(tuple(judgements), places, digests)
+
+
+def _of_table(path: Path, judgements: Sequence[Judgement], *, reader: str | None) -> JudgementFile:
+    return _named(path, [replace(one, reader=reader or one.reader) for one in judgements], {})
 
 
 def _of_release(path: Path, *, reader: str | None) -> JudgementFile:

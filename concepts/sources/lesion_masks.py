@@ -49,7 +49,7 @@ def lesion_judgements(
         mask: H x W, true inside the lesion.
         image_id: The image.
         image: H x W x 3, RGB, 0..255; without it nothing is said of colours.
-        spacing: Side of a pixel in mm; without it nothing is said of size.
+        spacing: Side of a pixel in mm; without it nothing is said of size, unless the rule is in pixels.
         rules: The thresholds.
 
     Returns:
@@ -69,9 +69,10 @@ def lesion_judgements(
         shares = colour_shares(image, mask)
         shown = ", ".join(f"{colour} {shares[colour]:.0%}" for colour in rules.colours.colours(shares))
         found.append((rules.colours.entry, rules.colours.polarity(shares), shown or "no colour but the skin's"))
-    if spacing is not None:
-        across = diameter(mask, spacing=spacing)
-        found.append((rules.diameter.entry, rules.diameter.polarity(across, cut_off=cut_off), f"{across:.1f} mm"))
+    unit = rules.diameter.unit
+    if spacing is not None or unit == "px":
+        across = diameter(mask) if unit == "px" or spacing is None else diameter(mask, spacing=spacing)
+        found.append((rules.diameter.entry, rules.diameter.polarity(across, cut_off=cut_off), f"{across:.1f} {unit}"))
     return tuple(
         Judgement(
             reader=READER,

@@ -46,6 +46,7 @@ ARGUMENTS = {
     Action.ADJUDICATE: ("derm", JUDGEMENT),
     Action.OTHERS_JUDGEMENTS: ("derm", "image0", "streaks"),
     Action.DIFF_RELEASES: ("derm@1", "derm@1"),
+    Action.BROUGHT_IMAGES: ("run",),
     Action.RECORD_EMBEDDINGS: ("run", ["image0"], [[1.0]]),
     Action.RECORD_SUSPICION: ("run", "streaks", {"image0": 0.5}),
     Action.READ_RELEASE: ("derm@1",),

@@ -3,14 +3,16 @@ import subprocess
 import sys
 from contextlib import closing
 
+import numpy as np
 import pytest
 from argon2 import PasswordHasher
+from PIL import Image
 from typer.testing import CliRunner
 
 from concepts import accounts
 from concepts.accounts import OPERATOR, add_account, sign_in
-from concepts.curation import add_concept, add_images, add_to_set, create_set, judge, read_judgements
-from concepts.errors import SettingsError, StoreError
+from concepts.curation import add_concept, add_images, add_to_set, create_set, judge, read_judgements, read_set
+from concepts.errors import DataError, SettingsError, StoreError
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.release import read_release
 from concepts.roles import Role
@@ -141,3 +143,73 @@ def test_bad_rows_of_judgements_are_listed(store, tmp_path):
     assert done.returncode == 2
     assert f"  {table}: row 2: verdict" in done.stderr
     assert done.stderr.splitlines()[-1].endswith("(1 of 2 rows are bad; nothing was imported)")
+
+
+DERM7PT = """case_num,diagnosis,pigment_network,streaks,pigmentation,regression_structures,dots_and_globules,\
+blue_whitish_veil,vascular_structures,derm,clinic
+1,blue nevus,absent,regular,absent,absent,irregular,present,absent,A/i0.jpg,A/c0.jpg
+2,melanoma,atypical,absent,diffuse irregular,combinations,absent,absent,dotted,B/i1.JPG,B/c1.jpg
+3,melanoma,atypical,absent,diffuse irregular,combinations,absent,absent,dotted,B/elsewhere.jpg,B/c2.jpg
+"""
+
+
+def stored(store) -> dict[tuple[str, str, str], Verdict]:
+    with closing(open_store(str(store))) as opened:
+        found = read_judgements(opened, OPERATOR, "derm")
+        return {(one.reader, one.concept, one.image_id): one.verdict for one in found}
+
+
+def test_of_the_table_of_a_data_set_what_is_about_the_set_comes_in(invoke, store, tmp_path):
+    (tmp_path / "meta.csv").write_text(DERM7PT)
+    place = ("concepts", "import-judgements", tmp_path / "meta.csv", "--set", "derm", "--store", store)
+    done = invoke(*place, "--format", "derm7pt")
+    assert "2 judgements written, 0 were there already" in done.output
+    assert "are about nothing in the set" in done.output
+    found = stored(store)
+    assert found["derm7pt", "streaks", "i0"] is Verdict.PRESENT
+    assert found["derm7pt", "streaks", "i1"] is Verdict.ABSENT
+    (tmp_path / "meta.csv").write_text(
+        DERM7PT.replace("regular,absent,absent,irregular", "odd,absent,absent,irregular")
+    )
+    refused = invoke(*place, "--format", "derm7pt")
+    assert isinstance(refused.exception, DataError)
+    assert "row 2" in refused.exception.rows[0]
+    assert len(stored(store)) == 4
+
+
+def test_rules_on_metadata_become_concepts_of_a_set_with_what_they_say(invoke, store, tmp_path):
+    table = tmp_path / "metadata.csv"
+    table.write_text("isic_id,age_approx,clin_size_long_diam_mm\ni0,15,12.5\ni1,70,\nother,3,3\n")
+    rules = ("young=age_approx < 20", "wide = clin_size_long_diam_mm >= 10")
+    done = invoke("concepts", "import-rules", table, *rules, "--set", "derm", "--store", store)
+    assert "3 judgements written, 0 were there already, 2 of images that the set does not have" in done.output
+    found = {cell[1:]: verdict for cell, verdict in stored(store).items() if cell[0] == "metadata rule"}
+    present, absent = Verdict.PRESENT, Verdict.ABSENT
+    assert found == {("young", "i0"): present, ("young", "i1"): absent, ("wide", "i0"): present}
+    with closing(open_store(str(store))) as opened:
+        rules = {one.id: one.rule for one in read_set(opened, OPERATOR, "derm").concepts}
+    assert (rules["young"], rules["wide"]) == ("age_approx < 20", "clin_size_long_diam_mm >= 10")
+    assert isinstance(invoke("concepts", "import-rules", table, "age", "--set", "derm").exception, SettingsError)
+
+
+def test_lesion_masks_are_measured_and_marked_so(invoke, store, tmp_path):
+    with closing(open_store(str(store))) as opened:
+        add_images(opened, OPERATOR, [ImageRecord(id="disc", digest="d" * 64, path="disc.png")], key="disc")
+        add_to_set(opened, OPERATOR, "derm", ["disc"], key="disc in")
+    rows, columns = np.mgrid[-100:100, -100:100] + 0.5
+    disc = np.hypot(rows, columns) < 50
+    Image.fromarray(disc.astype(np.uint8) * 255).save(tmp_path / "disc_segmentation.png")
+    Image.new("RGB", disc.shape, (225, 185, 165)).save(tmp_path / "disc.png")
+    place = ("--images", tmp_path, "--set", "derm", "--store", store)
+    done = invoke("concepts", "measure", tmp_path, "--spacing", "0.05", *place)
+    assert "4 judgements written" in done.output
+    absent = dict.fromkeys(("asymmetry", "border_irregularity", "multiple_colours", "large_diameter"), Verdict.ABSENT)
+    assert {cell[1]: said for cell, said in stored(store).items() if cell[0] == "lesion mask"} == absent
+    # 101 pixels across, which is large where 100 are said to be.
+    assert "1 judgements written" in invoke("concepts", "measure", tmp_path, "--large", "100px", *place).output
+    assert stored(store)["lesion mask", "large_diameter", "disc"] is Verdict.PRESENT
+    Image.new("L", (8, 8)).save(tmp_path / "disc_segmentation.png")
+    refused = invoke("concepts", "measure", tmp_path, *place)
+    assert isinstance(refused.exception, DataError)
+    assert "disc_segmentation.png" in refused.exception.rows[0]
+    assert isinstance(invoke("concepts", "measure", tmp_path, "--large", "9in", *place).exception, SettingsError)

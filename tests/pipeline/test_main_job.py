@@ -6,12 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from concepts import curation
+from concepts.accounts import OPERATOR
 from concepts.errors import RunError, SettingsError
+from concepts.queue import Order
+from concepts.sets import ImageRecord
+from concepts.store import open_store
 from pipeline.config import dump_settings, parse_overrides
 from pipeline.explanation.case_files import read_case
 from pipeline.explanation.case_index import concepts_of, read_index
@@ -21,6 +28,7 @@ from pipeline.progress import Silent
 from pipeline.report.case_page import write_case_page
 from pipeline.retrain import retrain
 from pipeline.run import RunFolder
+from pipeline.whitening.activation import axis_activations
 
 pytestmark = pytest.mark.slow
 
@@ -281,3 +289,35 @@ def assert_stages_lead_to_the_case(run, trajectories):
 def explain_again(run, image_id):
     explain_image(run.path, image_id)
     return read_case(run, image_id)
+
+
+def test_a_store_takes_what_a_run_suspects_and_sorts_by_it(whole, tmp_path):
+    names = list(pd.read_csv(whole.file("predictions.csv")).image_id)[:8]
+    paths = pd.read_csv(whole.file("samples.csv")).set_index("image_id").path
+    root = Path(paths[names[0]]).parent
+    concept = concepts_of(read_index(whole))[0]
+    url = str(tmp_path / "store.sqlite")
+    with closing(open_store(url)) as store:
+        curation.create_set(store, OPERATOR, "derm", key="set")
+        curation.add_concept(store, OPERATOR, "derm", concept, key="concept")
+        digests = {name: sha256((root / Path(paths[name]).name).read_bytes()).hexdigest() for name in names}
+        records = [ImageRecord(id=one, digest=digests[one], path=Path(paths[one]).name) for one in names]
+        curation.add_images(store, OPERATOR, records, key="images")
+        curation.add_to_set(store, OPERATOR, "derm", names[:6], key="row")
+        place = ("--set", "derm", "--images", str(root), "--store", url)
+        done = dermaxis("concepts", "suspect", str(whole.path), *place, folder=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("6 images, ")
+        assert f"by {whole.id}" in done.stdout
+        network = CaseNetwork(whole.path)
+        axis, how = network.reference.concepts.index(concept), network.settings.model.activation
+        maps = {one: network.open_image(network.decode(root / Path(paths[one]).name)).maps[None] for one in names[:6]}
+        activations = {one: float(axis_activations(found, how)[0, axis]) for one, found in maps.items()}
+        page = curation.browse(store, OPERATOR, "derm", concept, order=Order.SUSPICION, run=whole.id)
+        assert [one.image_id for one in page.cases] == sorted(activations, key=activations.__getitem__, reverse=True)
+        alike = curation.similar_images(store, OPERATOR, "derm", run=whole.id, like=[names[3]])
+        assert (alike[0][0], len(alike)) == (names[3], 6)
+        curation.add_to_set(store, OPERATOR, "derm", names[6:], key="more")
+        assert "2 images" in dermaxis("concepts", "suspect", str(whole.path), *place, folder=tmp_path).stdout
+        assert len(curation.similar_images(store, OPERATOR, "derm", run=whole.id, like=[names[7]])) == 8
+        assert "no image left" in dermaxis("concepts", "suspect", str(whole.path), *place, folder=tmp_path).stderr
