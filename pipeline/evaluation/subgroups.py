@@ -27,8 +27,6 @@ class Subgroup:
     """Figures of one network in one part of the test set.
 
     Attributes:
-        attribute: What divides the patients: ``age``, ``sex``, ``site``, ``skin tone``.
-        value: Which part.
         images: How many images.
         groups: How many patients, or groups of related images.
         diagnoses: Images by diagnosis.
@@ -38,8 +36,6 @@ class Subgroup:
         reason: Why there is no macro AUC; None where there is one.
     """
 
-    attribute: str
-    value: str
     images: int
     groups: int
     diagnoses: Mapping[str, int]
@@ -76,27 +72,24 @@ def subgroup_figures(
         weights: B x N, from `group_weights` on the same groups.
 
     Returns:
-        ``subgroups``: a list of `Subgroup`; ``unknown``: by attribute, how many images give no value; ``fewest``: how
-        many images a subgroup needs.
+        ``subgroups``: by attribute, then by value, a `Subgroup`; ``unknown``: by attribute, how many images give no
+        value; ``fewest``: how many images a subgroup needs.
     """
-    found: list[Subgroup] = []
+    found: dict[str, dict[str, Subgroup]] = {}
     unknown: dict[str, int] = {}
     for attribute, values in attributes(samples).items():
         known = np.array([one is not None for one in values])
         unknown[attribute] = int((~known).sum())
         for value in _ordered(attribute, values):
             inside = np.array([one == value for one in values])
-            found.append(
-                _subgroup(
-                    (attribute, value),
-                    probabilities,
-                    labels,
-                    inside=inside,
-                    outside=known & ~inside,
-                    classes=classes,
-                    groups=np.asarray(groups),
-                    weights=weights,
-                )
+            found.setdefault(attribute, {})[value] = _subgroup(
+                probabilities,
+                labels,
+                inside=inside,
+                outside=known & ~inside,
+                classes=classes,
+                groups=np.asarray(groups),
+                weights=weights,
             )
     return {"subgroups": found, "unknown": unknown, "fewest": FEWEST_IMAGES}
 
@@ -123,7 +116,6 @@ def _ordered(attribute: str, values: Sequence[str | None]) -> list[str]:
 
 
 def _subgroup(
-    name: tuple[str, str],
     probabilities: NDArray[np.float64],
     labels: NDArray[np.int64],
     *,
@@ -142,7 +134,6 @@ def _subgroup(
     rest = nothing if _reason(labels[outside], classes) else mean_of(list(others.values()))
     accuracy = nothing if reason else balanced_accuracy(probabilities[inside], labels[inside], weights[:, inside])
     return Subgroup(
-        *name,
         images=int(inside.sum()),
         groups=len(np.unique(groups[inside])),
         diagnoses={one: int((labels[inside] == index).sum()) for index, one in enumerate(classes)},

@@ -39,6 +39,7 @@ from pipeline.report.content import (
 )
 from pipeline.report.explained_compose import compose_explained
 from pipeline.report.phrasing import OVERALL
+from pipeline.report.scrutiny_compose import compose_scrutiny
 from pipeline.report.shortcut_compose import compose_shortcuts, compose_suppression
 from pipeline.report.tree import Tree
 from pipeline.run import RunFolder
@@ -46,6 +47,7 @@ from pipeline.run import RunFolder
 PARTS = ("train", "validation", "test")
 UNNAMED = "unnamed_share"
 AUXILIARY = "auxiliary"
+ALL_DIAGNOSES = "all diagnoses"
 MARKINGS = {
     Polarity.PRESENT: Marking.PRESENT,
     Polarity.ABSENT: Marking.ABSENT,
@@ -92,6 +94,7 @@ def compose(run: RunFolder) -> RunReport:
         tcav=_tcav(explanation["tcav"], classes, names) if "tcav" in explanation else (),
         exemplars=_exemplars(explanation["exemplars"], release),
         explained=compose_explained(explanation, names, diagnosis_name),
+        scrutiny=compose_scrutiny(run, evaluation, explanation, names=names, target=target_name),
         shortcuts=compose_shortcuts(explanation, names, diagnosis_name),
         suppressed=compose_suppression(record, names, diagnosis_name),
     )
@@ -105,6 +108,11 @@ def diagnosis_name(identifier: str) -> str:
 
 def _tree(run: RunFolder, name: str) -> Tree:
     return Tree(run.read_json(name), f"{run.file(name)}:")
+
+
+def target_name(identifier: str) -> str:
+    """The name of a diagnosis, or of all of them together."""
+    return ALL_DIAGNOSES if identifier == OVERALL else diagnosis_name(identifier)
 
 
 def _provenance(run: RunFolder, record: Tree, settings: RunSettings) -> Provenance:
@@ -284,7 +292,7 @@ def _tcav(tree: Tree, classes: tuple[Named, ...], names: Mapping[str, str]) -> t
 def _importance(
     explanation: Tree, classes: tuple[Named, ...], *, names: Mapping[str, str], verdicts: Mapping[str, Verdict]
 ) -> tuple[ImportancePanel, ...]:
-    targets = (Named(OVERALL, "all diagnoses"), *classes)
+    targets = (Named(OVERALL, ALL_DIAGNOSES), *classes)
     truth = explanation.content.get("truth", {}).get("importance", {})
     return tuple(
         ImportancePanel(

@@ -11,6 +11,7 @@ from typing import Any
 
 from concepts.estimate import Estimate
 from pipeline.report.explained_content import Explained
+from pipeline.report.scrutiny_content import Scrutiny
 from pipeline.report.shortcut_content import ShortcutAudit, Suppression
 
 RELIABLE_FROM = 0.7
@@ -420,6 +421,7 @@ class RunReport:
         tcav: The plain network tested with concept activation vectors; empty where it was not asked for.
         subspaces: Concepts that own more than one axis; empty where there are none.
         explained: Cases, where axes are active, and directions that nobody named.
+        scrutiny: Sanity checks, stability, subgroups, failures, and how far labels alone go.
         shortcuts: The audit of artefacts; None where the run was explained before there was one.
         suppressed: What the network is kept from seeing; None where nothing was suppressed.
     """
@@ -444,6 +446,7 @@ class RunReport:
     tcav: tuple[TcavPanel, ...]
     exemplars: Mapping[str, tuple[Exemplar, ...]]
     explained: Explained
+    scrutiny: Scrutiny
 
     subspaces: tuple[SubspaceFigures, ...] = ()
     shortcuts: ShortcutAudit | None = None

@@ -1,6 +1,7 @@
 """The report as one HTML file that opens anywhere: style, charts and pictures are in it, scripts are not."""
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,24 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from concepts.estimate import Estimate
-from pipeline.report import charts, explained_phrasing, numerals, phrasing, shortcut_phrasing
+from pipeline.report import (
+    charts,
+    explained_phrasing,
+    numerals,
+    patients_phrasing,
+    phrasing,
+    sanity_phrasing,
+    shortcut_phrasing,
+)
+from pipeline.report.case_page import write_case_page
 from pipeline.report.charts import Dot, Scale
+from pipeline.report.checklist import fill_checklists
 from pipeline.report.compose import compose
 from pipeline.report.content import FURTHER_BASELINES, ConceptFigures, ImportancePanel, RunReport, Verdict
+from pipeline.report.model_facts import facts_title, model_facts
 from pipeline.report.numerals import SPACE
 from pipeline.report.pictures import data_uri
+from pipeline.report.sanity_charts import SanityCharts
 from pipeline.report.tables import write_tables
 from pipeline.run import RunFolder
 
@@ -22,7 +35,10 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 
 def write_report(run: RunFolder) -> None:
-    """Write ``report.html``, ``figures.csv`` and ``importance.csv`` into a run that was evaluated and explained.
+    """Write the report of a run that was evaluated and explained.
+
+    ``report.html``, the one-page ``model_facts.html`` with its JSON, ``checklists.json``, ``figures.csv``,
+    ``importance.csv``, and the pages of the cases that the report links to.
 
     The page is written last: where it exists, the report is whole.
 
@@ -31,8 +47,14 @@ def write_report(run: RunFolder) -> None:
         ReleaseError: If the run's release was altered.
     """
     report = compose(run)
-    page = render(report, run.path)
+    page, facts = render(report, run.path), model_facts(report)
     write_tables(run, report)
+    run.write_json("model_facts.json", facts)
+    run.write_text("model_facts.html", render_facts(report))
+    run.write_json("checklists.json", {one.key: asdict(one) for one in fill_checklists(report)})
+    for failure in report.scrutiny.failures.gallery if report.scrutiny.failures else ():
+        if failure.page is not None:
+            write_case_page(run, failure.image_id)
     run.write_text("report.html", page)
 
 
@@ -65,8 +87,28 @@ def render(report: RunReport, folder: Path) -> str:
             auc=AucCharts(report),
             ratios=RatioCharts(report.importance),
             share_bar=_share_bar,
+            check=sanity_phrasing,
+            tested=None if report.scrutiny.sanity is None else SanityCharts(report.scrutiny.sanity),
+            people=patients_phrasing,
+            facts=model_facts(report),
+            checklists=fill_checklists(report),
             picture=lambda name: data_uri(folder, name),
             shade=shade,
+            style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+        )
+    )
+
+
+def render_facts(report: RunReport) -> str:
+    """The one-page summary alone."""
+    return (
+        _environment()
+        .get_template("model_facts.html")
+        .render(
+            report=report,
+            facts=model_facts(report),
+            title=facts_title(report),
+            write=numerals,
             style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         )
     )

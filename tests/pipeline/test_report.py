@@ -75,6 +75,14 @@ RATIOS = {
         "streaks": 0.99,
     },
 }
+WRITTEN = {
+    "report.html",
+    "figures.csv",
+    "importance.csv",
+    "model_facts.html",
+    "model_facts.json",
+    "checklists.json",
+}
 CANARY = "<script>window.canary = true</script><img src=x onerror='window.canary = true'>"
 
 
@@ -367,14 +375,14 @@ def leaves(tree):
 def test_the_report_and_its_tables_are_written_and_nothing_else_is_left(run):
     before = {path.name for path in run.path.iterdir()}
     write_report(run)
-    assert {path.name for path in run.path.iterdir()} - before == {"report.html", "figures.csv", "importance.csv"}
+    assert {path.name for path in run.path.iterdir()} - before == WRITTEN
 
 
 def test_the_same_run_gives_the_same_bytes(run):
     write_report(run)
-    first = [run.file(name).read_bytes() for name in ("report.html", "figures.csv", "importance.csv")]
+    first = {name: run.file(name).read_bytes() for name in WRITTEN}
     write_report(run)
-    assert [run.file(name).read_bytes() for name in ("report.html", "figures.csv", "importance.csv")] == first
+    assert {name: run.file(name).read_bytes() for name in WRITTEN} == first
 
 
 def test_every_estimate_is_in_the_figures_table_as_it_was_computed(run):
@@ -641,6 +649,37 @@ def test_a_concept_that_is_not_in_the_release_is_refused(run):
     rewrite(run, "evaluation.json", lambda content: content["purity"].update(veil=content["purity"]["streaks"]))
     with pytest.raises(RunError, match="'veil' is not in the run's release"):
         compose(run)
+
+
+def test_the_model_facts_stand_alone_and_hold_the_reports_own_figures(run):
+    write_report(run)
+    alone, facts = read(run.file("model_facts.html")), run.read_json("model_facts.json")
+    report = compose(run)
+    assert {one["name"]: one["figure"] for one in facts["figures"]}["macro AUC"] == report.whitened.auc[
+        "macro"
+    ].to_json()
+    assert len(leaves(facts)) == len(facts["figures"])
+    assert "not a medical device" in alone.text
+    assert "Skin tones of the patients are not known" in alone.text
+    assert not alone.of("script")
+    assert not [each for each in alone.of("a") if not each["href"].startswith("#")]
+    whole = read(run.file("report.html")).text
+    assert facts["caution"] in whole
+    assert facts["what_it_is"] in whole
+
+
+def test_a_checklist_item_is_answered_from_the_run_or_said_not_to_be(run):
+    write_report(run)
+    lists = run.read_json("checklists.json")
+    by_number = {item["number"]: item for item in lists["claim_2024"]["items"]}
+    assert by_number["23"]["answer"] == "python 3.11.9, torch 2.10.0, monai 1.6.1."
+    assert (by_number["44"]["status"], by_number["44"]["answer"]) == ("not answered", "")
+    assert by_number["18"]["status"] == "not answered", "these examples come from no readers"
+    assert by_number["39"]["status"] == "not answered", "this run has no gallery"
+    assert {
+        item["status"] == "not answered" for one in lists.values() for item in one["items"] if not item["answer"]
+    } == {True}
+    assert read(run.file("report.html")).text.count("not answered") >= 20
 
 
 CHROMIUM = Path("/usr/bin/chromium")

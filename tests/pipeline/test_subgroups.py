@@ -34,7 +34,8 @@ def figures(samples, probability, labels):
     found = subgroup_figures(
         both, np.asarray(labels), samples, classes=CLASSES, groups=groups, weights=weights_of(groups)
     )
-    return {(one.attribute, one.value): one for one in found["subgroups"]}, found["unknown"]
+    by_value = {(name, value): one for name, part in found["subgroups"].items() for value, one in part.items()}
+    return by_value, found["unknown"]
 
 
 def cohort(count=400, seed=0):
