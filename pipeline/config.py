@@ -82,6 +82,15 @@ class Precision(StrEnum):
     """Faster where the processor has it; with less than three decimal digits between layers."""
 
 
+class FreeAxes(StrEnum):
+    """What evaluation makes of free axes that training dropped in some images."""
+
+    EXPECTED = "expected"
+    """Their expectation over what training saw: they weigh as often as they were kept."""
+    WHOLE = "whole"
+    """All of them, as in the images that kept them."""
+
+
 class Start(StrEnum):
     """From which trained network the whitened phase goes on."""
 
@@ -285,6 +294,8 @@ class TrainingSettings(Settings):
     """Of the network in training steps and in validation after each epoch; evaluation is in float32."""
     free_axis_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Probability with which, in whitened training, an image goes without the free axes."""
+    free_axes_in_evaluation: FreeAxes = FreeAxes.EXPECTED
+    """What they weigh afterwards, where training dropped them; ``expected`` needs the readout of ``insert``."""
     alignment: AlignmentSettings = AlignmentSettings()
     concept_loss: ConceptLossSettings = ConceptLossSettings()
     auxiliary: AuxiliarySettings = AuxiliarySettings()
@@ -339,6 +350,18 @@ class RunSettings(Settings):
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     explanation: ExplanationSettings = ExplanationSettings()
+
+    @model_validator(mode="after")
+    def has_a_readout_where_one_is_needed(self) -> Self:
+        """Refuse an expectation of dropped axes that no readout could take up."""
+        dropped = self.training.free_axis_dropout > 0 and self.training.whitened_epochs > 0
+        expected = self.training.free_axes_in_evaluation is FreeAxes.EXPECTED
+        if dropped and expected and self.model.placement is Placement.REPLACE:
+            raise ValueError(
+                "training.free_axis_dropout with model.placement=replace has no readout to take the expectation up: "
+                "set model.placement=insert, or training.free_axes_in_evaluation=whole"
+            )
+        return self
 
 
 def load_settings(path: Path, overrides: Sequence[str] = ()) -> RunSettings:

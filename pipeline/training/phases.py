@@ -29,7 +29,7 @@ from pipeline.models.weights import load_weights
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder
 from pipeline.training.alignment import ConceptAlignment, align
-from pipeline.training.axis_dropout import drop_free_axes
+from pipeline.training.axis_dropout import free_axes_dropped
 from pipeline.training.engine import History, Phase, PhaseTrainer
 from pipeline.training.freeze import freeze
 from pipeline.training.loss import TrainingLoss, class_weights
@@ -152,7 +152,10 @@ def train_whitened(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tra
     )
     freeze(network, settings.model.frozen)
     if phase.epochs > 0:
-        record_history(run, phase, _whitened_trainer(network, settings, cohort, description, phase, run, tracker).run())
+        trainer = _whitened_trainer(network, settings, cohort, description, phase, run, tracker)
+        chosen_dropout = settings.training.free_axis_dropout
+        with free_axes_dropped(network, chosen_dropout, settings.training.free_axes_in_evaluation):
+            record_history(run, phase, trainer.run())
     store_model(run, MODEL, network, description)
 
 
@@ -234,8 +237,6 @@ def _whitened_trainer(
         layers=tuple(whitening_layers(network).values()),
         concept_settings=settings.training.concept_loss,
     )
-    for layer in whitening_layers(network).values():
-        drop_free_axes(layer, settings.training.free_axis_dropout)
     alignment = ConceptAlignment(
         network,
         alignment_loader(settings, cohort, description),

@@ -10,7 +10,7 @@ from torch import distributed, multiprocessing, nn
 from torch.utils.data import DataLoader, Dataset
 
 from concepts.errors import RunError
-from pipeline.config import Activation, ConceptLossSettings, Schedule, TrainingSettings
+from pipeline.config import Activation, ConceptLossSettings, FreeAxes, Schedule, TrainingSettings
 from pipeline.progress import Silent
 from pipeline.training.alignment import ConceptAlignment, align
 from pipeline.training.axis_dropout import drop_free_axes
@@ -84,7 +84,7 @@ def train(folder, dtype, *, schedule=Schedule.EXACT, norm_momentum=0.1, rank=0, 
     (layer,) = whitening_layers(network).values()
     batches = loader(dtype, rank=rank, world=world)
     align(network, batches)
-    drop_free_axes(layer, 0.5)
+    drop_free_axes(layer, 0.5, FreeAxes.EXPECTED)
     loss = TrainingLoss(
         class_weights=torch.tensor([1.0, 2.0, 0.5], dtype=dtype),
         label_smoothing=0.1,
