@@ -146,11 +146,14 @@ def cayley_step(
     curve = _CayleyCurve(named.detach(), gradient.double())
     before = float(value.detach())
     for _ in range(evaluations):
+        moves = curve.moves(step)
+        turned = curve.turn(curve.named, moves)
         with torch.no_grad():
-            after = float(objective(curve.turn(curve.named, step)))
+            after = float(objective(turned))
         if after >= before + SUFFICIENT_INCREASE * step * curve.slope and after > before:
-            turned = restore_orthogonality(curve.whole(rotation, step))
-            return CayleyStep(turned, before, after, step, succeeded=True)
+            whole = curve.turn(rotation, moves)
+            whole[:num_concepts] = turned
+            return CayleyStep(restore_orthogonality(whole), before, after, step, succeeded=True)
         step /= 2
     return CayleyStep(rotation, before, before, 0.0, succeeded=False)
 
@@ -166,19 +169,18 @@ class _CayleyCurve:
         self.left = torch.cat([named, gradient]).mT
         self.right = torch.cat([gradient, -named])
         self.inner = self.right @ self.left
-        inside = gradient @ named.mT
-        self.slope = float(gradient.square().sum() - (inside * inside.mT).sum())
+        count = len(named)
+        inside, squares = self.inner[:count, :count], self.inner[:count, count:]  # G_k R_k^T, G_k G_k^T
+        self.slope = float(squares.trace() - (inside * inside.mT).sum())
 
-    def turn(self, rows: Tensor, step: float) -> Tensor:
-        """Any rows of R (n x C) at a step length; in the rows' dtype but for the 2k x 2k system."""
-        identity = torch.eye(len(self.inner), dtype=self.inner.dtype, device=self.inner.device)
-        moves = torch.linalg.solve(identity - step / 2 * self.inner, step * self.right)
+    def moves(self, step: float) -> Tensor:
+        """t (I - t/2 V U)^(-1) V at a step length: 2k x C."""
+        small = self.inner * (-step / 2)
+        small.diagonal().add_(1)
+        return torch.linalg.inv(small) @ self.right * step
+
+    def turn(self, rows: Tensor, moves: Tensor) -> Tensor:
+        """Rows of R (n x C) moved along, in their own dtype."""
         # The product with the few rows on the left, as in `make_room`.
         shares = self.left.mT.to(rows.dtype) @ rows.mT
-        return torch.addmm(rows, shares.mT, moves.to(rows.dtype))
-
-    def whole(self, rotation: Tensor, step: float) -> Tensor:
-        """The whole rotation (C x C) at a step length, in its own dtype; named rows computed in float64."""
-        turned = self.turn(rotation, step)
-        turned[: len(self.named)] = self.turn(self.named, step)
-        return turned
+        return rows.clone().addmm_(shares.mT, moves.to(rows.dtype))
