@@ -174,7 +174,7 @@ class _CayleyCurve:
         self.slope = float(squares.trace() - (inside * inside.mT).sum())
 
     def moves(self, step: float) -> Tensor:
-        """t (I - t/2 V U)^(-1) V at a step length: 2k x C."""
+        """What the shares of U are multiplied with at a step length, t (I - t/2 V U)^(-1) V: 2k x C."""
         small = self.inner * (-step / 2)
         small.diagonal().add_(1)
         return torch.linalg.inv(small) @ self.right * step
