@@ -1,7 +1,11 @@
 """The screen of cases: what it shows, what it hides from a blinded reader, and what becomes of a review."""
 
 import base64
+import os
+import subprocess
+import sys
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +33,26 @@ RUN = "small-20260101-000000"
 SHARES = {"melanoma": ContributionContent(share=0.75, error=0.0, alone=0.7)} | {
     "nevus": ContributionContent(share=-0.25, error=0.0, alone=-0.2)
 }
+ROOT = Path(__file__).parents[2]
+OPEN_CASE = """
+import sys
+from streamlit.testing.v1 import AppTest
+from clinician_ui import workplace
+from clinician_ui.sessions import SESSIONS
+
+def page(token):
+    from clinician_ui import router, workplace
+    workplace.session_token = lambda: token
+    screen = next(one for one in router.SCREENS if one.address == "cases")
+    router.open_screen(screen, workplace.current_reader())
+
+app = AppTest.from_function(page, args=(SESSIONS.open("rev"),), default_timeout=120).run()
+assert not app.exception and any("Melanoma, 72" in one.proto.body for one in app.get("html"))
+print("torch" in sys.modules)
+next(one for one in app.toggle if one.label == "Switch concepts off").set_value(True)
+app.run()
+print("torch" in sys.modules)
+"""
 CANARY = "<img src=x onerror=alert(1)>"
 
 
@@ -209,3 +233,16 @@ def test_a_damaged_list_is_named(open_page, run):
     app = open_page("cases", "rev")
     assert "row" in app.error[0].value
     assert "perhaps" in app.error[0].value
+
+
+@pytest.mark.slow
+def test_a_case_is_read_without_torch_which_the_switches_alone_load(run, tmp_path):
+    """In a process of its own: here other tests have loaded torch long ago."""
+    script = tmp_path / "open_case.py"
+    script.write_text(OPEN_CASE)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    # The run of this test has no network, so that asking for it fails; but by then torch has come.
+    first, *_, last = done.stdout.split()
+    assert (first, last) == ("False", "True")
