@@ -7,6 +7,7 @@ from pipeline.report.content import is_known
 from pipeline.report.numerals import (
     INTERVAL,
     NOT_ASSESSABLE,
+    SPACE,
     capital,
     cases,
     count,
@@ -20,6 +21,7 @@ from pipeline.report.numerals import (
 )
 from pipeline.report.shortcut_content import (
     NAMED,
+    TOO_FEW,
     ArtefactFigures,
     ArtefactOnDiagnosis,
     CounterpartFigures,
@@ -74,10 +76,26 @@ def thin(found: ShortcutAudit) -> str:
     return f"Too few training images to say anything: {enumeration(rows)}."
 
 
+def others(found: ShortcutAudit) -> str:
+    """What the fold of the artefacts that are not named is called."""
+    rest = [one for one in found.judged if not is_named(one)]
+    unsure = [one.name for one in rest if all(row.verdict == TOO_FEW for row in one.diagnoses)]
+    said = f"Not named: {enumeration([one.name for one in rest])}"
+    return f"{said} (too few images to say: {enumeration(unsure)})" if unsure else said
+
+
+def is_named(found: ArtefactFigures) -> bool:
+    """Whether an artefact is named as a shortcut for any diagnosis."""
+    return any(row.verdict == NAMED for row in found.diagnoses)
+
+
 def carried(found: ArtefactFigures) -> str:
     """How strongly the layer carries an artefact."""
     if found.directions == 0 or found.reading is None:
-        return f"The layer carries no more of {found.name} than chance; what follows is therefore without effect."
+        return (
+            f"No direction of the layer carries more of {found.name} than chance would, so nothing can be taken out or "
+            "put in there."
+        )
     own = ", its own axis among them" if found.has_axis else ""
     said = (
         f"The layer carries {found.name} along {plural(found.directions or 0, 'direction')}{own}. They tell "
@@ -90,24 +108,26 @@ def carried(found: ArtefactFigures) -> str:
 
 
 def tie(row: ArtefactOnDiagnosis) -> str:
-    """How often the artefact comes with the diagnosis in training, and whether beyond chance."""
-    return (
-        f"{count(row.with_it)} of {count(row.of)}, others {count(row.others_with_it)} of {count(row.others)} "
-        f"({_p(row.tie_p)})"
-    )
+    """How often the artefact comes with the diagnosis in training."""
+    return f"{count(row.with_it)} of {count(row.of)}"
 
 
-def verdict(row: ArtefactOnDiagnosis) -> str:
-    """The verdict, with the adjusted p-value of the second test."""
-    return f"{row.verdict} ({_p(row.use_p)})"
+def tie_elsewhere(row: ArtefactOnDiagnosis) -> str:
+    """How often it comes with the other diagnoses."""
+    return f"others {count(row.others_with_it)} of {count(row.others)}"
 
 
-def change(figure: Estimate | None) -> str:
-    """A change of log-odds, with the interval and n."""
-    if figure is None or not is_known(figure):
-        return NOT_ASSESSABLE if figure is None else f"{NOT_ASSESSABLE} ({cases(figure)})"
-    sign = "+" if float(number(figure.value, 2).replace("\N{MINUS SIGN}", "-")) > 0 else ""
-    return f"{sign}{number(figure.value, 2)} ({interval(figure, 2)}, {cases(figure)})"
+def tests(row: ArtefactOnDiagnosis) -> str:
+    """The adjusted p-values behind the verdict."""
+    return f"tie {_p(row.tie_p)}; use {_p(row.use_p)}"
+
+
+def signed(figure: Estimate) -> str:
+    """A change of log-odds with its sign."""
+    if not is_known(figure):
+        return NOT_ASSESSABLE
+    text = number(figure.value, 2)
+    return text if figure.value < 0 or not float(text) else f"+{text}"
 
 
 def effect(found: ArtefactFigures) -> tuple[str, ...]:
@@ -156,4 +176,4 @@ def suppressed(done: Suppression) -> str:
 
 
 def _p(value: float) -> str:
-    return f"p {'<' if value < 0.001 else '='} {number(max(value, 0.001), 3)}"
+    return f"p{SPACE}{'<' if value < 0.001 else '='}{SPACE}{number(max(value, 0.001), 3)}"

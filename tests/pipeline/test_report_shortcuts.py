@@ -88,21 +88,31 @@ def test_a_named_shortcut_is_said_with_diagnosis_effect_interval_and_n(audit):
     assert "change by -2.30 nats (95 % interval -2.40 to -2.20, n = 40), which is odds 0.1 times as high" in said
     assert "drawn into images without it, ink marks changes them by 2.30 nats" in said
     assert "AUC of 0.930 (95 % interval 0.900 to 0.960, n = 180)" in said
-    assert "88 of 103, others 12 of 102 (p < 0.001)" in said
+    assert re.search(r"88 of 103</span> <span class=.soft.>others 12 of 102", said)
+    assert "tie p < 0.001; use p = 0.200" in said
+    assert re.search(r"-2\.30</span> <span class=.soft.>\(-2\.40 to -2\.20\)</span> <span class=.soft.>n = 40", said)
+    assert re.search(r"\+2\.30</span> <span class=.soft.>\(2\.20 to 2\.40\)</span> <span class=.soft.>n = 61", said)
 
 
 def test_each_verdict_stands_in_its_row(audit):
     rows = re.findall(r'<tr><th scope="row">(\w+)</th><td>(.*?)</td>', page(audit))
-    words = [(name, re.sub("<.*?>", "", cell)) for name, cell in rows]
-    assert words[0] == ("Melanoma", "named as shortcut (p = 0.200)")
-    assert words[1] == ("Nevus", "not named (p = 0.200)")
-    assert words[2] == ("Melanoma", "too few images to say (p = 0.200)")
+    words = [(name, " ".join(re.sub(r"</?(span|strong|br)[^<>]*>", " ", cell).split())) for name, cell in rows]
+    tests = "tie p < 0.001; use p = 0.200"
+    assert words[0] == ("Melanoma", f"named as shortcut {tests}")
+    assert words[1] == ("Nevus", f"not named {tests}")
+    assert words[2] == ("Melanoma", f"too few images to say {tests}")
+
+
+def test_what_is_not_named_is_folded_away_below_what_is(audit):
+    said = page(audit)
+    assert said.index("<h3>Ink marks</h3>") < said.index("<details>") < said.index("<h3>Hair</h3>")
+    assert "<summary>Not named: hair</summary>" in said
 
 
 def test_what_cannot_be_judged_and_what_is_not_carried_is_said(audit):
     said = page(audit)
     assert "Too few training images to say anything: ruler (4 with it, 201 without)." in said
-    assert "The layer carries no more of hair than chance" in said
+    assert "No direction of the layer carries more of hair than chance would" in said
     assert "macro AUC" not in said
     assert "Macro AUC on the test images, in which the planted shortcut holds: 0.920" in said
 

@@ -16,6 +16,7 @@ from pipeline.data.splits import Part, Split
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.artefacts import artefact_labels, own_axis
 from pipeline.explanation.shortcut_verdicts import ShortcutVerdict, judge_artefacts
+from pipeline.explanation.shortcuts import audit_shortcuts
 from pipeline.progress import Silent
 
 CHANNELS = 6
@@ -147,6 +148,10 @@ def test_without_labels_there_is_nothing_to_judge():
     made = cohort(tied=["ink"], labelled=())
     assert artefact_labels(made, made.part(Part.TRAIN)).names == ()
     assert judged(made, (0.0, 2.0, 0.0)) is None
+    nothing = dict.fromkeys(("run", "network", "description", "layer", "outputs"))
+    found = audit_shortcuts(parse_overrides([]), made, tracker=Silent(), **nothing)
+    assert found["shortcuts"]["artefacts"] == {}
+    assert found["shortcuts"]["named"] == []
 
 
 def test_an_artefact_with_an_axis_of_its_own_has_that_axis_among_its_directions():

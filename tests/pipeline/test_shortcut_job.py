@@ -1,0 +1,159 @@
+"""A planted shortcut found and undone by the main job, on a small phantom whose sticker is a concept of the release."""
+
+import re
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import torch
+
+from concepts.errors import RunError
+from concepts.example import ConceptEntry, Example, Origin, Polarity, Region
+from concepts.release import freeze, write_release
+from pipeline.config import dump_settings, parse_overrides
+from pipeline.data.cohort import prepare_cohort
+from pipeline.data.digests import file_digest
+from pipeline.explanation.space_files import read_spaces
+from pipeline.explanation.suppressed_run import suppress_run
+from pipeline.progress import Silent
+from pipeline.report.compose import compose
+from pipeline.retrain import retrain
+from pipeline.run import RunFolder
+
+pytestmark = pytest.mark.slow
+
+STICKER = "colour_patch"
+SMALL = [
+    "name=sticker",
+    "data.phantom.images=600",
+    "data.phantom.size=64",
+    f"data.phantom.shortcut.artefact={STICKER}",
+    "data.phantom.shortcut.diagnosis=melanoma",
+    "data.phantom.shortcut.strength=0.9",
+    "transforms.size=64",
+    "transforms.margin=0",
+    "model.architecture=resnet18",
+    "model.width=0.25",
+    "model.layer=layer2",
+    "training.batch_size=16",
+    "training.plain_epochs=1",
+    "training.whitened_epochs=6",
+    "training.learning_rate=4e-3",
+    "training.whitened_learning_rate=4e-3",
+    "training.concept_loss.weight=1.0",
+    "evaluation.resamples=100",
+    "explanation.cases=4",
+    "explanation.discovered=0",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("shortcut")
+
+
+@pytest.fixture(scope="module")
+def whole(folder) -> RunFolder:
+    places = [f"runs={folder / 'runs'}", f"data.cache={folder / 'cache'}", f"data.root={folder / 'phantom'}"]
+    settings = parse_overrides([*SMALL, *places])
+    cohort = prepare_cohort(settings, tracker=Silent())
+    write_release(with_sticker(cohort), folder / "release.json")
+    return retrain(parse_overrides([*SMALL, *places, f"concepts.release={folder / 'release.json'}"]), tracker=Silent())
+
+
+def with_sticker(cohort):
+    """The phantom's release, and the sticker as one more concept."""
+    table = pd.read_csv(cohort.root / "metadata.csv").set_index("image_id")
+    examples = [
+        Example(
+            image_id=one.image_id,
+            image_digest=one.digest,
+            concept=STICKER,
+            polarity=Polarity.PRESENT if there else Polarity.ABSENT,
+            region=region(cohort, one) if there else None,
+            provenance="planted",
+        )
+        for one in cohort.samples
+        for there in [bool(table.loc[one.image_id, STICKER])]
+    ]
+    entry = ConceptEntry.from_vocabulary(STICKER, origin=Origin.PLANTED)
+    kept = cohort.release
+    return freeze(
+        "phantom-sticker", 1, concepts=[*kept.concepts, entry], examples=[*kept.examples, *examples], licence="CC0-1.0"
+    )
+
+
+def region(cohort, sample):
+    path = f"masks/{sample.image_id}_{STICKER}.png"
+    return Region(path=path, digest=file_digest(cohort.root / path))
+
+
+def dermaxis(*arguments, folder):
+    command = [sys.executable, "-m", "pipeline", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+
+
+def test_the_planted_shortcut_is_named_and_the_report_says_so(whole):
+    audit = compose(whole).shortcuts
+    assert audit.named[0] == ("colour patch", "melanoma")
+    sticker = next(one for one in audit.artefacts if one.id == STICKER)
+    assert sticker.has_axis
+    assert sticker.directions >= 1
+    assert sticker.reading.low > 0.5
+    (melanoma,) = [one for one in sticker.diagnoses if one.id == "melanoma"]
+    assert melanoma.taken_out.high < 0 < melanoma.put_in.low
+    assert melanoma.drawn_out.high < 0 < melanoma.drawn_in.low
+    assert {one.id for one in audit.artefacts} == {"hair", "ruler", "ink", "dark_corner", STICKER, "gel_bubble"}
+    page = whole.file("report.html").read_text()
+    assert "Named as shortcuts, the strongest first: colour patch for melanoma" in page
+    assert "Suppressed" not in page
+
+
+def test_directions_on_disk_are_orthonormal(whole):
+    spaces = read_spaces(whole)
+    assert STICKER in spaces
+    for space in spaces.values():
+        assert torch.allclose(space.directions @ space.directions.T, torch.eye(space.rank).double(), atol=1e-8)
+
+
+def test_a_suppressed_run_is_measured_anew_and_says_what_was_suppressed(whole, folder):
+    done = dermaxis("suppress", str(whole.path), STICKER, folder=folder)
+    assert done.returncode == 0, done.stderr
+    (path,) = (whole.path.parent).glob("sticker-suppressed-*")
+    suppressed = RunFolder(path)
+    assert suppressed.is_whole
+    report = compose(suppressed)
+    assert report.suppressed.source == whole.id
+    assert report.suppressed.names == ("colour patch",)
+    assert "Suppressed: colour patch." in suppressed.file("report.html").read_text()
+    before, after = (run.read_json("evaluation.json")["diagnosis"] for run in (whole, suppressed))
+    assert after["plain"] == before["plain"]
+    assert after["whitened"] != before["whitened"]
+    old, new = (run.read_json("explanation.json")["shortcuts"] for run in (whole, suppressed))
+    assert {"artefact": STICKER, "diagnosis": "melanoma"} not in new["named"]
+    effect = [one["artefacts"][STICKER]["diagnoses"]["melanoma"]["drawn_in"]["value"] for one in (old, new)]
+    assert abs(effect[1]) <= 0.5 * abs(effect[0])
+    importance = suppressed.read_json("explanation.json")["importance"]["overall"][STICKER]["ratio"]
+    assert importance["value"] == pytest.approx(1.0, abs=1e-6)
+    gap = [one["counterpart"]["balanced_accuracy"]["difference"]["value"] for one in (old, new)]
+    assert abs(gap[1]) < abs(gap[0])
+
+
+def test_what_cannot_be_suppressed_is_refused_in_a_line(whole, folder):
+    done = dermaxis("suppress", str(whole.path), "glitter", folder=folder)
+    assert done.returncode == 2
+    assert re.search(r"nothing called 'glitter' to suppress; it has pigment_network, .*gel_bubble", done.stderr)
+    assert not list(whole.path.parent.glob("*.partial"))
+
+
+def test_a_suppressed_run_is_not_suppressed_again(whole):
+    (path,) = whole.path.parent.glob("sticker-suppressed-*")
+    with pytest.raises(RunError, match="suppressed in it already; suppress everything at once"):
+        suppress_run(path, ["streaks"], tracker=Silent())
+
+
+def test_settings_of_the_suppressed_run_are_those_of_the_old_one(whole):
+    (path,) = whole.path.parent.glob("sticker-suppressed-*")
+    old, new = whole.settings(), RunFolder(path).settings()
+    assert dump_settings(new.model_copy(update={"name": old.name})) == dump_settings(old)
