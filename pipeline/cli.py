@@ -134,14 +134,20 @@ def report(run_path: RunPath) -> None:
 @app.command("suppress")
 def suppress_axes(
     run_path: RunPath,
-    names: Annotated[list[str], typer.Argument(metavar="NAME …", help="Named concepts, or artefacts that were audited")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME …", help="Named concepts, or artefacts that were audited")
+    ],
+    epochs: Annotated[
+        int, typer.Option("--epochs", min=0, help="Train what comes after the layer on without them, for so long")
+    ] = 0,
 ) -> None:
-    """Keep a run's network from seeing axes or artefacts: a new run, nothing trained, everything measured again."""
+    """Keep a run's network from seeing axes or artefacts: a new run in which everything is measured again."""
     from pipeline.explanation.suppressed_run import suppress_run
     from pipeline.retrain import Stage, redo
 
     tracker = _tracker()
-    _conclude(redo(suppress_run(run_path, names, tracker=tracker).path, Stage.REPORT, tracker=tracker))
+    suppressed = suppress_run(run_path, names, epochs=epochs, tracker=tracker)
+    _conclude(redo(suppressed.path, Stage.REPORT, tracker=tracker))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""A new run from an old one, with some axes or artefacts suppressed in its network and nothing trained again."""
+"""A new run from an old one, with some axes or artefacts suppressed in its network."""
 
 import shutil
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from pipeline.evaluation.evaluate import class_indices
 from pipeline.explanation.artefact_space import ArtefactSpace, axis_space, joined
 from pipeline.explanation.audited_network import AuditedNetwork
 from pipeline.explanation.intercepts import add_intercepts, fitted_intercepts
+from pipeline.explanation.relearning import relearn
 from pipeline.explanation.space_files import read_spaces
 from pipeline.explanation.suppression import suppress
 from pipeline.models.checkpoint import load_model, main_layer, save_model
@@ -35,12 +36,15 @@ SUPPRESSED = "suppressed"
 """Entry of ``run.json`` that says what was suppressed."""
 
 
-def suppress_run(path: Path, names: Sequence[str], *, tracker: Tracker, runs: Path | None = None) -> RunFolder:
+def suppress_run(
+    path: Path, names: Sequence[str], *, epochs: int = 0, tracker: Tracker, runs: Path | None = None
+) -> RunFolder:
     """A new run folder with a run's network, kept from seeing some axes or artefacts; evaluation is still to be done.
 
     Args:
         path: A trained run; for artefacts, one that was explained.
         names: Audited artefacts (all directions that the layer has for each) and named concepts (their axes).
+        epochs: For how many epochs what comes after the layer is trained on without them.
         tracker: Where progress is shown.
         runs: Folder for the new run; default: beside the old one.
 
@@ -57,7 +61,7 @@ def suppress_run(path: Path, names: Sequence[str], *, tracker: Tracker, runs: Pa
     network = _opened(source, tracker)
     wanted = tuple(dict.fromkeys(names))
     space = joined([_space(source, network, name) for name in wanted], network.channels)
-    changed, intercepts = suppressed_network(network, space, tracker=tracker)
+    changed, intercepts = suppressed_network(network, space, epochs=epochs, tracker=tracker)
     settings = source.settings()
     target = create_run(
         settings.model_copy(update={"name": f"{settings.name}-suppressed", "runs": runs or source.path.parent})
@@ -72,6 +76,7 @@ def suppress_run(path: Path, names: Sequence[str], *, tracker: Tracker, runs: Pa
                     "directions": space.rank,
                     "intercepts": dict(zip(network.cohort.classes, intercepts.tolist(), strict=True)),
                     "images": len(network.cohort.part(Part.VALIDATION)),
+                    "epochs": epochs,
                 }
             },
             suppressed_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -84,13 +89,14 @@ def suppress_run(path: Path, names: Sequence[str], *, tracker: Tracker, runs: Pa
 
 
 def suppressed_network(
-    network: AuditedNetwork, space: ArtefactSpace, *, intercepts: bool = True, tracker: Tracker
+    network: AuditedNetwork, space: ArtefactSpace, *, epochs: int = 0, intercepts: bool = True, tracker: Tracker
 ) -> tuple[AuditedNetwork, Tensor]:
     """A copy of a network that does not see some directions of its layer, and what was added to its logits.
 
     Args:
         network: Left as it is.
         space: The directions.
+        epochs: For how many epochs what comes after the layer is trained on without them; 0: not at all.
         intercepts: Whether the intercepts of the diagnoses are fitted anew on the validation images, where diagnoses
             count as they did in training.
         tracker: Where progress is shown.
@@ -100,6 +106,8 @@ def suppressed_network(
     """
     changed = replace(network, module=deepcopy(network.module))
     suppress(changed.module, network.layer, space)
+    if epochs:
+        relearn(changed, space, epochs=epochs, tracker=tracker)
     classes = network.cohort.classes
     shift = torch.zeros(len(classes), dtype=torch.float64)
     if intercepts:

@@ -65,6 +65,7 @@ def compose_suppression(record: Tree, names: Mapping[str, str], diagnosis: Namin
         directions=int(tree["directions"].content),
         intercepts={diagnosis(one): float(value.content) for one, value in tree["intercepts"].items()},
         images=int(tree["images"].content),
+        epochs=int(tree["epochs"].content),
     )
 
 

@@ -90,6 +90,7 @@ class Suppression:
         directions: How many directions of the layer these are.
         intercepts: What was added to the logit of each diagnosis (by its name) to make up for it.
         images: Validation images from which the intercepts are.
+        epochs: For how many epochs what comes after the layer was trained on without them; 0: not at all.
     """
 
     source: str
@@ -97,6 +98,7 @@ class Suppression:
     directions: int
     intercepts: Mapping[str, float]
     images: int
+    epochs: int
 
 
 @dataclass(frozen=True)

@@ -166,10 +166,15 @@ def counterpart(row: CounterpartFigures) -> str:
 
 def suppressed(done: Suppression) -> str:
     """What this run's network is kept from seeing."""
+    trained = (
+        f"what comes after the layer was trained on for {plural(done.epochs, 'epoch')} without them"
+        if done.epochs
+        else "nothing was trained again"
+    )
     moved = enumeration([f"{number(value, 2)} for {name}" for name, value in done.intercepts.items()])
     return (
         f"Suppressed: {enumeration(done.names)}. This is the whitened network of run {done.source}, kept from seeing "
-        f"{plural(done.directions, 'direction')} of its layer; nothing was trained again. To the logits was added "
+        f"{plural(done.directions, 'direction')} of its layer; {trained}. To the logits was added "
         f"what {plural(done.images, 'validation image')} ask for ({moved}), since all images now look alike in what "
         "was suppressed. All figures of the whitened network were measured anew; the plain network is the old one."
     )

@@ -36,6 +36,7 @@ from pipeline.data.phantom.lesion import ARTEFACTS
 from pipeline.data.phantom.rule import DIAGNOSES
 from pipeline.data.splits import Part, read_split
 from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
+from pipeline.explanation.artefact_space import joined
 from pipeline.explanation.audited_network import AuditedNetwork
 from pipeline.explanation.intercepts import fitted_intercepts
 from pipeline.explanation.repainting import painted_lesions, with_artefact, without_shortcut
@@ -51,6 +52,8 @@ from pipeline.training.phases import MODEL
 
 CONFIG = Path(__file__).parents[2] / "configs" / "phantom_shortcut.yaml"
 ARMS = ("tied", "clean")
+EPOCHS = 1
+"""For which what comes after the layer is trained on, in ``relearnt`` and, to compare with it, in ``clean_longer``."""
 Values = NDArray[np.float64]
 TARGETS = "targets: top in 20 of 20, clean in at least 19 of 20, recovered at least 0.80"
 
@@ -156,8 +159,11 @@ def counterparts(tied: AuditedNetwork, clean: AuditedNetwork, verdicts: Verdicts
         space = verdicts.spaces[ranking[0][0]]
         networks["suppressed"] = suppressed_network(tied, space, tracker=Silent())[0]
         networks["suppressed_alone"] = suppressed_network(tied, space, intercepts=False, tracker=Silent())[0]
+        networks["relearnt"] = suppressed_network(tied, space, epochs=EPOCHS, tracker=Silent())[0]
     else:
-        networks |= {"suppressed": tied, "suppressed_alone": tied}
+        networks |= dict.fromkeys(("suppressed", "suppressed_alone", "relearnt"), tied)
+    nothing = joined([], clean.channels)
+    networks["clean_longer"] = suppressed_network(clean, nothing, epochs=EPOCHS, tracker=Silent())[0]
     return {name: values(one, one.drawn_logits(lesions)) for name, one in networks.items()}
 
 
@@ -225,7 +231,10 @@ def summary(lines: Sequence[dict[str, Any]]) -> str:
             f"{own.mean():.3f}), learnt without {clean.mean():.3f}; on images without the artefact in any "
             f"{ceiling.mean():.3f} and {column('without_artefact', 'clean').mean():.3f}"
         )
-        for kind in ("suppressed", "suppressed_alone"):
+        told.append(
+            f"  learnt without, and for {EPOCHS} more epoch: {column('counterpart', 'clean_longer').mean():.3f}"
+        )
+        for kind in ("suppressed", "suppressed_alone", "relearnt"):
             back = column("counterpart", kind) - tied
             told.append(
                 f"  {kind} {(back + tied).mean():.3f}; recovered {share(back, clean - tied)} of what the shortcut "

@@ -155,7 +155,11 @@ def test_what_is_missing_is_named(audit):
         composed(audit)
 
 
-def test_a_suppressed_run_says_what_was_suppressed():
+@pytest.mark.parametrize(
+    ("epochs", "trained"),
+    [(0, "nothing was trained again"), (1, "what comes after the layer was trained on for 1 epoch without them")],
+)
+def test_a_suppressed_run_says_what_was_suppressed(epochs, trained):
     record = {
         "suppressed": {
             "from": "phantom-1",
@@ -163,6 +167,7 @@ def test_a_suppressed_run_says_what_was_suppressed():
             "directions": 4,
             "intercepts": {"melanoma": 0.71, "nevus": -0.71},
             "images": 180,
+            "epochs": epochs,
         }
     }
     done = compose_suppression(Tree(record, "run.json:"), {"ink": "ink marks"}, str)
@@ -170,5 +175,6 @@ def test_a_suppressed_run_says_what_was_suppressed():
     assert "Suppressed: ink marks and streaks." in said
     assert "run phantom-1, kept from seeing 4 directions" in said
     assert "180 validation images" in said
+    assert trained in said
     assert "0.71 for melanoma" in said
     assert compose_suppression(Tree({}, "run.json:"), {}, str) is None

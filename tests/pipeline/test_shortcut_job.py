@@ -10,16 +10,20 @@ import torch
 
 from concepts.errors import RunError
 from concepts.example import ConceptEntry, Example, Origin, Polarity, Region
-from concepts.release import freeze, write_release
+from concepts.release import freeze, read_release, write_release
 from pipeline.config import dump_settings, parse_overrides
 from pipeline.data.cohort import prepare_cohort
 from pipeline.data.digests import file_digest
+from pipeline.data.splits import Part, read_split
+from pipeline.explanation.audited_network import AuditedNetwork, logits_without
 from pipeline.explanation.space_files import read_spaces
-from pipeline.explanation.suppressed_run import suppress_run
+from pipeline.explanation.suppressed_run import suppress_run, suppressed_network
+from pipeline.models.checkpoint import load_model, main_layer
 from pipeline.progress import Silent
 from pipeline.report.compose import compose
 from pipeline.retrain import retrain
 from pipeline.run import RunFolder
+from pipeline.training.phases import MODEL
 
 pytestmark = pytest.mark.slow
 
@@ -138,6 +142,24 @@ def test_a_suppressed_run_is_measured_anew_and_says_what_was_suppressed(whole, f
     assert importance["value"] == pytest.approx(1.0, abs=1e-6)
     gap = [one["counterpart"]["balanced_accuracy"]["difference"]["value"] for one in (old, new)]
     assert abs(gap[1]) < abs(gap[0])
+
+
+def test_training_on_keeps_the_layer_and_finds_no_way_back_to_what_is_suppressed(whole):
+    settings = whole.settings()
+    split, release = read_split(whole.file("split.csv")), read_release(whole.file("release.json"))
+    cohort = prepare_cohort(settings, tracker=Silent(), split=split, release=release)
+    module, description = load_model(whole.path / MODEL)
+    network = AuditedNetwork(settings, cohort, module, description, main_layer(module, description))
+    space = read_spaces(whole)[STICKER]
+    validation = cohort.part(Part.VALIDATION)
+    before = network.outputs(validation, tracker=Silent(), title="")
+    changed, _ = suppressed_network(network, space, epochs=1, tracker=Silent())
+    after = changed.outputs(validation, tracker=Silent(), title="")
+    assert torch.equal(after.maps, before.maps)
+    only_suppressed, _ = suppressed_network(network, space, tracker=Silent())
+    assert (only_suppressed.outputs(validation, tracker=Silent(), title="").logits - after.logits).abs().max() > 1e-2
+    assert (logits_without(after, space) - after.logits).abs().max() <= 1e-4 * after.logits.abs().max()
+    assert torch.equal(network.outputs(validation, tracker=Silent(), title="").logits, before.logits)
 
 
 def test_what_cannot_be_suppressed_is_refused_in_a_line(whole, folder):

@@ -1,0 +1,61 @@
+"""The part of a network after its layer trained on, so that it learns what an artefact had spared it."""
+
+import math
+from typing import cast
+
+import torch
+from torch import nn
+
+from pipeline.data.loaders import CaseDataset, place_images
+from pipeline.explanation.artefact_space import ArtefactSpace
+from pipeline.explanation.audited_network import AuditedNetwork
+from pipeline.explanation.suppression import suppress
+from pipeline.models.tail import split_at
+from pipeline.progress import Tracker
+from pipeline.training.phases import diagnosis_weights, training_loader
+
+LEARNING_RATE = 3e-4
+"""Of AdamW at the start; a cosine to zero follows."""
+FIRST_EPOCH = 10_000
+"""Number of the first epoch, so that images are drawn and augmented otherwise than in the run's own training."""
+
+
+def relearn(network: AuditedNetwork, space: ArtefactSpace, *, epochs: int, tracker: Tracker) -> None:
+    """Train what comes after the layer on training images in which some directions are suppressed, in place.
+
+    All up to the layer stays as it is, and with it every axis; statistics of normalisations stay as well. Suppression
+    is done again at the end, since training would else find its way back to the directions.
+
+    Args:
+        network: Already without the directions; changed.
+        space: The directions.
+        epochs: Passes over the training images, augmented and balanced as in the run's training.
+        tracker: Where progress is shown.
+    """
+    module = network.module.eval()
+    head, tail = split_at(module, network.layer, turns=network.settings.model.turns)
+    device = next(module.parameters()).device
+    loader = training_loader(network.settings, network.cohort, network.description, with_concepts=False)
+    weights = diagnosis_weights(network.settings, network.cohort)
+    rule = nn.CrossEntropyLoss(weight=None if weights is None else weights.to(device))
+    optimizer = torch.optim.AdamW(
+        [one for one in tail.parameters() if one.requires_grad],
+        lr=LEARNING_RATE,
+        weight_decay=network.settings.training.weight_decay,
+    )
+    steps = epochs * len(loader)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: (1 + math.cos(math.pi * step / steps)) / 2)
+    with tracker.task("learning without what is suppressed", steps) as advance:
+        for epoch in range(epochs):
+            cast(CaseDataset, loader.dataset).set_epoch(FIRST_EPOCH + epoch)
+            for batch in loader:
+                with torch.no_grad():
+                    maps, rest = head(place_images(batch["image"], device))
+                    maps = space.removed(maps)
+                optimizer.zero_grad()
+                rule(tail(maps, rest), batch["label"].to(device)).backward()
+                optimizer.step()
+                schedule.step()
+                advance(1)
+    optimizer.zero_grad()
+    suppress(module, network.layer, space)
