@@ -1,0 +1,100 @@
+"""The whole way of an unnamed direction: found by a run, named, judged, frozen, and an axis of the next run."""
+
+import csv
+from contextlib import closing
+from hashlib import sha256
+
+import pytest
+
+from concepts import curation
+from concepts.accounts import OPERATOR, add_account
+from concepts.judgement import Judgement, Verdict
+from concepts.queue import Order
+from concepts.roles import Role
+from concepts.sets import ImageRecord
+from concepts.store import open_store
+from pipeline.config import parse_overrides
+from pipeline.explanation.discovered import candidate_values, read_discovery
+from pipeline.models.checkpoint import load_model
+from pipeline.progress import Silent
+from pipeline.retrain import Stage, retrain
+from pipeline.training.phases import MODEL
+
+NAMED = ("pigment_network", "globules")
+UNNAMED = "blue_whitish_veil"
+SMALL = [
+    "data.phantom.images=240",
+    "data.phantom.size=64",
+    "transforms.size=64",
+    "transforms.margin=4",
+    "model.architecture=mobilenet_v1",
+    "model.width=0.25",
+    "training.plain_epochs=1",
+    "training.whitened_epochs=1",
+    "training.batch_size=16",
+    "evaluation.resamples=100",
+    "explanation.cases=2",
+    "explanation.discovered=1",
+]
+
+
+def record(cohort, image_id):
+    path = f"images/{image_id}.png"
+    digest = sha256((cohort / path).read_bytes()).hexdigest()
+    return ImageRecord(id=image_id, digest=digest, path=path, width=64, height=64)
+
+
+@pytest.mark.slow
+def test_what_nobody_named_becomes_an_axis_of_the_next_release(tmp_path):
+    where = [f"runs={tmp_path / 'runs'}", f"data.cache={tmp_path / 'cache'}"]
+    words = [*SMALL, *where, f"concepts.names=[{','.join(NAMED)}]"]
+    run = retrain(parse_overrides(["name=first", *words]), tracker=Silent())
+    (direction,) = read_discovery(run).directions
+    values = candidate_values(run, direction)
+    cohort = next((tmp_path / "cache").rglob("metadata.csv"))
+    with cohort.open(encoding="utf-8", newline="") as file:
+        truth = {row["image_id"]: row for row in csv.DictReader(file)}
+
+    with closing(open_store(str(tmp_path / "store.sqlite"))) as store:
+        add_account(store, OPERATOR, "ann", [Role.ANNOTATOR], key="ann")
+        curation.create_set(store, OPERATOR, "derm", consensus={"minimum_readers": 1}, key="set")
+        records = [record(cohort.parent, name) for name in truth]
+        digests = {one.digest: one.id for one in records}
+        curation.add_images(store, OPERATOR, records, key="images")
+        curation.add_to_set(store, OPERATOR, "derm", [one.id for one in records], key="row")
+        for concept in NAMED:
+            curation.add_concept(store, OPERATOR, "derm", concept, key=concept)
+        said = [verdict("Ada", name, concept, truth) for name in truth for concept in NAMED]
+        curation.import_judgements(store, OPERATOR, "derm", said, key="said")
+
+        proposal = curation.propose_concept(
+            store, OPERATOR, "derm", UNNAMED, values, run=run.id, axis=direction.name, key="named"
+        )
+        assert proposal.is_new
+        assert proposal.candidates == len(values)
+        # Naming judges nothing: readers look at the candidates first, the most active one foremost.
+        waiting = curation.queue(
+            store, "ann", "derm", UNNAMED, order=Order.SUSPICION, run=run.id, limit=proposal.candidates
+        )
+        assert {one.image_id for one in waiting} == {digests[one] for one in values}
+        assert waiting[0].image_id == digests[max(values, key=values.get)]
+        assert UNNAMED not in {
+            one.concept for one in curation.preview_release(store, OPERATOR, "derm").release.examples
+        }
+        for case in waiting:
+            curation.judge(store, "ann", "derm", verdict("ann", case.image_id, UNNAMED, truth), key=case.image_id)
+        frozen = curation.freeze(store, OPERATOR, "derm", key="freeze")
+        release = curation.read_release(store, OPERATOR, f"derm@{frozen.version}")
+    examples = {one.image_id for one in release.examples if one.concept == UNNAMED}
+    assert examples == {digests[one] for one in values}
+
+    words = [*SMALL, *where, f"concepts=derm@{frozen.version}", f"concepts.store={tmp_path / 'store.sqlite'}"]
+    following = retrain(parse_overrides(["name=next", *words]), tracker=Silent(), last=Stage.WHITENED)
+    _, description = load_model(following.path / MODEL)
+    assert UNNAMED in description.whitening.concepts
+    assert set(NAMED) < set(description.whitening.concepts)
+
+
+def verdict(reader, image_id, concept, truth):
+    found = Verdict.PRESENT if truth[image_id][concept] == "1" else Verdict.ABSENT
+    return Judgement(reader=reader, image_id=image_id, concept=concept, verdict=found)
