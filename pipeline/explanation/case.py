@@ -119,16 +119,10 @@ def explain_case(
     )
 
 
-def squared_distance(maps: Tensor) -> float:
-    """Mean squared distance of an image's positions from the training mean, per axis of the whitened space.
-
-    The squared Mahalanobis distance over the number of axes, averaged over positions: 1 on average over the training
-    images.
-
-    Args:
-        maps: C x H x W or C.
-    """
-    return float(maps.double().square().mean())
+def summary(maps: Tensor) -> NDArray[np.float64]:
+    """Mean of each axis over an image's positions, C, of C x H x W maps or C."""
+    found: NDArray[np.float64] = maps.double().reshape(len(maps), -1).mean(dim=1).numpy()
+    return found
 
 
 def _differential(case: CaseInput, reference: Reference, account: Contributions) -> tuple[DiagnosisContent, ...]:
@@ -220,7 +214,7 @@ def _evidence(plane: Tensor, width: int) -> EvidenceContent | None:
 
 
 def _scope(maps: Tensor, reference: Reference) -> ScopeContent:
-    distance = squared_distance(maps)
+    distance = float(reference.scope.distances(summary(maps)[None])[0])
     place = percentile(distance, reference.distances)
     return ScopeContent(
         distance=distance,

@@ -152,7 +152,7 @@ class ScopeContent(Content):
     """How far the image lies from what the network was trained on.
 
     Attributes:
-        distance: Mean squared distance from the training mean in the whitened space, per axis; about 1 is usual.
+        distance: Squared Mahalanobis distance from the training images, per axis; about 1 is usual.
         percentile: Among the validation images.
         out_of_scope: Whether it is further than 99 % of them.
     """

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import ValidationError
 from torch import Tensor
 
 from concepts.errors import RunError, SettingsError
@@ -52,7 +53,7 @@ class CaseNetwork:
         run_path: The run's folder.
 
     Raises:
-        RunError: If the run has not been explained yet.
+        RunError: If the run has not been explained yet, or by another version.
     """
 
     def __init__(self, run_path: Path) -> None:
@@ -60,7 +61,12 @@ class CaseNetwork:
         if not self.run.has(REFERENCE):
             raise RunError(f"{run_path}: has no {REFERENCE} yet; 'dermaxis explain {run_path}' makes it")
         self.settings: RunSettings = self.run.settings()
-        self.reference = Reference.model_validate(self.run.read_json(REFERENCE))
+        try:
+            self.reference = Reference.model_validate(self.run.read_json(REFERENCE))
+        except ValidationError as error:
+            raise RunError(
+                f"{self.run.file(REFERENCE)}: not of this version; 'dermaxis explain {run_path}' makes it anew"
+            ) from error
         samples = pd.read_csv(self.run.file("samples.csv"), dtype=str).set_index("image_id")
         split = pd.read_csv(self.run.file("split.csv"), dtype=str).set_index("image_id")
         self.samples = samples.join(split[["part"]])

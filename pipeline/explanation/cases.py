@@ -20,7 +20,7 @@ from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
 from pipeline.evaluation.trajectory import activations_by_layer
 from pipeline.explanation.calibration import calibrate
-from pipeline.explanation.case import CaseInput, explain_case, squared_distance
+from pipeline.explanation.case import CaseInput, explain_case, summary
 from pipeline.explanation.case_content import CaseContent
 from pipeline.explanation.case_files import has_picture, write_case, write_index
 from pipeline.explanation.case_network import REFERENCE, save_picture
@@ -29,6 +29,7 @@ from pipeline.explanation.evidence import WIDTHS, choose_width, gradient_maps, p
 from pipeline.explanation.planted import cause_hits, causes
 from pipeline.explanation.quality import MEASURES, measure_quality
 from pipeline.explanation.reference import AxisReference, ExampleReference, Reference, StageReference, fit_concept_only
+from pipeline.explanation.scope import fit_scope
 from pipeline.explanation.trajectory_figures import trajectory_figures
 from pipeline.models.checkpoint import ModelDescription, load_model
 from pipeline.models.tail import split_at
@@ -131,8 +132,9 @@ def _reference(
     shown = {example.image_id for example in cohort.release.examples}
     examples = [sample for sample in train if sample.image_id in shown]
     seen = _summaries(settings, cohort, network, description, layer, [*validation, *examples], tracker)
-    activations, distances, logits = seen
+    activations, summaries, logits = seen
     count = len(validation)
+    scope = fit_scope(summaries[count:])
     widths = _evidence_widths(settings, cohort, network, description, layer, tracker)
     labels = cohort.concept_labels(validation)
     by_layer = _by_layer(settings, cohort, network, description, Part.VALIDATION, tracker)
@@ -161,7 +163,8 @@ def _reference(
             for column, concept in enumerate(cohort.concepts)
         ),
         calibration=calibrate(logits[:count], own),
-        distances=tuple(np.sort(distances[:count]).tolist()),
+        scope=scope,
+        distances=tuple(np.sort(scope.distances(summaries[:count])).tolist()),
         quality={name: tuple(column.tolist()) for name, column in zip(MEASURES, np.sort(table, axis=0).T, strict=True)},
         concept_only=fit_concept_only(activations[:count], own, classes=len(cohort.classes)),
         examples=_examples(cohort, examples, activations[count:]),
@@ -228,20 +231,20 @@ def _summaries(
     samples: Sequence[Sample],
     tracker: Tracker,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """N x k activations of the named axes, N distances from the training mean, N x D logits."""
+    """N x k activations of the named axes, N x C means of all axes over positions, N x D logits."""
     head, tail = split_at(network.eval(), layer, turns=settings.model.turns)
     device = next(network.parameters()).device
     loader = evaluation_loader(settings, cohort, description, samples)
     named = len(cohort.concepts)
-    activations, distances, logits = [], [], []
+    activations, summaries, logits = [], [], []
     with tracker.task("whitened network, validation images and examples", len(loader)) as advance:
         for batch in loader:
             maps, rest = head(place_images(batch["image"], device))
             activations.append(axis_activations(maps[:, :named], settings.model.activation).double().cpu())
-            distances += [squared_distance(one) for one in maps]
+            summaries += [summary(one) for one in maps.cpu()]
             logits.append(tail(maps, rest).double().cpu())
             advance(1)
-    return torch.cat(activations).numpy(), np.array(distances), torch.cat(logits).numpy()
+    return torch.cat(activations).numpy(), np.array(summaries), torch.cat(logits).numpy()
 
 
 def _reliability(settings: RunSettings, cohort: Cohort, run: RunFolder, concept: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from pipeline.explanation.calibration import Calibration, lower_bound
 from pipeline.explanation.concept_states import Thresholds
+from pipeline.explanation.scope import Scope
 
 Figures = NDArray[np.float64]
 Figure = dict[str, float | int | None]
@@ -118,7 +119,8 @@ class Reference(Description):
         classes: The diagnoses in the order of the network's outputs.
         axes: The named axes in their order.
         calibration: Of the network's logits.
-        distances: Mean squared whitened distance from the training mean of all validation images, ascending.
+        scope: Where the release's training images lie in the whitened space.
+        distances: Of all validation images from there, ascending.
         quality: By measure, of all validation images, ascending.
         concept_only: What the concepts alone would say; None where validation has too few images of a diagnosis.
         examples: Training images of the release.
@@ -129,6 +131,7 @@ class Reference(Description):
     classes: tuple[str, ...]
     axes: tuple[AxisReference, ...]
     calibration: Calibration
+    scope: Scope
     distances: tuple[float, ...]
     quality: dict[str, tuple[float, ...]]
     concept_only: ConceptOnly | None

@@ -70,7 +70,7 @@ def warnings(case: CaseContent, names: Names) -> list[str]:
     if case.scope.out_of_scope:
         found.append(
             "Out of scope: the image lies further from the training images than 99 % of the validation images do "
-            f"(mean squared distance per axis {number(case.scope.distance, 2)}; about 1 is usual)."
+            f"(squared distance per axis {number(case.scope.distance, 2)}; about 1 is usual)."
         )
     if case.conflict and case.concept_only is not None:
         other = case.concept_only

@@ -1,0 +1,51 @@
+"""What is out of scope: distance from the training images, in a Gaussian with few directions of its own."""
+
+import numpy as np
+import pytest
+
+from concepts.errors import DataError
+from pipeline.explanation.scope import DIRECTIONS, fit_scope
+
+
+@pytest.fixture
+def generator():
+    return np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("axes", [3, DIRECTIONS, 200])
+def test_training_images_lie_at_a_distance_of_about_one(generator, axes):
+    summaries = generator.normal(size=(600, axes)) * np.linspace(0.1, 3, axes) + 5
+    found = fit_scope(summaries).distances(summaries)
+    assert found.mean() == pytest.approx(1, abs=0.1)
+
+
+def test_with_all_directions_it_is_the_mahalanobis_distance(generator):
+    mixing = generator.normal(size=(4, 4))
+    summaries = generator.normal(size=(400, 4)) @ mixing
+    centred = summaries - summaries.mean(axis=0)
+    precision = np.linalg.inv(np.cov(summaries.T))
+    expected = np.einsum("ij,jk,ik->i", centred, precision, centred) / 4
+    np.testing.assert_allclose(fit_scope(summaries).distances(summaries), expected, rtol=1e-8)
+
+
+def test_an_image_that_mixes_usual_values_unusually_is_far(generator):
+    first = generator.normal(size=(500, 1))
+    summaries = np.hstack([first, first]) + 0.1 * generator.normal(size=(500, 2))
+    scope = fit_scope(summaries)
+    usual, foreign = scope.distances(np.array([[1.0, 1.0], [1.0, -1.0]]))
+    assert foreign > 50 * usual
+
+
+def test_new_images_of_the_same_kind_are_not_taken_for_foreign_where_axes_are_many(generator):
+    mixing = generator.normal(size=(10, 300))
+    draw = lambda count: generator.normal(size=(count, 10)) @ mixing + 0.3 * generator.normal(size=(count, 300))  # noqa: E731
+    scope = fit_scope(draw(400))
+    threshold = np.percentile(scope.distances(draw(400)), 99)
+    assert (scope.distances(draw(1000)) > threshold).mean() < 0.03
+    assert (scope.distances(generator.normal(size=(50, 300)) * 3) > threshold).all()
+
+
+def test_few_or_constant_images_are_refused_or_survived():
+    with pytest.raises(DataError, match="at least two"):
+        fit_scope(np.zeros((1, 5)))
+    assert np.isfinite(fit_scope(np.zeros((30, 5))).distances(np.zeros((2, 5)))).all()
