@@ -34,15 +34,13 @@ Values = NDArray[np.float64]
 Entry = dict[str, Any]
 
 
-class TestFigures:
+class ArtefactMeasures:
     """The figures of artefacts on the test images of a run.
 
     Args:
         network: Cut at its layer.
         outputs: Of the layer for the test images, in order.
     """
-
-    __test__ = False
 
     def __init__(self, network: AuditedNetwork, outputs: LayerOutputs) -> None:
         cohort, settings = network.cohort, network.settings
@@ -171,7 +169,7 @@ class TestFigures:
 
 
 def artefact_figures(
-    figures: TestFigures, spaces: Mapping[str, ArtefactSpace], *, tracker: Tracker
+    figures: ArtefactMeasures, spaces: Mapping[str, ArtefactSpace], *, tracker: Tracker
 ) -> dict[str, tuple[Entry, dict[str, Entry]]]:
     """By artefact, its own figures and those of each diagnosis."""
     found = {}

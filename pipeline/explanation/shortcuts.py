@@ -18,7 +18,7 @@ from pipeline.evaluation.evaluate import class_indices
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.artefacts import ArtefactLabels, artefact_labels, own_axis
 from pipeline.explanation.audited_network import AuditedNetwork
-from pipeline.explanation.shortcut_figures import TestFigures, artefact_figures
+from pipeline.explanation.shortcut_figures import ArtefactMeasures, artefact_figures
 from pipeline.explanation.shortcut_verdicts import FEWEST, LEVEL, Verdicts, judge_artefacts
 from pipeline.explanation.space_files import write_spaces
 from pipeline.models.checkpoint import ModelDescription
@@ -56,7 +56,7 @@ def audit_shortcuts(
     if not labels.names:
         return {"shortcuts": found}
     audited = AuditedNetwork(settings, cohort, network, description, layer)
-    figures = TestFigures(audited, outputs)
+    figures = ArtefactMeasures(audited, outputs)
     verdicts = judge_artefacts(audited, tracker=tracker)
     spaces = {} if verdicts is None else dict(zip(verdicts.artefacts, verdicts.spaces, strict=True))
     write_spaces(run, spaces)

@@ -1,4 +1,4 @@
-"""Which artefacts are named: planted ties and uses in made-up maps, with the artefacts as concepts of a release."""
+"""Which artefacts are named, and what they do: in made-up maps, with the artefacts as concepts of a release."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,9 @@ from pipeline.data.cohort import Cohort
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part, Split
 from pipeline.evaluation.outputs import LayerOutputs
+from pipeline.explanation.artefact_space import axis_space
 from pipeline.explanation.artefacts import artefact_labels, own_axis
+from pipeline.explanation.shortcut_figures import ArtefactMeasures
 from pipeline.explanation.shortcut_verdicts import ShortcutVerdict, judge_artefacts
 from pipeline.explanation.shortcuts import audit_shortcuts
 from pipeline.progress import Silent
@@ -22,7 +24,7 @@ from pipeline.progress import Silent
 CHANNELS = 6
 CLASSES = ("melanoma", "nevus")
 ARTEFACTS = ("ruler", "ink", "hair")
-SIZES = {Part.TRAIN: 300, Part.VALIDATION: 120, Part.TEST: 60}
+SIZES = {Part.TRAIN: 300, Part.VALIDATION: 120, Part.TEST: 300}
 
 
 @dataclass(frozen=True)
@@ -162,3 +164,41 @@ def test_an_artefact_with_an_axis_of_its_own_has_that_axis_among_its_directions(
     space = verdicts.spaces[verdicts.artefacts.index("ink")]
     assert torch.allclose(space.directions.T @ (space.directions @ axis), axis, atol=1e-8)
     assert named(verdicts) == [("ink", "melanoma")]
+
+
+def measures(made, read):
+    network = MadeUp(parse_overrides(["seed=1", "data.source=isic", "data.root=nowhere"]), made, read)
+    outputs = network.outputs(made.part(Part.TEST), tracker=Silent(), title="")
+    return ArtefactMeasures(network, outputs)
+
+
+def test_what_is_taken_out_and_put_in_is_what_the_artefact_adds():
+    """It adds 2 along its axis, which the log-odds of melanoma read with a weight of 2: 4 nats out, 4 nats in."""
+    made = cohort(tied=["ink"])
+    found = measures(made, (0.0, 2.0, 0.0)).effects("ink", axis_space(2, CHANNELS))["melanoma"]
+    labels = artefact_labels(made, made.part(Part.TEST)).table[:, 1]
+    assert found["taken_out"].value == pytest.approx(-4, abs=0.3)
+    assert found["put_in"].value == pytest.approx(4, abs=0.3)
+    assert found["taken_out"].low < -3.5 < found["taken_out"].high + 1
+    assert (found["taken_out"].n, found["put_in"].n) == ((labels == 1).sum(), (labels == 0).sum())
+
+
+def test_what_is_not_read_does_nothing():
+    found = measures(cohort(tied=["ink"]), (0.0, 2.0, 0.0)).effects("hair", axis_space(3, CHANNELS))
+    for row in found.values():
+        assert row["taken_out"].value == pytest.approx(0, abs=1e-9)
+        assert row["put_in"].value == pytest.approx(0, abs=1e-9)
+        assert row["loss_ratio"].value == pytest.approx(1, abs=1e-9)
+
+
+def test_an_artefact_is_read_where_it_lies_and_nowhere_else():
+    found = measures(cohort(tied=[]), (0.0, 2.0, 0.0))
+    assert found.reading("ink", axis_space(2, CHANNELS)).value >= 0.99
+    elsewhere = found.reading("ink", axis_space(0, CHANNELS)).estimate()
+    assert elsewhere.low <= 0.5 <= elsewhere.high
+
+
+def test_images_that_are_not_drawn_have_no_exact_effects():
+    found = measures(cohort(tied=["ink"]), (0.0, 2.0, 0.0))
+    assert found.drawn("ink") == {}
+    assert found.counterpart() == {}
