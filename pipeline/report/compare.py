@@ -33,6 +33,7 @@ from pipeline.report.compare_noise import (
     kendall_tau,
     wilson,
 )
+from pipeline.report.compare_seeds import seed_spreads
 from pipeline.report.compose import compose, diagnosis_name
 from pipeline.report.content import RunReport
 from pipeline.run import RunFolder, open_run
@@ -77,6 +78,7 @@ def compare_runs(paths: Sequence[Path], *, resamples: int = RESAMPLES) -> Compar
     ]
     settings = _differing([_flat(side.settings.model_dump(mode="json")) for side in sides])
     seeds = bool(settings) and {row.key for row in settings} <= set(SEEDS)
+    families = (*_diagnosis(sides, differences), _axes(sides), *_importance(sides))
     return Comparison(
         runs=tuple(_compared(letter, side) for letter, side in zip(LETTERS, sides, strict=False)),
         same_images={
@@ -85,10 +87,11 @@ def compare_runs(paths: Sequence[Path], *, resamples: int = RESAMPLES) -> Compar
         },
         settings=settings,
         facts=_differing([_facts(side.record) for side in sides]),
-        families=(*_diagnosis(sides, differences), _axes(sides), *_importance(sides)),
+        families=families,
         stability=_stability(sides) if seeds else (),
         seeds=seeds,
         resamples=resamples,
+        spreads=seed_spreads(families) if seeds else (),
     )
 
 

@@ -146,6 +146,31 @@ class Stability:
 
 
 @dataclass(frozen=True)
+class SeedSpread:
+    """How one figure varies between runs that differ in their seeds alone.
+
+    Attributes:
+        key: Dotted name for machines.
+        family: Title of its family.
+        name: For people.
+        unit: What it is.
+        mean: Over the runs; n counts them.
+        deviation: Standard deviation between the runs.
+        lowest: Of the runs.
+        highest: Of the runs.
+    """
+
+    key: str
+    family: str
+    name: str
+    unit: str
+    mean: Estimate
+    deviation: float
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Runs side by side.
 
@@ -156,6 +181,7 @@ class Comparison:
         facts: Digests, versions and the commit, where they differ.
         families: The figures.
         stability: Where only seeds differ; else empty.
+        spreads: Where only seeds differ and there are three runs or more; else empty.
         seeds: Whether the settings that differ are seeds alone.
         resamples: Number of bootstrap resamples.
     """
@@ -168,6 +194,7 @@ class Comparison:
     stability: tuple[Stability, ...]
     seeds: bool
     resamples: int
+    spreads: tuple[SeedSpread, ...] = ()
 
     def findings(self, finding: Finding) -> list[tuple[Family, Row, Difference]]:
         """All differences that amount to something."""

@@ -122,9 +122,12 @@ def test_seeds_alone_are_known_and_judged_for_stability(run, copy):
         assert (row.tau, row.lowest, row.highest, row.pairs) == (1.0, 1.0, 1.0, 3)
         assert (row.top_share.value, row.top_share.n) == (1.0, 3)
         assert row.top_share.low < 0.5, "three runs cannot show more"
+    assert {row.deviation for row in comparison.spreads} == {0.0}, "they are copies"
+    assert {"auc.whitened.macro"} < {row.key for row in comparison.spreads}
+    assert "Standard deviation, range" in render_comparison(comparison)
     other = compare_runs([run, copy("d", settings={"seed": 1, "training": {"plain_epochs": 3}})], resamples=100)
     assert not other.seeds
-    assert other.stability == ()
+    assert other.stability == other.spreads == ()
 
 
 def test_other_images_are_compared_unpaired_and_said_to_be_other(run, copy):
