@@ -137,7 +137,8 @@ def estimate(figure: Estimate) -> str:
     """A figure with its interval and n."""
     if math.isnan(figure.value):
         return f"not assessable (n = {figure.n})"
-    return f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f}), n = {figure.n}"
+    said = f"{figure.value:.2f} ({figure.low:.2f} to {figure.high:.2f}), n = {figure.n}"
+    return said.replace("-", "\N{MINUS SIGN}")
 
 
 def count(number: int, singular: str, plural: str | None = None) -> str:

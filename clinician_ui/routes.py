@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 from anyio import to_thread
 from starlette.concurrency import run_in_threadpool
@@ -21,6 +21,7 @@ from concepts.errors import ImageError
 from concepts.store import Store
 
 FORM_LIMIT = 8192
+FAULT = "sign_in"
 SIGN_IN, SIGN_OUT = "/account/sign-in", "/account/sign-out"
 HEADERS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin"}
 
@@ -78,13 +79,14 @@ async def _enter(request: Request, store: Callable[[], Store], sessions: Session
         return PlainTextResponse("the form came from elsewhere or is too long; open the sign-in page again", 403)
     name, password = form.get("name", ""), form.get("password", "")
     page = _own_page(form.get("page", "/"))
+    query = form.get("query", "")
     if sessions.pause(name):
-        return RedirectResponse(f"{page}?sign_in=paused", 303)
+        return RedirectResponse(_with_query(page, query, fault="paused"), 303)
     account = await run_in_threadpool(sign_in, store(), name, password)
     if account is None:
         sessions.failed(name)
-        return RedirectResponse(f"{page}?sign_in=failed", 303)
-    answer = RedirectResponse(page, 303)
+        return RedirectResponse(_with_query(page, query, fault="failed"), 303)
+    answer = RedirectResponse(_with_query(page, query), 303)
     cookie: dict[str, Any] = {"httponly": True, "samesite": "strict", "secure": secure, "max_age": LONGEST_SECONDS}
     answer.set_cookie(COOKIE, sessions.open(account.name), **cookie)
     return answer
@@ -130,3 +132,10 @@ def _own_page(page: str) -> str:
     """The page to go back to; anything but a plain path of ours becomes the first page."""
     word = page.removeprefix("/")
     return f"/{word}" if word.replace("_", "").isalnum() else "/"
+
+
+def _with_query(page: str, query: str, *, fault: str | None = None) -> str:
+    """The page's address with what was asked of it before the sign-in stood in its place, e.g. set and concept."""
+    asked = [(name, value) for name, value in parse_qsl(query.removeprefix("?")) if name != FAULT]
+    pairs = [*asked, *([(FAULT, fault)] if fault else [])]
+    return f"{page}?{urlencode(pairs)}" if pairs else page

@@ -57,7 +57,7 @@ def show(reader: Reader) -> None:
         if case is None:
             done = phrasing.all_judged if reading == 1 else phrasing.all_reread
             st.success(phrasing.markdown(done(concept.name)))
-            st.button("Undo the latest verdict", on_click=_undo_by_button, args=(chosen.name,))
+            st.button("Undo the latest verdict", on_click=_undo_by_button, args=(chosen.name,), shortcut="ctrl+z")
         else:
             _show_case(reader, chosen, case, cases, reading=reading)
     with right:

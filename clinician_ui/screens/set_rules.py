@@ -20,7 +20,7 @@ def show(reader: Reader, chosen: ConceptSet) -> None:
     """The form; what it changes stands in the history."""
     with st.form(f"rules {chosen.name}", border=False):
         changes = {**_consensus(chosen), **_agreement(chosen)}
-        changes["description"] = st.text_area("What it is for", chosen.description, max_chars=1000)
+        changes["description"] = st.text_area("What it is for", chosen.description, max_chars=1000, height=68)
         changes["licence"] = st.text_input("Licence of the judgements", chosen.licence)
         changes["blinded"] = st.toggle("Hide diagnosis and metadata from readers", chosen.blinded)
         if st.form_submit_button("Change the rules", type="primary"):

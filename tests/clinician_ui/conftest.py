@@ -1,7 +1,11 @@
 """A store with readers, a set and small images, and screens without a browser."""
 
+import os
 import shutil
+import socket
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from hashlib import sha256
@@ -10,18 +14,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from argon2 import PasswordHasher
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from clinician_ui import workplace
 from clinician_ui.sessions import SESSIONS
-from concepts.accounts import OPERATOR, add_account
+from concepts import accounts
+from concepts.accounts import OPERATOR, add_account, set_password
 from concepts.judgement import Judgement, Verdict
 from concepts.judging import judge
 from concepts.roles import Role
 from concepts.sets import ImageRecord, add_concept, add_images, add_to_set, create_set
 from concepts.store import Store, open_store
 
+CHROMIUM = Path("/usr/bin/chromium")
+ROOT = Path(__file__).parents[2]
+PASSWORD = "a password of length"
+PATIENCE = 90
+"""Seconds that a browser or a server may take on a busy machine."""
 CANARY = "<script>document.title='broken'</script>"
 ACCOUNTS = {
     "ann": Role.ANNOTATOR,
@@ -32,6 +43,14 @@ ACCOUNTS = {
     "res": Role.RESEARCHER,
     "adm": Role.ADMIN,
 }
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cheap_passwords() -> Iterator[None]:
+    """Hash passwords cheaply; what makes Argon2 safe is that it is slow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accounts, "HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        yield
 
 
 def png(seed: int, side: int = 24) -> bytes:
@@ -120,3 +139,76 @@ def main_module():
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    api = pytest.importorskip("playwright.sync_api", reason="Playwright absent: the browser tests are SKIPPED")
+    if not CHROMIUM.is_file():
+        pytest.skip("Chromium absent (/usr/bin/chromium): the browser tests are SKIPPED; apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def serve(place, tmp_path) -> Iterator[Callable[..., str]]:
+    """Starts a server on the store, as people start it, in a folder of its own; gives its address."""
+    store, folder = place
+    servers = []
+
+    def start(port: int | None = None) -> str:
+        port = port or find_port()
+        for name in ACCOUNTS:
+            set_password(store, OPERATOR, name, PASSWORD, key=f"password {name}")
+        command = [sys.executable, "-m", "clinician_ui", "--store", str(tmp_path / "store.sqlite")]
+        command += ["--images", str(folder), "--runs", str(tmp_path / "runs"), "--port", str(port)]
+        environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+        servers.append(subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, env=environment))
+        wait_for(port)
+        return f"http://localhost:{port}"
+
+    yield start
+    for server in servers:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def sign_in(chromium, serve) -> Callable[..., object]:
+    """Opens a page of the tool as someone; gives the tab."""
+    address = serve()
+
+    def enter(name: str, page: str, **context: object):
+        tab = chromium.new_context(viewport={"width": 1280, "height": 800}, **context).new_page()
+        tab.set_default_timeout(PATIENCE * 1000)
+        tab.goto(f"{address}/{page}")
+        tab.get_by_label("Name").fill(name)
+        tab.get_by_label("Password").fill(PASSWORD)
+        tab.get_by_role("button", name="Sign in").click()
+        return tab
+
+    return enter
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port that nobody listens on."""
+    return find_port()
+
+
+def find_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(port: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        with closing(socket.socket()) as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    raise TimeoutError(port)

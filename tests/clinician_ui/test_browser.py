@@ -1,77 +1,18 @@
 """The flows that matter, in a real Chromium: judging by keyboard alone, disagreement and its end, freezing."""
 
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-from contextlib import closing
-from pathlib import Path
+from hashlib import sha256
 
 import pytest
 
 from concepts import curation
-from concepts.accounts import OPERATOR, set_password
-from concepts.judgement import Kind, RegionKind, Verdict
+from concepts.accounts import OPERATOR, set_roles
+from concepts.judgement import Judgement, Kind, RegionKind, Verdict
 from concepts.mask import rasterise
+from concepts.roles import Role
+from concepts.sets import ImageRecord, SetConcept
 
-CHROMIUM = Path("/usr/bin/chromium")
-ROOT = Path(__file__).parents[2]
-PASSWORD = "a password of length"
-TIMEOUT = 90_000
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    api = pytest.importorskip("playwright.sync_api", reason="Playwright absent: the browser tests are SKIPPED")
-    if not CHROMIUM.is_file():
-        pytest.skip("Chromium absent (/usr/bin/chromium): the browser tests are SKIPPED; apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def served(place, tmp_path):
-    """The address of a server on the store, as people start it."""
-    store, folder = place
-    for name in ("ann", "ben", "eve", "cur"):
-        set_password(store, OPERATOR, name, PASSWORD, key=f"password {name}")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "clinician_ui", "--store", str(tmp_path / "store.sqlite")]
-    command += ["--images", str(folder), "--port", str(port)]
-    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, env={**os.environ, "HOME": str(tmp_path)})
-    try:
-        wait_for(port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.kill()
-        server.wait()
-
-
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        with closing(socket.socket()) as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    raise TimeoutError(port)
-
-
-def sign_in(chromium, address: str, name: str, page: str, **context: bool):
-    tab = chromium.new_context(viewport={"width": 1280, "height": 800}, **context).new_page()
-    tab.set_default_timeout(TIMEOUT)
-    tab.goto(f"{address}/{page}")
-    tab.get_by_label("Name").fill(name)
-    tab.get_by_label("Password").fill(PASSWORD)
-    tab.get_by_role("button", name="Sign in").click()
-    return tab
 
 
 def shown(tab) -> str:
@@ -92,9 +33,9 @@ def judged(store, reader: str) -> list[str]:
     return sorted(one.image_id for one in curation.own_latest(store, reader, "derm", limit=99))
 
 
-def test_judging_by_keyboard_alone_undoing_drawing_and_reloading(chromium, served, place):
+def test_judging_by_keyboard_alone_undoing_drawing_and_reloading(sign_in, place):
     store = place[0]
-    tab = sign_in(chromium, served, "ann", "curate?set=derm")
+    tab = sign_in("ann", "curate?set=derm")
     for number in range(20):
         assert shown(tab) == f"lesion{number:02}"
         press_and_wait(tab, "paun"[number % 4])
@@ -117,6 +58,16 @@ def test_judging_by_keyboard_alone_undoing_drawing_and_reloading(chromium, serve
     assert tab.title() != "broken"
 
 
+def test_the_last_verdict_of_a_concept_is_undone_by_its_key_too(sign_in, place):
+    for number in range(24):
+        one = Judgement(reader="ann", image_id=f"lesion{number:02}", concept="streaks", verdict=Verdict.ABSENT)
+        curation.judge(place[0], "ann", "derm", one, key=str(number))
+    tab = sign_in("ann", "curate?set=derm&concept=streaks")
+    tab.get_by_text("Every image is judged").wait_for()
+    tab.keyboard.press("Control+z")
+    assert shown(tab) == "lesion23"
+
+
 def draw_polygon(tab) -> None:
     tab.keyboard.press("g")
     box = tab.locator(".view").bounding_box()
@@ -127,8 +78,8 @@ def draw_polygon(tab) -> None:
     tab.get_by_role("button", name="Remove polygon 1").wait_for()
 
 
-def test_a_double_press_is_one_record(chromium, served, place):
-    tab = sign_in(chromium, served, "ben", "curate?set=derm")
+def test_a_double_press_is_one_record(sign_in, place):
+    tab = sign_in("ben", "curate?set=derm")
     assert shown(tab) == "lesion00"
     tab.wait_for_timeout(300)
     tab.get_by_role("button", name=re.compile("^Present")).dblclick()
@@ -137,9 +88,9 @@ def test_a_double_press_is_one_record(chromium, served, place):
     assert judged(place[0], "ben") == ["lesion00"]
 
 
-def test_two_disagree_a_third_settles_it_blinded_and_a_curator_freezes(chromium, served, place, dispute):
+def test_two_disagree_a_third_settles_it_blinded_and_a_curator_freezes(sign_in, place, dispute):
     store = place[0]
-    tab = sign_in(chromium, served, "eve", "adjudicate?set=derm")
+    tab = sign_in("eve", "adjudicate?set=derm")
     assert shown(tab) == dispute
     assert "ann" not in tab.locator("[data-testid=stMain]").inner_text().split()
     tab.wait_for_timeout(300)
@@ -151,7 +102,7 @@ def test_two_disagree_a_third_settles_it_blinded_and_a_curator_freezes(chromium,
     tab.get_by_text("No case is contested").wait_for()
     kinds = [one.kind for one in curation.read_judgements(store, OPERATOR, "derm") if one.reader == "eve"]
     assert kinds == [Kind.FIRST_LOOK, Kind.ADJUDICATION]
-    tab = sign_in(chromium, served, "cur", "sets?set=derm")
+    tab = sign_in("cur", "sets?set=derm")
     tab.get_by_role("button", name=re.compile("^Freeze a release")).click()
     tab.get_by_role("button", name="Freeze it for good").click()
     tab.get_by_text("Frozen: derm@1").wait_for()
@@ -161,8 +112,8 @@ def test_two_disagree_a_third_settles_it_blinded_and_a_curator_freezes(chromium,
     assert release.digest in path.read_text(encoding="utf-8")
 
 
-def test_the_grid_by_keyboard(chromium, served, place):
-    tab = sign_in(chromium, served, "ann", "grid?set=derm")
+def test_the_grid_by_keyboard(sign_in, place):
+    tab = sign_in("ann", "grid?set=derm")
     tab.locator(".cell").nth(23).wait_for()
     for key in ("Space", "ArrowRight", "ArrowRight", "Space"):
         tab.keyboard.press(key)
@@ -170,6 +121,52 @@ def test_the_grid_by_keyboard(chromium, served, place):
     tab.keyboard.press("a")
     tab.get_by_text("Saved: absent for 2 images.").wait_for()
     assert judged(place[0], "ann") == ["lesion00", "lesion02"]
+
+
+CANARIES = (
+    "<img src=x onerror=document.title='broken'>",
+    "=1+1 ![x](x) [a](javascript:b) $x$ :red[y]",
+    "%2e%2e%2fa&b#c?d",
+)
+
+
+def test_names_notes_and_file_names_stay_text_on_every_page(sign_in, place):
+    store, folder = place
+    content = (folder / "lesion00.png").read_bytes()
+    records = [
+        ImageRecord(id=name, digest=sha256(content).hexdigest(), path=f"{name}.png", width=192, height=192, source=name)
+        for name in CANARIES
+    ]
+    for record in records:
+        (folder / record.path).write_bytes(content)
+    curation.create_set(store, OPERATOR, "odd", description=CANARIES[0], licence=CANARIES[1], key="odd")
+    odd = SetConcept(id="odd", name=CANARIES[0], definition=CANARIES[0], own=True)
+    curation.add_concept(store, OPERATOR, "odd", odd, key="concept")
+    curation.add_images(store, OPERATOR, records, key="odd images")
+    curation.add_to_set(store, OPERATOR, "odd", list(CANARIES), key="odd row")
+    for reader, verdict in (("ann", Verdict.PRESENT), ("ben", Verdict.ABSENT)):
+        for name in CANARIES[:2]:
+            one = Judgement(reader=reader, image_id=name, concept="odd", verdict=verdict, note=CANARIES[0])
+            curation.judge(store, reader, "odd", one, key=f"{reader} {name}")
+    set_roles(store, OPERATOR, "adm", list(Role), key="all")
+    tab = sign_in("adm", "curate?set=odd")
+    # Its file is read by its name, whatever the name looks like.
+    assert shown(tab) == CANARIES[0]
+    press_and_wait(tab, "p")
+    assert shown(tab) == CANARIES[1]
+    address = tab.url.split("/curate")[0]
+    for page, text in (
+        ("grid", "3 images"),
+        ("adjudicate", "contested case"),
+        ("sets", "Releases"),
+        ("history", "Export"),
+    ):
+        tab.goto(f"{address}/{page}?set=odd")
+        tab.get_by_text(text).first.wait_for()
+        tab.wait_for_timeout(1000)
+        assert tab.title() != "broken"
+        assert tab.locator("img[src=x]").count() == 0
+    assert tab.locator("a[href^=javascript]").count() == 0
 
 
 def placed(tab) -> tuple[float, float, float, float]:
@@ -184,8 +181,8 @@ def at(tab, x: float, y: float) -> tuple[float, float]:
     return left + x * width, top + y * height
 
 
-def test_what_is_painted_with_the_brush_is_stored_where_it_was_painted(chromium, served, place):
-    tab = sign_in(chromium, served, "ann", "curate?set=derm")
+def test_what_is_painted_with_the_brush_is_stored_where_it_was_painted(sign_in, place):
+    tab = sign_in("ann", "curate?set=derm")
     assert shown(tab) == "lesion00"
     tab.keyboard.press("d")
     stroke(tab, 0.3, 0.7)
@@ -233,8 +230,8 @@ class Fingers:
         self.tab.wait_for_timeout(200)
 
 
-def test_two_fingers_zoom_where_they_are_and_one_moves_or_draws(chromium, served, place):
-    tab = sign_in(chromium, served, "ann", "curate?set=derm", has_touch=True)
+def test_two_fingers_zoom_where_they_are_and_one_moves_or_draws(sign_in, place):
+    tab = sign_in("ann", "curate?set=derm", has_touch=True)
     shown(tab)
     fingers, (left, top, width, height) = Fingers(tab), placed(tab)
     middle = at(tab, 0.5, 0.5)

@@ -1,7 +1,7 @@
 """Signing in, its end, and images that only a signed address opens."""
 
 import asyncio
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import pytest
 from PIL import Image
@@ -67,8 +67,9 @@ def app(place, sessions):
     return Starlette(routes=routes(lambda: store, folder, runs=folder, sessions=sessions))
 
 
-def enter(app, name="ann", password=PASSWORD, headers=OWN, page="/curate"):
-    body = f"name={name}&password={password.replace(' ', '+')}&page={page}".encode()
+def enter(app, name="ann", password=PASSWORD, headers=OWN, page="/curate", query=""):
+    said = {"name": name, "password": password, "page": page, **({"query": query} if query else {})}
+    body = urlencode(said).encode()
     return ask(app, "POST", SIGN_IN, headers=headers, body=body)
 
 
@@ -99,6 +100,16 @@ def test_a_form_from_elsewhere_is_refused(app, headers):
 @pytest.mark.parametrize("page", ["//evil.example", "https://evil.example", "/a/../b", "\\evil"])
 def test_signing_in_leads_nowhere_else(app, page):
     assert enter(app, page=page)[1]["location"] == "/"
+
+
+def test_what_was_asked_for_is_opened_after_signing_in_and_kept_after_a_wrong_password(app):
+    asked = "?set=a+b&concept=x%26y&sign_in=failed"
+    assert enter(app, query=asked)[1]["location"] == "/curate?set=a+b&concept=x%26y"
+    again = enter(app, query=asked, password="wrong password")[1]["location"]
+    assert again == "/curate?set=a+b&concept=x%26y&sign_in=failed"
+    headers = enter(app, query="?a=b%0d%0aset-cookie: evil=1&//evil.example")[1]
+    assert headers["location"].startswith("/curate?a=b%0D%0A")
+    assert "evil" not in headers["set-cookie"]
 
 
 def test_too_many_wrong_passwords_make_a_pause(app, clock):
