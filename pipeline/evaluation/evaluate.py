@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader
 
+from concepts.estimate import Estimate
 from pipeline.config import Activation, RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.sample import Sample
@@ -32,6 +33,7 @@ from pipeline.progress import Tracker
 from pipeline.run import RunFolder
 from pipeline.training.phases import AUXILIARY, MODEL, PLAIN, evaluation_loader
 from pipeline.whitening.subspaces import AxisLayout, subspaces_of
+from pipeline.whitening.surgery import whitening_layers
 
 BOOTSTRAP = 1
 """Distinguishes the generator of the bootstrap from the run's others."""
@@ -58,17 +60,10 @@ def evaluate_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, track
     plain_train = pooled_features(
         plain, name, train_loader, activations=pooling, tracker=tracker, title="plain network, training images"
     )
-    moments = BlockMoments(test_maps.maps.shape[1])
-    blocks = block_numbers(cohort.groups(train))
-    pooled_features(
-        whitened,
-        layer,
-        train_loader,
-        activations=(),
-        tracker=tracker,
-        title="whitened network, training images",
-        visit=lambda maps, seen: moments.add(maps, blocks[seen : seen + len(maps)]),
-    )
+    residuals = {
+        "train": layer_residual(whitened, layer, train_loader, cohort.groups(train), tracker=tracker, part="training"),
+        "test": layer_residual(whitened, layer, test_loader, cohort.groups(test), tracker=tracker, part="test"),
+    }
 
     weights = bootstrap_weights(settings, cohort.groups(test))
     write_predictions(run, test, cohort.classes, plain=plain_test, whitened=test_maps)
@@ -98,10 +93,7 @@ def evaluate_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, track
                 "channels": test_maps.maps.shape[1],
                 "insertion_change": insertion,
                 **_trajectory(settings, cohort, whitened, test_loader, weights, tracker),
-                "residual": {
-                    "train": residual_estimate(moments),
-                    "test": residual_estimate(_moments(test_maps, cohort.groups(test))),
-                },
+                "residual": residuals,
             },
         },
     )
@@ -282,7 +274,27 @@ def _counts(counts: Assessability) -> dict[str, Any]:
     }
 
 
-def _moments(outputs: LayerOutputs, groups: Sequence[str]) -> BlockMoments:
-    moments = BlockMoments(outputs.maps.shape[1])
-    moments.add(outputs.maps, block_numbers(groups))
-    return moments
+def layer_residual(
+    network: nn.Module, layer: str, loader: DataLoader[Any], groups: Sequence[str], *, tracker: Tracker, part: str
+) -> Estimate:
+    """How far a whitened layer's maps are from white, of each image as it is: averages over turns vary less.
+
+    Args:
+        network: Put into evaluation mode.
+        layer: Name of the layer.
+        loader: In order.
+        groups: Of each image, for the interval.
+        tracker: Where progress is shown.
+        part: What the images are, for the progress bar.
+    """
+    moments, blocks = BlockMoments(whitening_layers(network)[layer].num_features), block_numbers(groups)
+    pooled_features(
+        network,
+        layer,
+        loader,
+        activations=(),
+        tracker=tracker,
+        title=f"whitened network, {part} images",
+        visit=lambda maps, seen: moments.add(maps, blocks[seen : seen + len(maps)]),
+    )
+    return residual_estimate(moments)
