@@ -75,7 +75,10 @@ NOTHING_TO_COMPARE = "Nothing to compare with yet: judge an image present, or na
 NO_CASES_MATCH = "No case matches the filter. Widen it."
 BLINDED_HELP = "Your own opinion is asked for before anything of the network is shown; both are kept."
 NO_WHAT_IF = "The image is not of the run's cohort, so the network cannot be asked again here."
-WHAT_IF_HELP = "A switched-off axis stands at its training mean everywhere. Loads the network when first used."
+WHAT_IF_HELP = (
+    "A switched-off axis is what it is on average in training images without the concept. Loads the network when first "
+    "used."
+)
 IN_NO_SET = "No concept set has this image: corrections stay with the review."
 OTHER = "other"
 OPINIONS = {Opinion.AGREES: "I agree", Opinion.DISAGREES: "I disagree", Opinion.UNSURE: "I am unsure"}

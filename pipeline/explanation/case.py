@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -89,7 +90,8 @@ def explain_case(
         generator: For contributions of more than ten named axes.
     """
     count = len(reference.axes)
-    account = contributions(tail, case.maps, case.rest, named=count, generator=generator)
+    off = switched_off(case.maps, reference)
+    account = contributions(tail, case.maps, case.rest, named=count, generator=generator, reference=off)
     activations = axis_activations(case.maps[None, :count], activation)[0].double().numpy()
     differential = _differential(case, reference, account)
     call = differential[0].diagnosis
@@ -117,6 +119,15 @@ def explain_case(
         supporting=supporting,
         opposing=opposing,
     )
+
+
+def switched_off(maps: Tensor, reference: Reference) -> Tensor:
+    """What the axes are where they are switched off, in the shape of an image's maps C x H x W or C."""
+    off = torch.zeros_like(maps)
+    for column, axis in enumerate(reference.axes):
+        if axis.absent:
+            off[column] = torch.tensor(axis.absent, dtype=maps.dtype).reshape(maps.shape[1:])
+    return off
 
 
 def summary(maps: Tensor) -> NDArray[np.float64]:

@@ -27,7 +27,7 @@ class DiagnosisContent(Content):
         diagnosis: Which.
         probability: Calibrated, 0 to 1.
         plausible: Whether it is in the set that holds the true diagnosis in nine of ten cases.
-        baseline: Log-odds against all others, in nats, with every axis at its reference (the training mean).
+        baseline: Log-odds against all others, in nats, with every axis at its reference.
         outcome: Log-odds as the network gives them, before calibration.
     """
 

@@ -20,7 +20,7 @@ from pipeline.config import RunSettings
 from pipeline.data.decoded import decode_square
 from pipeline.data.transforms import display_transforms, eval_transforms
 from pipeline.evaluation.trajectory import layer_activations
-from pipeline.explanation.case import CaseInput, explain_case
+from pipeline.explanation.case import CaseInput, explain_case, switched_off
 from pipeline.explanation.case_content import CaseContent
 from pipeline.explanation.case_files import FOLDER, case_file, has_picture, picture_file, write_case
 from pipeline.explanation.case_index import add_to_index
@@ -113,7 +113,8 @@ class CaseNetwork:
         if unknown:
             raise SettingsError(f"{', '.join(unknown)}: no such axis; the named axes are {', '.join(concepts)}")
         maps = image.maps.clone()
-        maps[[concepts.index(name) for name in off]] = 0.0
+        rows = [concepts.index(name) for name in off]
+        maps[rows] = switched_off(image.maps, self.reference)[rows]
         logits = self.tail(maps[None], image.rest).double().numpy()
         probabilities = self.reference.calibration.probabilities(logits)[0]
         return dict(zip(self.reference.classes, probabilities.tolist(), strict=True))

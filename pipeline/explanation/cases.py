@@ -38,6 +38,8 @@ from pipeline.run import RunFolder
 from pipeline.training.phases import PLAIN, evaluation_loader, layer_name
 from pipeline.whitening.activation import axis_activations
 
+FEWEST_WITHOUT = 10
+"""Training images that must be known not to show a concept for its absence to be a reference."""
 CASES = 4
 """Distinguishes the generator of the cases from the run's others."""
 
@@ -132,7 +134,7 @@ def _reference(
     shown = {example.image_id for example in cohort.release.examples}
     examples = [sample for sample in train if sample.image_id in shown]
     seen = _summaries(settings, cohort, network, description, layer, [*validation, *examples], tracker)
-    activations, summaries, logits = seen
+    activations, summaries, logits, absent = seen
     count = len(validation)
     scope = fit_scope(summaries[count:])
     widths = _evidence_widths(settings, cohort, network, description, layer, tracker)
@@ -157,6 +159,7 @@ def _reference(
                     )
                     for name, one in by_layer.items()
                 ),
+                absent=absent[column],
                 evidence_width=widths[column],
                 **_reliability(settings, cohort, run, concept),
             )
@@ -230,21 +233,38 @@ def _summaries(
     layer: str,
     samples: Sequence[Sample],
     tracker: Tracker,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """N x k activations of the named axes, N x C means of all axes over positions, N x D logits."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], list[tuple[float, ...]]]:
+    """N x k activations of the named axes, N x C means of all axes over positions, N x D logits, absent maps."""
     head, tail = split_at(network.eval(), layer, turns=settings.model.turns)
     device = next(network.parameters()).device
     loader = evaluation_loader(settings, cohort, description, samples)
     named = len(cohort.concepts)
-    activations, summaries, logits = [], [], []
+    without = _without(cohort, samples)
+    sums = torch.zeros(())
+    summaries: list[NDArray[np.float64]] = []
+    activations, logits = [], []
     with tracker.task("whitened network, validation images and examples", len(loader)) as advance:
         for batch in loader:
             maps, rest = head(place_images(batch["image"], device))
+            rows = without[len(summaries) : len(summaries) + len(maps)]
             activations.append(axis_activations(maps[:, :named], settings.model.activation).double().cpu())
             summaries += [summary(one) for one in maps.cpu()]
             logits.append(tail(maps, rest).double().cpu())
+            sums = sums + torch.einsum("nk,nk...->k...", rows, maps[:, :named].double().cpu())
             advance(1)
-    return torch.cat(activations).numpy(), np.array(summaries), torch.cat(logits).numpy()
+    counts = without.sum(dim=0)
+    absent = [
+        tuple((sums[column] / counts[column]).flatten().tolist()) if counts[column] >= FEWEST_WITHOUT else ()
+        for column in range(named)
+    ]
+    return torch.cat(activations).numpy(), np.array(summaries), torch.cat(logits).numpy(), absent
+
+
+def _without(cohort: Cohort, samples: Sequence[Sample]) -> Tensor:
+    """N x k, 1 for training images that do not show a concept, by the release; 0 for all others."""
+    train = {sample.image_id for sample in cohort.part(Part.TRAIN)}
+    known = np.array([[sample.image_id in train] for sample in samples])
+    return torch.from_numpy(((cohort.concept_labels(samples) == 0) & known).astype(np.float64))
 
 
 def _reliability(settings: RunSettings, cohort: Cohort, run: RunFolder, concept: str) -> dict[str, Any]:

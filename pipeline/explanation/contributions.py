@@ -1,8 +1,10 @@
 """What each axis contributes to each diagnosis of one case, by switching axes off and running the tail again.
 
-The players are the k named axes and, as one more, all free axes together. Off, an axis has its reference value: 0, the
-mean of the whitened space over the training images. What is shared out is the log-odds of a diagnosis against all
-others, in nats, from all axes off to all axes on.
+The players are the k named axes and, as one more, all free axes together. Off, an axis has its reference map: for a
+named axis what it is on average in training images that do not show the concept, for a free one 0, the mean of the
+whitened space. So a concept that is not there contributes about nothing. With the mean of all images as reference, the
+absence of a frequent concept would speak for the diagnoses that it speaks against, often more than another one that is
+there. What is shared out is the log-odds of a diagnosis against all others, in nats, from all axes off to all axes on.
 """
 
 from dataclasses import dataclass
@@ -53,6 +55,7 @@ def contributions(
     *,
     named: int,
     generator: np.random.Generator,
+    reference: Tensor | None = None,
     orders: int = SAMPLED_ORDERS,
 ) -> Contributions:
     """Share the log-odds of one case out among its axes.
@@ -66,6 +69,7 @@ def contributions(
         rest: Other inputs of the tail for the case, first dimension 1.
         named: k, how many axes have a name.
         generator: Draws the orders where they are sampled.
+        reference: In the shape of ``maps``, what the axes are where they are off; None for 0 everywhere.
         orders: Pairs of orders to sample.
 
     Raises:
@@ -78,13 +82,14 @@ def contributions(
     players = named + 1
     if players <= MOST_EXACT:
         every = all_coalitions(players)
-        worth = coalition_log_odds(tail, maps, rest, coalitions=every, named=named)
+        worth = coalition_log_odds(tail, maps, rest, coalitions=every, named=named, reference=reference)
         shares = shapley(worth)
         errors = np.zeros_like(shares)
         full = worth[-1]
         alone = np.stack([full - worth[len(worth) - 1 - (1 << player)] for player in range(players)])
         return Contributions(worth[0], full, shares, errors, alone)
-    return _sampled(tail, maps, rest, named=named, generator=generator, orders=orders)
+    off = torch.zeros_like(maps) if reference is None else reference
+    return _sampled(tail, maps, rest, named=named, generator=generator, reference=off, orders=orders)
 
 
 def all_coalitions(players: int) -> Coalitions:
@@ -116,7 +121,13 @@ def shapley(worth: Figures) -> Figures:
 
 @torch.inference_mode()
 def coalition_log_odds(
-    tail: Tail, maps: Tensor, rest: tuple[Tensor, ...], *, coalitions: Coalitions, named: int
+    tail: Tail,
+    maps: Tensor,
+    rest: tuple[Tensor, ...],
+    *,
+    coalitions: Coalitions,
+    named: int,
+    reference: Tensor | None = None,
 ) -> Figures:
     """M x D log-odds of one case with only the axes of each coalition on; arguments as in `contributions`.
 
@@ -126,14 +137,16 @@ def coalition_log_odds(
         rest: First dimension 1.
         coalitions: M x (k + 1); the last column stands for all free axes.
         named: k.
+        reference: Of the axes that are off, in the shape of ``maps``; None for 0.
     """
+    off = torch.zeros_like(maps) if reference is None else reference.to(maps)
     owner = np.minimum(np.arange(len(maps)), named)
     on = torch.from_numpy(coalitions[:, owner])
     shape = (-1, len(maps), *([1] * (maps.ndim - 1)))
     logits = []
     for start in range(0, len(on), BATCH):
         chosen = on[start : start + BATCH].reshape(shape)
-        some = torch.where(chosen.to(maps.device), maps[None], torch.zeros_like(maps[None]))
+        some = torch.where(chosen.to(maps.device), maps[None], off[None])
         logits.append(tail(some, tuple(one.expand(len(some), *one.shape[1:]) for one in rest)).double().cpu())
     return log_odds(torch.cat(logits)).numpy()
 
@@ -146,28 +159,37 @@ def log_odds(logits: Tensor) -> Tensor:
 
 
 def _sampled(
-    tail: Tail, maps: Tensor, rest: tuple[Tensor, ...], *, named: int, generator: np.random.Generator, orders: int
+    tail: Tail,
+    maps: Tensor,
+    rest: tuple[Tensor, ...],
+    *,
+    named: int,
+    generator: np.random.Generator,
+    reference: Tensor,
+    orders: int,
 ) -> Contributions:
     players = named + 1
     pairs = []
     for _ in range(orders):
         order = generator.permutation(players)
-        both = [_joined(tail, maps, rest, order=one, named=named) for one in (order, order[::-1])]
+        both = [_joined(tail, maps, rest, order=one, named=named, reference=reference) for one in (order, order[::-1])]
         pairs.append((both[0] + both[1]) / 2)
     gains = np.stack(pairs)
     errors = gains.std(axis=0, ddof=1) / np.sqrt(orders)
     full = np.ones((players + 2, players), dtype=np.bool_)
     full[np.arange(players), np.arange(players)] = False
     full[-1] = False
-    worth = coalition_log_odds(tail, maps, rest, coalitions=full, named=named)
+    worth = coalition_log_odds(tail, maps, rest, coalitions=full, named=named, reference=reference)
     return Contributions(worth[-1], worth[-2], gains.mean(axis=0), errors, worth[-2] - worth[:players])
 
 
-def _joined(tail: Tail, maps: Tensor, rest: tuple[Tensor, ...], *, order: NDArray[np.int64], named: int) -> Figures:
+def _joined(
+    tail: Tail, maps: Tensor, rest: tuple[Tensor, ...], *, order: NDArray[np.int64], named: int, reference: Tensor
+) -> Figures:
     """P x D: what each player adds when they join in this order."""
     place = np.argsort(order)
     steps = np.arange(len(order) + 1)[:, None] > place[None, :]
-    worth = coalition_log_odds(tail, maps, rest, coalitions=steps, named=named)
+    worth = coalition_log_odds(tail, maps, rest, coalitions=steps, named=named, reference=reference)
     gains = np.empty((len(order), worth.shape[1]))
     gains[order] = np.diff(worth, axis=0)
     return gains

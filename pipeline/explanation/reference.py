@@ -52,6 +52,8 @@ class AxisReference(Description):
         reason: Why the axis cannot be assessed, or None.
         agreement: How far the readers of the release agreed about the concept, where it says so.
         stages: The axis at each whitened layer, from low to high, where there are several.
+        absent: The axis's map, row by row, averaged over the release's training images that do not show the concept:
+            where it is switched off to. Empty for 0 everywhere, where too few such images are known.
         evidence_width: Cells over whose square its evidence map is averaged, chosen on validation images with masks.
     """
 
@@ -64,6 +66,7 @@ class AxisReference(Description):
     reason: str | None = None
     agreement: Figure | None = None
     stages: tuple[StageReference, ...] = ()
+    absent: tuple[float, ...] = ()
     evidence_width: Annotated[int, Field(ge=1)] = 1
 
 

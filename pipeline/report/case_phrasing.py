@@ -142,8 +142,8 @@ def account(case: CaseContent, diagnosis: str, names: Names) -> str:
     concepts = sum(one.contributions[diagnosis].share for one in case.concepts)
     free = case.free[diagnosis].share
     return (
-        f"Log-odds of {names[diagnosis]} against all others, in nats: {signed(row.baseline)} with every axis at the "
-        f"training mean, {signed(concepts)} by the named concepts, {signed(free)} by all axes without a name; together "
+        f"Log-odds of {names[diagnosis]} against all others, in nats: {signed(row.baseline)} with every axis "
+        f"switched off, {signed(concepts)} by the named concepts, {signed(free)} by all axes without a name; together "
         f"{signed(row.outcome)}. Of all that was added or taken away, {percent(unnamed_part(case, diagnosis))} came by "
         "axes without a name."
     )

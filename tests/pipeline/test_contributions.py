@@ -117,3 +117,18 @@ def test_more_names_than_axes_are_refused():
     maps, rest = case(3)
     with pytest.raises(DataError, match="4 named axes for a layer of 3"):
         contributions(Tail(3), maps, rest, named=4, generator=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("named", [3, 12])
+def test_an_axis_that_is_as_in_its_reference_contributes_nothing(named):
+    """Exactly where every coalition is computed, and where orders are drawn."""
+    maps, rest = case(13)
+    reference = torch.randn(maps.shape, generator=torch.Generator().manual_seed(5))
+    reference[0] = maps[0]
+    found = contributions(
+        Tail(13), maps, rest, named=named, generator=np.random.default_rng(0), reference=reference, orders=4
+    )
+    np.testing.assert_allclose(found.shares[0], 0, atol=1e-9)
+    np.testing.assert_allclose(found.shares.sum(axis=0), found.outcome - found.baseline, atol=1e-9)
+    off = log_odds(Tail(13)(reference[None], rest).double())[0].numpy()
+    np.testing.assert_allclose(found.baseline, off, atol=1e-6)
