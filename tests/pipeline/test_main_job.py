@@ -178,7 +178,7 @@ def test_every_test_image_is_a_case_whose_contributions_add_up(whole):
             assert total == pytest.approx(one.outcome, abs=1e-3)
     found = whole.read_json("explanation.json")
     assert found["cases"]["n"] == len(rows)
-    assert found["pointing"].keys() == set(concepts_of(rows))
+    assert found["pointing"]["concepts"].keys() == set(concepts_of(rows))
 
 
 def test_an_image_explained_alone_is_explained_as_in_the_run(whole):
