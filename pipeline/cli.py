@@ -124,11 +124,20 @@ def explain(
 
 
 @app.command()
-def report(run_path: RunPath) -> None:
-    """Write a run's report again (report.html and CSV); finishes a run that lacks only that."""
+def report(
+    run_path: RunPath,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also write report.pdf (needs the extra 'pdf')")] = False,
+) -> None:
+    """Write a run's report again (report.html, model facts, checklists, CSV); finishes a run that lacks only that."""
+    from pipeline.report.pdf import require_weasyprint, write_pdf
     from pipeline.retrain import Stage, redo
 
-    typer.echo(redo(run_path, Stage.REPORT, tracker=_tracker()).file("report.html"))
+    if pdf:
+        require_weasyprint()
+    done = redo(run_path, Stage.REPORT, tracker=_tracker())
+    typer.echo(done.file("report.html"))
+    if pdf:
+        typer.echo(write_pdf(done))
 
 
 @app.command("suppress")
@@ -172,10 +181,14 @@ def export(
     run_path: RunPath,
     onnx: Annotated[Path | None, typer.Option("--onnx", help="Write the network as one ONNX file")] = None,
     bundle: Annotated[Path | None, typer.Option("--bundle", help="Write the network as a MONAI bundle")] = None,
+    mlflow: Annotated[
+        str | None,
+        typer.Option("--mlflow", metavar="URI|FOLDER", help="Write settings, figures and files into an MLflow store"),
+    ] = None,
 ) -> None:
-    """Take a whole run's whitened network elsewhere, whitening folded away, concept activations kept."""
-    if onnx is None and bundle is None:
-        raise DermaxisError("nothing to export: give --onnx FILE, --bundle FOLDER or both")
+    """Take a whole run elsewhere: its network, whitening folded away and concept activations kept; or its figures."""
+    if onnx is None and bundle is None and mlflow is None:
+        raise DermaxisError("nothing to export: give --onnx FILE, --bundle FOLDER or --mlflow URI|FOLDER")
     if onnx is not None:
         from pipeline.export.onnx import export_onnx
 
@@ -186,6 +199,10 @@ def export(
 
         export_bundle(run_path, bundle)
         typer.echo(bundle)
+    if mlflow is not None:
+        from pipeline.export.mlflow_store import export_mlflow
+
+        typer.echo(f"MLflow run {export_mlflow(run_path, mlflow)} in {mlflow}")
 
 
 @app.command()
