@@ -10,7 +10,7 @@ from pipeline.whitening.rotate import cayley_step, procrustes_rotation
 
 CHANNELS, CONCEPTS = 512, 7
 IN_A_ROW = 5
-"""Updates measured together; a single one, half a millisecond, takes as long again where other work filled the caches."""
+"""Updates measured together; a single one takes twice its half millisecond where other work filled the caches."""
 
 TRIALS = 10
 """Points that the dense search looks at, as many as the published code does at least."""
