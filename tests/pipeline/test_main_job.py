@@ -77,6 +77,34 @@ def test_a_whole_run_holds_everything_that_it_promises(whole):
     assert not list(whole.path.glob("*.state.*"))
 
 
+def test_a_run_measures_what_its_report_takes_back(whole):
+    evaluation, explanation = whole.read_json("evaluation.json"), whole.read_json("explanation.json")
+    sanity, settings = explanation["sanity"], whole.settings()
+    assert sanity["draws"] == settings.explanation.sanity
+    checks = [*sanity["purity_permuted_labels"].values()]
+    for kind in ("importance_randomised_weights", "importance_permuted_labels"):
+        assert set(sanity[kind]) == {*evaluation["classes"], "overall"}
+        checks += [one for row in sanity[kind].values() for one in row.values()]
+    for one in checks:
+        known = one["difference"]["low"] is not None
+        assert one["meaningless"] is (not one["difference"]["low"] > 0 if known else None)
+    for order in filter(None, explanation["stability"].values()):
+        assert sum(one["first"] for one in order["concepts"].values()) == pytest.approx(1)
+    predictions = pd.read_csv(whole.file("predictions.csv")).set_index("image_id")
+    table = predictions[[f"whitened_{name}" for name in evaluation["classes"]]]
+    for one in explanation["failures"]["gallery"]:
+        assert one["call"] != one["truth"] == predictions.diagnosis[one["image_id"]]
+        assert table.loc[one["image_id"]].idxmax() == f"whitened_{one['call']}"
+        assert whole.has(one["picture"])
+        assert whole.has(f"cases/{one['image_id']}.html") is whole.has(f"cases/{one['image_id']}.json")
+    found = evaluation["subgroups"]
+    for attribute, values in found["subgroups"].items():
+        assert sum(one["images"] for one in values.values()) + found["unknown"][attribute] == len(predictions)
+    labels = evaluation["concept_only"]
+    assert labels["images"] + labels["left_out"] == settings.data.phantom.images
+    assert {"model_facts.html", "model_facts.json", "checklists.json"} <= {path.name for path in whole.path.iterdir()}
+
+
 def test_every_figure_has_value_interval_and_n(whole):
     evaluation = whole.read_json("evaluation.json")
     for network in ("plain", "whitened"):
