@@ -163,13 +163,14 @@ def test_whoever_wrote_waits_for_the_disk_after_the_commit_and_lets_others_write
     seen, path = [], address(filled).removeprefix("sqlite:///")
 
     def reach(descriptor: int) -> None:
-        assert Path(f"/proc/self/fd/{descriptor}").readlink() == Path(f"{path}-wal")
+        assert os.path.sameopenfile(descriptor, log.fileno())
         with Path(f"{path}-queue").open("a", encoding="utf-8") as ticket:
             fcntl.flock(ticket, fcntl.LOCK_EX | fcntl.LOCK_NB)
         seen.append(list_sets(filled, OPERATOR)[0].description)
 
-    monkeypatch.setattr(opening.os, "fsync", reach)
-    curation.update_set(filled, OPERATOR, "derm", description="x", key="x")
+    with Path(f"{path}-wal").open("rb") as log:
+        monkeypatch.setattr(opening.os, "fsync", reach)
+        curation.update_set(filled, OPERATOR, "derm", description="x", key="x")
     assert seen == ["x"]
 
 
