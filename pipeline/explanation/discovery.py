@@ -233,7 +233,7 @@ def _train_peaks(
     found: Salient,
     tracker: Tracker,
 ) -> list[list[Peak]]:
-    head, _ = split_at(network.eval(), layer)
+    head, _ = split_at(network.eval(), layer, turns=settings.model.turns)
     device = next(network.parameters()).device
     loader = evaluation_loader(settings, cohort, description, cohort.part(Part.TRAIN))
     peaks: list[list[Peak]] = []
