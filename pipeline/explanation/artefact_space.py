@@ -25,15 +25,17 @@ class ArtefactSpace:
     """The directions of one artefact, the strongest first.
 
     Attributes:
-        directions: r x C, orthonormal, float64; r is 0 where the layer carries no more of the artefact than chance.
+        directions: r x C, orthonormal, float64.
         reference: r, where along them positions of images without the artefact lie on average.
         energies: r, how much further from there positions lie with the artefact, in mean squared units of the whitened
             space (whose directions all have variance 1).
+        beyond_chance: How many of them carry more of the artefact than chance would.
     """
 
     directions: Tensor
     reference: Tensor
     energies: Tensor
+    beyond_chance: int = 1
 
     @property
     def rank(self) -> int:
@@ -142,6 +144,9 @@ class ContrastMoments:
 def artefact_space(moments: ContrastMoments, row: int, *, chance: Sequence[int]) -> ArtefactSpace:
     """The directions whose energy is beyond what the same labels, dealt at random inside each diagnosis, give.
 
+    Where none is, the strongest one alone: a thin artefact is seen in few positions, and whether the network reads a
+    diagnosis from a direction is for another test to say.
+
     Args:
         moments: Of all training images.
         row: The artefact's weights.
@@ -151,8 +156,9 @@ def artefact_space(moments: ContrastMoments, row: int, *, chance: Sequence[int])
     """
     values, vectors, absent = moments.energies(row)
     largest = max((float(moments.energies(one)[0][0]) for one in chance), default=0.0)
-    kept = values > max(largest, 0.0)
-    return ArtefactSpace(vectors[kept].clone(), vectors[kept] @ absent, values[kept])
+    beyond = int((values > max(largest, 0.0)).sum())
+    kept = slice(0, max(beyond, 1))
+    return ArtefactSpace(vectors[kept].clone(), vectors[kept] @ absent, values[kept].clone(), beyond)
 
 
 def axis_space(axis: int, channels: int) -> ArtefactSpace:
@@ -173,4 +179,5 @@ def joined(spaces: Sequence[ArtefactSpace], channels: int) -> ArtefactSpace:
     point = torch.linalg.pinv(rows) @ wanted
     _, values, basis = torch.linalg.svd(rows, full_matrices=False)
     basis = basis[values > SAME]
-    return ArtefactSpace(basis, basis @ point, torch.zeros(len(basis), dtype=torch.float64))
+    beyond = sum(one.beyond_chance for one in spaces)
+    return ArtefactSpace(basis, basis @ point, torch.zeros(len(basis), dtype=torch.float64), beyond)

@@ -177,7 +177,7 @@ def artefact_figures(
         for name, space in spaces.items():
             drawn = figures.drawn(name)
             effects = figures.effects(name, space)
-            own = {"directions": space.rank, "reading_auc": figures.reading(name, space).estimate()}
+            own = {"directions": space.beyond_chance, "reading_auc": figures.reading(name, space).estimate()}
             found[name] = (own, {key: effect | drawn.get(key, {}) for key, effect in effects.items()})
             advance(1)
     return found

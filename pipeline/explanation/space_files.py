@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from pipeline.explanation.artefact_space import ArtefactSpace
@@ -10,6 +11,7 @@ from pipeline.run import RunFolder
 
 SPACES = "shortcuts/spaces.safetensors"
 PARTS = ("directions", "reference", "energies")
+BEYOND = "beyond_chance"
 
 
 def write_spaces(run: RunFolder, spaces: Mapping[str, ArtefactSpace]) -> None:
@@ -19,7 +21,9 @@ def write_spaces(run: RunFolder, spaces: Mapping[str, ArtefactSpace]) -> None:
     if not spaces:
         return
     tensors: dict[str, Tensor] = {
-        f"{name}.{part}": getattr(space, part) for name, space in spaces.items() for part in PARTS
+        f"{name}.{part}": torch.as_tensor(getattr(space, part))
+        for name, space in spaces.items()
+        for part in (*PARTS, BEYOND)
     }
     write_tensors(file, tensors, metadata={})
 
@@ -34,4 +38,9 @@ def read_spaces(run: RunFolder) -> dict[str, ArtefactSpace]:
         return {}
     tensors, _ = read_named_tensors(run.file(SPACES))
     names = sorted({name.rpartition(".")[0] for name in tensors})
-    return {name: ArtefactSpace(*(tensors[f"{name}.{part}"] for part in PARTS)) for name in names}
+    return {name: _space(tensors, name) for name in names}
+
+
+def _space(tensors: Mapping[str, Tensor], name: str) -> ArtefactSpace:
+    directions, reference, energies = (tensors[f"{name}.{part}"] for part in PARTS)
+    return ArtefactSpace(directions, reference, energies, int(tensors[f"{name}.{BEYOND}"]))

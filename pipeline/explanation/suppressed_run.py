@@ -143,12 +143,10 @@ def _refuse_suppressed(run: RunFolder) -> None:
 def _space(run: RunFolder, network: AuditedNetwork, name: str) -> ArtefactSpace:
     concepts = network.cohort.concepts
     spaces = read_spaces(run)
-    if name in spaces and spaces[name].rank:
+    if name in spaces:
         return spaces[name]
     if name in concepts:
         return axis_space(concepts.index(name), network.channels)
-    if name in spaces:
-        raise RunError(f"{run.path}: the layer carries no more of '{name}' than chance; there is nothing to suppress")
     known = ", ".join(dict.fromkeys([*concepts, *spaces]))
     raise RunError(f"{run.path}: nothing called '{name}' to suppress; it has {known}")
 

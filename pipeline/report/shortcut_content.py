@@ -55,7 +55,8 @@ class ArtefactFigures:
         has_axis: Whether it is a named concept with an axis of its own.
         train: Training images with it and without.
         test: Test images with it and without.
-        directions: How many directions the layer has for it beyond chance; None where there are too few images.
+        directions: How many directions the layer has for it beyond chance; where 0, figures are of the strongest one.
+            None where there are too few images.
         reading: AUC with which they tell test images with it from those without; None likewise.
         diagnoses: What it does to each; empty likewise.
     """

@@ -93,8 +93,8 @@ def carried(found: ArtefactFigures) -> str:
     """How strongly the layer carries an artefact."""
     if found.directions == 0 or found.reading is None:
         return (
-            f"No direction of the layer carries more of {found.name} than chance would, so nothing can be taken out or "
-            "put in there."
+            f"No direction of the layer carries more of {found.name} than chance would; what is taken out and put in "
+            "is the strongest one."
         )
     own = ", its own axis among them" if found.has_axis else ""
     said = (
