@@ -13,7 +13,8 @@ from pipeline.explanation.artefact_space import (
     contrast_weights,
     joined,
     permuted_inside,
-)from pipeline.explanation.space_files import read_spaces, write_spaces
+)
+from pipeline.explanation.space_files import read_spaces, write_spaces
 from pipeline.run import RunFolder
 
 CHANNELS = 8
