@@ -49,16 +49,24 @@ def interval_estimate(figures: ArrayLike, n: int) -> Estimate:
     Args:
         figures: 1 + B: the figure on the data, then on each resample.
         n: Number of items behind it.
+    """
+    value, *replicates = np.asarray(figures, dtype=np.float64)
+    low, high = percentile_interval(np.asarray(replicates), value) if n >= 2 else (float("nan"), float("nan"))
+    return Estimate(float(value), low, high, n)
+
+
+def percentile_interval(replicates: NDArray[np.float64], value: float = 0.0) -> tuple[float, float]:
+    """The middle 95 % of the finite replicates.
+
+    NaN where there is none, more than `MOST_UNUSABLE` of them are not finite, or the value itself is not.
 
     Source: Efron & Tibshirani 1993, section 13.3.
     """
-    value, *replicates = np.asarray(figures, dtype=np.float64)
-    usable = np.asarray(replicates)[np.isfinite(replicates)]
-    few = len(usable) == 0 or len(usable) < (1 - MOST_UNUSABLE) * len(replicates)
-    if not np.isfinite(value) or n < 2 or few:
-        return Estimate(float(value), float("nan"), float("nan"), n)
+    usable = replicates[np.isfinite(replicates)]
+    if not np.isfinite(value) or len(usable) == 0 or len(usable) < (1 - MOST_UNUSABLE) * len(replicates):
+        return float("nan"), float("nan")
     low, high = np.percentile(usable, COVERAGE)
-    return Estimate(float(value), float(low), float(high), n)
+    return float(low), float(high)
 
 
 def ratio(numerator: ArrayLike, denominator: ArrayLike) -> NDArray[np.float64]:

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from concepts.bootstrap import percentile_interval, ratio
 from concepts.errors import DataError
 from concepts.estimate import Estimate
 
 Weights = NDArray[np.floating]
 Statistic = Callable[[Weights], NDArray[np.float64]]
-
-COVERAGE = (2.5, 97.5)
-MOST_UNUSABLE = 0.1
-"""Share of resamples in which a figure may be undefined (a diagnosis missing) before no interval is given."""
 
 
 @dataclass(frozen=True)
@@ -111,22 +108,6 @@ def recentred(figure: Resampled) -> Resampled:
     usable = figure.replicates[np.isfinite(figure.replicates)]
     shift = figure.value - usable.mean() if len(usable) else 0.0
     return Resampled(figure.value, figure.replicates + shift, figure.n)
-
-
-def percentile_interval(replicates: NDArray[np.float64], value: float = 0.0) -> tuple[float, float]:
-    """The middle 95 % of the finite replicates; NaN where too few are finite, or the value is not."""
-    usable = replicates[np.isfinite(replicates)]
-    if not np.isfinite(value) or len(usable) == 0 or len(usable) < (1 - MOST_UNUSABLE) * len(replicates):
-        return float("nan"), float("nan")
-    low, high = np.percentile(usable, COVERAGE)
-    return float(low), float(high)
-
-
-def ratio(numerator: ArrayLike, denominator: ArrayLike) -> NDArray[np.float64]:
-    """Quotient that is NaN, without a warning, where the denominator is 0."""
-    above, below = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(below == 0, np.nan, above / below)
 
 
 def weighted_auc(scores: ArrayLike, positives: ArrayLike, weights: Weights | None = None) -> NDArray[np.float64]:

@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
+from concepts.bootstrap import ratio
 from concepts.estimate import Estimate
-from pipeline.evaluation.bootstrap import Resampled, Weights, ratio, recentred, resample
+from pipeline.evaluation.bootstrap import Resampled, Weights, recentred, resample
 
 FOLDS = 5
 ITERATIONS = 2000

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from concepts.bootstrap import ratio
 from concepts.estimate import Estimate
-from pipeline.evaluation.bootstrap import Resampled, Weights, ratio, resample
+from pipeline.evaluation.bootstrap import Resampled, Weights, resample
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.evaluation.bootstrap import Resampled, Weights, difference, ratio, resample
+from concepts.bootstrap import ratio
+from pipeline.evaluation.bootstrap import Resampled, Weights, difference, resample
 from pipeline.explanation.permutation import Tail
 
 Cells = NDArray[np.bool_]

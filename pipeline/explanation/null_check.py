@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from concepts.bootstrap import COVERAGE
 from concepts.estimate import Estimate
-from pipeline.evaluation.bootstrap import COVERAGE, Resampled
+from pipeline.evaluation.bootstrap import Resampled
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluation.bootstrap import Weights, ratio, resample
+from concepts.bootstrap import ratio
+from pipeline.evaluation.bootstrap import Weights, resample
 from pipeline.explanation.case_content import CaseContent, StageContent
 from pipeline.explanation.concept_states import State
 

@@ -20,11 +20,12 @@ import numpy as np
 import torch
 import yaml
 
+from concepts.bootstrap import ratio
 from concepts.release import read_release
 from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort, prepare_cohort
 from pipeline.data.splits import Part, read_split
-from pipeline.evaluation.bootstrap import group_weights, ratio, resample
+from pipeline.evaluation.bootstrap import group_weights, resample
 from pipeline.evaluation.outputs import layer_outputs
 from pipeline.explanation.case_files import read_case
 from pipeline.explanation.cases import explain_cases
