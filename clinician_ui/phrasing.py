@@ -124,6 +124,11 @@ def assigned(verdict: Verdict, number: int) -> str:
     return f"Saved: {VERDICTS[verdict].lower()} for {count(number, 'image')}."
 
 
+def sorted_like(image: str) -> str:
+    """By what the grid is sorted, after a reader chose one of its images."""
+    return f"The most similar to {image} first."
+
+
 def aside(count: int) -> str:
     """How many cases were put aside, after another number."""
     return f", {count} for later" if count else ""

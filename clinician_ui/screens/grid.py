@@ -23,6 +23,7 @@ from concepts.roles import Action
 from concepts.sets import ConceptSet, SetConcept
 
 GRID = "image_grid"
+ORDER_KEY, LIKE_KEY, PAGE_KEY = "grid_order", "grid_like", "grid_page"
 PAGE = 60
 NEAREST = 600
 """Most similar images among which the grid shows those that the filter lets pass."""
@@ -50,16 +51,15 @@ def show(reader: Reader) -> None:
         return
     with right:
         found = curation.facets(reader.store, reader.name, chosen.name)
-        run = (found.suspected_by or found.embedded_by or (None,))[-1]
         order, like = _choose_order(found)
         wanted = _choose_filter(reader, chosen, concept, found)
     with left:
-        number = int(st.session_state.get("grid_page", 1))
-        page = _page(reader, chosen, concept, wanted, order=order, like=like, run=run, number=number)
+        number = int(st.session_state.get(PAGE_KEY, 1))
+        page = _page(reader, chosen, concept, wanted, order=order, like=like, found=found, number=number)
         if not page.cases:
             st.info(phrasing.NO_MATCH)
             return
-        _show_grid(reader, chosen, concept, page, wanted)
+        _show_grid(reader, chosen, concept, page, wanted, can_compare=bool(found.embedded_by))
         _turn_pages(page.total)
 
 
@@ -69,8 +69,8 @@ def _choose_order(found: Facets) -> tuple[Order | str, str]:
     ]
     if found.embedded_by:
         options += [LIKE_CONCEPT, LIKE_IMAGE]
-    order = st.selectbox("Order", options, format_func=_order_name)
-    like = st.text_input("Like the image", placeholder="its name") if order == LIKE_IMAGE else ""
+    order = st.selectbox("Order", options, format_func=_order_name, key=ORDER_KEY)
+    like = st.text_input("Like the image", placeholder="its name", key=LIKE_KEY) if order == LIKE_IMAGE else ""
     return order, like
 
 
@@ -115,13 +115,14 @@ def _page(
     *,
     order: Order | str,
     like: str,
-    run: str | None,
+    found: Facets,
     number: int,
 ) -> Page:
     place = (reader.store, reader.name, chosen.name, concept.id)
+    run = found.suspected_by[-1] if found.suspected_by else None
     if isinstance(order, Order):
         return curation.browse(*place, chosen=wanted, order=order, run=run, limit=PAGE, offset=(number - 1) * PAGE)
-    ranked = _ranked(reader, chosen, concept, order=order, like=like, run=run or "")
+    ranked = _ranked(reader, chosen, concept, order=order, like=like, run=found.embedded_by[-1])
     rank = {image: index for index, image in enumerate(ranked)}
     allowed = ranked if wanted.images is None else [image for image in ranked if image in set(wanted.images)]
     near = replace(wanted, images=allowed[:NEAREST])
@@ -142,13 +143,16 @@ def _ranked(reader: Reader, chosen: ConceptSet, concept: SetConcept, *, order: s
     return [image for image, _ in curation.similar_images(*place, run=run, like=models)]
 
 
-def _show_grid(reader: Reader, chosen: ConceptSet, concept: SetConcept, page: Page, wanted: Filter) -> None:
+def _show_grid(
+    reader: Reader, chosen: ConceptSet, concept: SetConcept, page: Page, wanted: Filter, *, can_compare: bool
+) -> None:
     is_blinded = not (wanted.diagnosis or wanted.site or wanted.age)
     image_grid(
         page.cases,
         key=GRID,
         place=json.dumps([reader.name, chosen.name, concept.id, is_blinded]),
         page=_digest(page.cases),
+        can_compare=can_compare,
         serial=st.session_state.get("grid_serial", 0),
         answer=st.session_state.get("grid_answer", {}),
         on_act=_acted,
@@ -164,7 +168,7 @@ def _turn_pages(total: int) -> None:
     left, right = st.columns([3, 1], vertical_alignment="center")
     left.caption(phrasing.count(total, "image"))
     if pages > 1:
-        right.number_input("Page", 1, pages, key="grid_page", label_visibility="collapsed")
+        right.number_input("Page", 1, pages, key=PAGE_KEY, label_visibility="collapsed")
 
 
 def _acted() -> None:
@@ -176,6 +180,9 @@ def _answer(reader: Reader, act: GridAct) -> dict[str, Any]:
 
 
 def _perform(reader: Reader, act: GridAct) -> str:
+    if act.like is not None:
+        st.session_state.update({ORDER_KEY: LIKE_IMAGE, LIKE_KEY: act.like, PAGE_KEY: 1})
+        return phrasing.sorted_like(act.like)
     _, set_name, concept, is_blinded = json.loads(act.place)
     if act.verdict is None:
         return phrasing.undone(len(curation.undo(reader.store, reader.name, set_name, key=act.key)))

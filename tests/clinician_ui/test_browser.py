@@ -123,6 +123,67 @@ def test_the_grid_by_keyboard(sign_in, place):
     assert judged(place[0], "ann") == ["lesion00", "lesion02"]
 
 
+def test_the_grid_sorts_by_what_is_like_the_selected_image(sign_in, place):
+    vectors = [[1, abs(number - 9)] for number in range(24)]
+    names = [f"lesion{number:02}" for number in range(24)]
+    curation.record_embeddings(place[0], OPERATOR, "run", names, vectors, key="embeddings")
+    tab = sign_in("ann", "grid?set=derm")
+    like = tab.get_by_role("button", name=re.compile("^Like this"))
+    for number in (8, 9):
+        tab.locator(".cell").nth(number).click()
+    tab.get_by_text("2 selected").wait_for()
+    assert like.is_disabled()
+    tab.locator(".cell").nth(8).click()
+    tab.get_by_text("1 selected").wait_for()
+    assert like.is_enabled()
+    tab.keyboard.press("s")
+    tab.get_by_text("The most similar to lesion09 first.").wait_for()
+    assert tab.get_by_label("Like the image").input_value() == "lesion09"
+    order = [cell.get_attribute("aria-label") for cell in tab.locator(".cell").all()]
+    assert order[0] == "lesion09"
+    assert set(order[1:3]) == {"lesion08", "lesion10"}
+    assert order[-1] == "lesion23"
+    tab.locator(".cell").nth(23).click()
+    like.click()
+    tab.get_by_text("The most similar to lesion23 first.").wait_for()
+    assert judged(place[0], "ann") == []
+
+
+def test_a_key_that_was_changed_judges_and_stays_after_a_reload(sign_in, place):
+    tab = sign_in("ann", "curate?set=derm")
+    assert shown(tab) == "lesion00"
+    tab.get_by_role("button", name="Keys").click()
+    give_key(tab, "Present", "x")
+    assert shown_key(tab, "Present") == "X"
+    give_key(tab, "Absent", "u")
+    assert (shown_key(tab, "Absent"), shown_key(tab, "Uncertain")) == ("U", "A")
+    tab.get_by_role("button", name="Keys").click()
+    tab.keyboard.press("p")
+    tab.wait_for_timeout(500)
+    assert (shown(tab), judged(place[0], "ann")) == ("lesion00", [])
+    for key in "xua":
+        press_and_wait(tab, key)
+    tab.reload()
+    assert shown(tab) == "lesion03"
+    assert [shown_key(tab, label) for label in ("Present", "Absent", "Uncertain")] == ["X", "U", "A"]
+    press_and_wait(tab, "x")
+    kept = [curation.own_judgement(place[0], "ann", "derm", f"lesion{number:02}", "streaks") for number in range(4)]
+    assert [one.verdict for one in kept] == [Verdict.PRESENT, Verdict.ABSENT, Verdict.UNCERTAIN, Verdict.PRESENT]
+
+
+def give_key(tab, label: str, key: str) -> None:
+    row = tab.locator("section.keys .row").filter(has=tab.get_by_text(label, exact=True))
+    row.get_by_role("button").click()
+    row.get_by_text("press a key").wait_for()
+    tab.keyboard.press(key)
+    row.get_by_text(key.upper(), exact=True).wait_for()
+
+
+def shown_key(tab, label: str) -> str:
+    """The key on the button of a verdict."""
+    return tab.locator(".verdicts button").filter(has_text=label).locator("kbd").inner_text()
+
+
 CANARIES = (
     "<img src=x onerror=document.title='broken'>",
     "=1+1 ![x](x) [a](javascript:b) $x$ :red[y]",

@@ -4,9 +4,11 @@ import json
 import re
 import subprocess
 import sys
+from math import cos, sin
 from pathlib import Path
 
 import pytest
+import streamlit
 
 from clinician_ui import phrasing
 from clinician_ui.components.image_grid.mount import parse_grid_act
@@ -15,7 +17,7 @@ from clinician_ui.router import SCREENS
 from clinician_ui.screens import adjudicate, curate, grid
 from clinician_ui.workplace import Reader
 from concepts import curation
-from concepts.accounts import find_account
+from concepts.accounts import OPERATOR, find_account
 from concepts.errors import DermaxisError
 from concepts.judgement import Kind, Verdict
 from concepts.roles import PERMISSIONS, Role
@@ -167,11 +169,60 @@ def test_what_no_viewer_sends_is_refused(sent):
 
 
 @pytest.mark.parametrize(
-    "sent", [None, {"act": "assign"}, {"act": "assign", "place": "", "key": "", "images": ["i"] * 501}]
+    "sent",
+    [
+        None,
+        {"act": "assign"},
+        {"act": "assign", "place": "", "key": "", "images": ["i"] * 501},
+        {"act": "like", "place": "", "key": ""},
+        {"act": "like", "place": "", "key": "", "images": [""]},
+        {"act": "like", "place": "", "key": "", "images": ["i", "j"]},
+        {"act": "like", "place": "", "key": "", "images": 1},
+    ],
 )
 def test_what_no_grid_sends_is_refused(sent):
     with pytest.raises(DermaxisError):
         parse_grid_act(sent)
+
+
+@pytest.fixture
+def grid_of_buttons(monkeypatch) -> list[dict]:
+    """Put a button that sends ``like lesion05`` where the grid's component is; lists what the component was given."""
+    given: list[dict] = []
+    sent = {"act": "like", "place": "", "key": "k", "images": ["lesion05"]}
+
+    def draw(cases, *, on_act, **more):
+        given.append({"images": [case.image_id for case in cases], **more})
+        streamlit.button("Like this", on_click=on_act)
+
+    monkeypatch.setattr(grid, "image_grid", draw)
+    monkeypatch.setattr(grid, "read_grid_act", lambda _key: parse_grid_act(sent))
+    return given
+
+
+def test_one_image_of_the_grid_puts_those_most_similar_to_it_first(grid_of_buttons, open_page, place):
+    angles = {f"lesion{number:02}": abs(number - 5) / 24 for number in range(24)}
+    vectors = [[cos(angle), sin(angle)] for angle in angles.values()]
+    curation.record_embeddings(place[0], OPERATOR, "run", list(angles), vectors, key="embeddings")
+    # The run that suspects the concept need not be the one that brought embeddings.
+    curation.record_suspicion(place[0], OPERATOR, "other", "streaks", {"lesion00": 0.5}, key="suspicion")
+    app = open_page("grid", "ann", set="derm", concept="streaks")
+    assert grid_of_buttons[-1]["can_compare"]
+    app.session_state[grid.PAGE_KEY] = 2
+    labelled(app.button, "Like this").click().run()
+    assert not app.error
+    shown = grid_of_buttons[-1]
+    assert shown["images"] == sorted(angles, key=lambda name: angles[name])
+    assert shown["answer"] == {"message": phrasing.sorted_like("lesion05")}
+    assert labelled(app.selectbox, "Order").value == grid.LIKE_IMAGE
+    assert labelled(app.text_input, "Like the image").value == "lesion05"
+    labelled(app.text_input, "Like the image").set_value("lesion23").run()
+    assert grid_of_buttons[-1]["images"][0] == "lesion23"
+
+
+def test_without_an_embedding_the_grid_offers_no_comparison(grid_of_buttons, open_page):
+    open_page("grid", "ann", set="derm")
+    assert not grid_of_buttons[-1]["can_compare"]
 
 
 def test_a_release_is_previewed_before_it_is_frozen(open_page, place):

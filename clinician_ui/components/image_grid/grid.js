@@ -49,10 +49,11 @@ class Grid {
     const count = this.selected.size;
     const buttons = VERDICTS.map((verdict) => this.button(this.data.labels[verdict], verdict, () => this.assign(verdict), !count));
     const text = made("span", { className: "count", textContent: `${count} selected` });
-    const all = this.button("Select all", "ctrl+a", () => this.selectAll());
+    const all = this.button("All", "ctrl+a", () => this.selectAll());
     const none = this.button("None", "escape", () => this.selectNone(), !count);
     const undo = this.button("Undo", "undo", () => this.undo());
-    this.bar.replaceChildren(text, ...buttons, undo, made("span", { className: "space" }), all, none);
+    const like = this.data.can_compare ? [this.button("Like this", "like", () => this.compare(), count !== 1)] : [];
+    this.bar.replaceChildren(text, ...buttons, undo, made("span", { className: "space" }), ...like, all, none);
   }
 
   button(label, act, pressed, isDisabled = false) {
@@ -100,6 +101,10 @@ class Grid {
     if (!this.isLocked) this.submit({ act: "undo" });
   }
 
+  compare() {
+    if (this.data.can_compare && this.selected.size === 1 && !this.isLocked) this.submit({ act: "like", images: [...this.selected] });
+  }
+
   submit(content) {
     this.isLocked = true;
     this.drawBar();
@@ -131,6 +136,7 @@ class Grid {
     else if (key === "escape") this.selectNone();
     else if (key === this.keys.undo && !event.repeat) this.undo();
     else if (verdict && !event.repeat) this.assign(verdict);
+    else if (key === this.keys.like && !event.repeat) this.compare();
     else return;
     event.preventDefault();
     event.stopImmediatePropagation();

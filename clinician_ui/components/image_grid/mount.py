@@ -33,14 +33,16 @@ class GridAct:
     Attributes:
         place: Which set and concept the grid showed.
         key: Made in the browser, the same for a repeat.
-        verdict: For all images; None: the latest act is to be undone.
+        verdict: For all images; None, and no ``like``: the latest act is to be undone.
         images: The selected ones.
+        like: The image that the others are to be compared with.
     """
 
     place: str
     key: str
     verdict: Verdict | None
     images: tuple[str, ...]
+    like: str | None = None
 
 
 def image_grid(
@@ -49,6 +51,7 @@ def image_grid(
     key: str,
     place: str,
     page: str,
+    can_compare: bool,
     serial: int,
     answer: Mapping[str, object],
     on_act: Callable[[], None],
@@ -60,6 +63,7 @@ def image_grid(
         key: Of the component; `read_grid_act` reads by it.
         place: Names set and concept; comes back with what the reader did.
         page: Another word when other cases are shown.
+        can_compare: Whether the reader is offered to sort by similarity to one image.
         serial: Another number after every act.
         answer: ``message`` and ``is_fault`` of the last act.
         on_act: Called after the reader did something.
@@ -68,8 +72,8 @@ def image_grid(
         {"id": case.image_id, "thumbnail": image_url(case.path, thumbnail=True), "said": _said(case)} for case in cases
     ]
     labels = {str(verdict): label for verdict, label in phrasing.VERDICTS.items()}
-    data = {"images": images, "place": place, "page": page, "serial": serial, "labels": labels, **answer}
-    _mount(key=key, data=data, on_act_change=on_act)
+    data = {"images": images, "place": place, "page": page, "can_compare": can_compare, "serial": serial}
+    _mount(key=key, data={**data, "labels": labels, **answer}, on_act_change=on_act)
 
 
 def read_grid_act(key: str) -> GridAct | None:
@@ -89,15 +93,22 @@ def parse_grid_act(sent: object) -> GridAct:
         DataError: If it is not what a grid sends.
     """
     try:
-        if not isinstance(sent, Mapping) or sent["act"] not in ("assign", "undo"):
+        if not isinstance(sent, Mapping) or sent["act"] not in ("assign", "undo", "like"):
             raise ValueError("act")
         images = tuple(map(str, sent.get("images", ())))
         if len(images) > MOST:
             raise ValueError(f"{len(images)} images")
         verdict = Verdict(sent["verdict"]) if sent["act"] == "assign" else None
-        return GridAct(place=str(sent["place"]), key=str(sent["key"]), verdict=verdict, images=images)
+        like = _compared(images) if sent["act"] == "like" else None
+        return GridAct(place=str(sent["place"]), key=str(sent["key"]), verdict=verdict, images=images, like=like)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"the browser sent something that the grid does not send ({error!r:.80}); reload") from error
+
+
+def _compared(images: tuple[str, ...]) -> str:
+    if len(images) != 1 or not images[0]:
+        raise ValueError(f"{len(images)} images to compare with")
+    return images[0]
 
 
 def _said(case: Case) -> str:

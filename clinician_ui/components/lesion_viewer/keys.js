@@ -3,13 +3,14 @@
 const DEFAULT_KEYS = {
   present: "p", absent: "a", uncertain: "u", not_assessable: "n", later: "l", undo: "ctrl+z",
   move: "v", box: "b", polygon: "g", brush: "d", close: "enter", cancel: "escape",
-  fit: "f", zoom_in: "+", zoom_out: "-", larger: ".", smaller: ",",
+  fit: "f", zoom_in: "+", zoom_out: "-", larger: ".", smaller: ",", like: "s",
 };
 const KEY_LABELS = {
   present: "Present", absent: "Absent", uncertain: "Uncertain", not_assessable: "Not assessable",
   later: "Save for later", undo: "Undo", move: "Move the image", box: "Draw a box",
   polygon: "Draw a polygon", brush: "Draw with a brush", close: "Close the polygon", cancel: "Drop what is being drawn",
   fit: "Fit the image", zoom_in: "Zoom in", zoom_out: "Zoom out", larger: "Larger brush", smaller: "Smaller brush",
+  like: "Grid: images like this",
 };
 const KEYS_STORED = "dermaxis.keys";
 
@@ -41,7 +42,11 @@ function fillKeysPanel(panel, keys, changed) {
   panel.replaceChildren(made("h3", { textContent: "Keys" }));
   for (const [act, label] of Object.entries(KEY_LABELS)) {
     const button = made("button", { type: "button", textContent: shownKey(keys[act]) });
-    button.onclick = () => { button.textContent = "press a key"; button.onkeydown = (event) => take(event, act); };
+    button.onclick = () => {
+      Object.assign(button, { textContent: "press a key", onkeydown: (event) => take(event, act) });
+      button.dataset.waits = "for a key";
+      button.focus();
+    };
     const row = made("div", { className: "row" });
     row.append(made("span", { textContent: label }), button);
     panel.append(row);

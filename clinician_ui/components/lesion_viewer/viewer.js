@@ -210,6 +210,8 @@ class Viewer {
     if (event.altKey || target?.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target?.tagName)) return;
     if (!this.root.isConnected && !this.root.host?.isConnected) return;
     if (document.querySelector("[role=dialog]")) return;
+    // A key that is being given to an act must not do what it did so far.
+    if (target?.dataset?.waits) return;
     const arrows = { arrowleft: [60, 0], arrowright: [-60, 0], arrowup: [0, 60], arrowdown: [0, -60] };
     const key = keyName(event);
     const act = Object.keys(this.keys).find((name) => this.keys[name] === key);
