@@ -64,6 +64,8 @@ def test_the_last_verdict_of_a_concept_is_undone_by_its_key_too(sign_in, place):
         curation.judge(place[0], "ann", "derm", one, key=str(number))
     tab = sign_in("ann", "curate?set=derm&concept=streaks")
     tab.get_by_text("Every image is judged").wait_for()
+    tab.get_by_role("button", name="Undo the latest verdict").wait_for()
+    tab.wait_for_timeout(500)
     tab.keyboard.press("Control+z")
     assert shown(tab) == "lesion23"
 
@@ -287,8 +289,11 @@ class Fingers:
             share = step / steps
             pairs = zip(starts, ends, strict=True)
             self.send("touchMove", *[(x + share * (u - x), y + share * (v - y)) for (x, y), (u, v) in pairs])
-        self.send("touchEnd")
+        # Fingers that rest before they leave do not fling; a tap soon after a fling would only end it.
         self.tab.wait_for_timeout(200)
+        self.send("touchMove", *ends)
+        self.send("touchEnd")
+        self.tab.wait_for_timeout(400)
 
 
 def test_two_fingers_zoom_where_they_are_and_one_moves_or_draws(sign_in, place):

@@ -131,7 +131,10 @@ def test_a_run_from_its_order_to_its_report_and_comparison(tab, tmp_path):
     settings = (other / "settings.yaml").read_text()
     (other / "settings.yaml").write_text(settings.replace("\nseed: 1\n", "\nseed: 2\n"))
     tab.reload()
+    tab.get_by_role("link", name="tiny-other").wait_for()
+    tab.wait_for_timeout(1000)
     tab.get_by_text("Compare runs", exact=True).click()
+    tab.wait_for_timeout(1000)
     chooser = tab.get_by_role("combobox", name="Runs; the first").last
     for name in sorted(path.name for path in ledger.runs.glob("tiny-*")):
         chooser.fill(name)
