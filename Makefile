@@ -19,7 +19,8 @@ ui: $(VENV)/.runtime  ## the labelling tool, on generated lesions unless UI="--s
 	$(BIN)/dermaxis ui $(UI)
 
 test: lint unit $(VENV)/.dev  ## everything: lint, unit tests, then the slow, browser and real-data tests
-	$(BIN)/python -m pytest -m "slow or browser or data" --numprocesses=auto --dist=loadfile --durations=10
+	$(BIN)/python -m pytest -m "(slow or data) and not browser" --numprocesses=auto --dist=loadfile --durations=10
+	$(BIN)/python -m pytest -m browser --durations=10  # one after the other: people, too, wait for the page
 
 unit: $(VENV)/.dev  ## the unit tests only (about a minute on two cores)
 	$(BIN)/python -m pytest --numprocesses=auto

@@ -98,8 +98,10 @@ def test_two_disagree_a_third_settles_it_blinded_and_a_curator_freezes(sign_in, 
     tab.wait_for_timeout(300)
     tab.keyboard.press("p")
     tab.get_by_text("What the others said").wait_for()
+    # The viewer takes no key until it has heard that the first look is kept.
+    tab.locator(".viewer:not([aria-busy])").wait_for()
     shown(tab)
-    tab.wait_for_timeout(300)
+    tab.wait_for_timeout(500)
     tab.keyboard.press("p")
     tab.get_by_text("No case is contested").wait_for()
     kinds = [one.kind for one in curation.read_judgements(store, OPERATOR, "derm") if one.reader == "eve"]
