@@ -19,7 +19,6 @@ from pipeline.explanation.case_index import read_index
 from pipeline.progress import Silent
 from pipeline.retrain import retrain
 
-CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).parents[2]
 PASSWORD = "a password of length"
 SMALL = [
@@ -43,17 +42,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cases")
     return retrain(parse_overrides([*SMALL, f"runs={folder / 'runs'}", f"data.cache={folder}"]), tracker=Silent())
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    api = pytest.importorskip("playwright.sync_api", reason="Playwright absent: the browser tests are SKIPPED")
-    if not CHROMIUM.is_file():
-        pytest.skip("Chromium absent (/usr/bin/chromium): the browser tests are SKIPPED; apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from concepts.roles import Role
 from concepts.sets import ImageRecord
 from concepts.store import Store, open_store
 
-CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).parents[2]
 PASSWORD = "a password of length"
 TIMEOUT = 180_000
@@ -39,17 +38,6 @@ explanation: {{permutations: 20, cases: 2}}
 runs: {runs}
 """
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-@pytest.fixture
-def chromium():
-    api = pytest.importorskip("playwright.sync_api", reason="Playwright absent: the browser tests are SKIPPED")
-    if not CHROMIUM.is_file():
-        pytest.skip("Chromium absent (/usr/bin/chromium): the browser tests are SKIPPED; apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
