@@ -17,7 +17,7 @@ from pipeline.explanation.artefact_space import (
     permuted_inside,
 )
 from pipeline.explanation.artefacts import ArtefactLabels, own_axis
-from pipeline.explanation.audited_network import AuditedNetwork
+from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.progress import Tracker
 
 DEALS = 20
@@ -26,7 +26,7 @@ Values = NDArray[np.float64]
 
 
 def artefact_directions(
-    network: AuditedNetwork,
+    network: ExplainedNetwork,
     train: Sequence[Sample],
     labels: ArtefactLabels,
     *,

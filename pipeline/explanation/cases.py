@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from concepts.bootstrap import ratio
 from pipeline.config import RunSettings
@@ -27,12 +27,13 @@ from pipeline.explanation.case_files import has_picture, write_case, write_index
 from pipeline.explanation.case_network import REFERENCE, save_picture
 from pipeline.explanation.concept_states import set_thresholds
 from pipeline.explanation.evidence import WIDTHS, choose_width, gradient_maps, pointing_figures
+from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.planted import cause_hits, causes
 from pipeline.explanation.quality import MEASURES, measure_quality
 from pipeline.explanation.reference import AxisReference, ExampleReference, Reference, StageReference, fit_concept_only
 from pipeline.explanation.scope import fit_scope
 from pipeline.explanation.trajectory_figures import trajectory_figures
-from pipeline.models.checkpoint import ModelDescription, load_model
+from pipeline.models.checkpoint import load_model
 from pipeline.models.tail import split_at
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder
@@ -46,36 +47,29 @@ CASES = 4
 
 
 def explain_cases(
-    settings: RunSettings,
-    cohort: Cohort,
+    network: ExplainedNetwork,
     *,
     run: RunFolder,
-    network: nn.Module,
-    description: ModelDescription,
-    layer: str,
     outputs: LayerOutputs,
     tracker: Tracker,
 ) -> dict[str, Any]:
     """Write ``reference.json``, ``cases/`` and ``cases.csv``; return the figures over the cases.
 
     Args:
-        settings: The experiment.
-        cohort: Its images.
+        network: The whitened one, with its experiment and images.
         run: Where to write.
-        network: The whitened one.
-        description: Its description.
-        layer: Name of the whitened layer.
         outputs: Of the layer for the test images, in order.
         tracker: Where progress is shown.
     """
-    reference = _reference(settings, cohort, run, network, description, layer, tracker)
+    settings, cohort = network.settings, network.cohort
+    reference = _reference(network, run, tracker)
     run.write_json(REFERENCE, reference.model_dump(mode="json"))
     test = cohort.part(Part.TEST)
     chosen = _chosen(settings, len(test))
     labels = cohort.concept_labels(test)
     logits = outputs.logits.double().numpy()
     generator = np.random.default_rng([settings.seed, CASES])
-    by_layer = _by_layer(settings, cohort, network, description, Part.TEST, tracker)
+    by_layer = _by_layer(network, Part.TEST, tracker)
     written: list[CaseContent] = []
     by_id = {sample.image_id: sample for sample in cohort.samples}
     with tracker.task("explaining cases", len(chosen)) as advance:
@@ -122,25 +116,18 @@ def explain_cases(
     return figures
 
 
-def _reference(
-    settings: RunSettings,
-    cohort: Cohort,
-    run: RunFolder,
-    network: nn.Module,
-    description: ModelDescription,
-    layer: str,
-    tracker: Tracker,
-) -> Reference:
+def _reference(network: ExplainedNetwork, run: RunFolder, tracker: Tracker) -> Reference:
+    settings, cohort = network.settings, network.cohort
     validation, train = cohort.part(Part.VALIDATION), cohort.part(Part.TRAIN)
     shown = {example.image_id for example in cohort.release.examples}
     examples = [sample for sample in train if sample.image_id in shown]
-    seen = _summaries(settings, cohort, network, description, layer, [*validation, *examples], tracker)
+    seen = _summaries(network, [*validation, *examples], tracker)
     activations, summaries, logits, absent = seen
     count = len(validation)
     scope = fit_scope(summaries[count:])
-    widths = _evidence_widths(settings, cohort, network, description, layer, tracker)
+    widths = _evidence_widths(network, tracker)
     labels = cohort.concept_labels(validation)
-    by_layer = _by_layer(settings, cohort, network, description, Part.VALIDATION, tracker)
+    by_layer = _by_layer(network, Part.VALIDATION, tracker)
     own = class_indices(validation, cohort.classes)
     names = {entry.id: entry.name for entry in cohort.release.concepts}
     table = np.array([astuple(measure_quality(_shown(settings, cohort, one))) for one in validation])
@@ -176,69 +163,38 @@ def _reference(
     )
 
 
-def _evidence_widths(
-    settings: RunSettings,
-    cohort: Cohort,
-    network: nn.Module,
-    description: ModelDescription,
-    layer: str,
-    tracker: Tracker,
-) -> list[int]:
+def _evidence_widths(network: ExplainedNetwork, tracker: Tracker) -> list[int]:
     """For each axis, over how many cells its map is averaged; chosen on the validation images that have masks."""
-    count = len(cohort.concepts)
-    masked = [
-        (sample, paths)
-        for sample, paths in zip(
-            cohort.part(Part.VALIDATION), cohort.concept_regions(cohort.part(Part.VALIDATION)), strict=True
-        )
-        if any(path is not None for path in paths)
-    ]
+    settings, cohort = network.settings, network.cohort
+    count, validation = len(cohort.concepts), cohort.part(Part.VALIDATION)
+    regions = cohort.concept_regions(validation)
+    masked = [row for row, paths in enumerate(regions) if any(path is not None for path in paths)]
     if not masked:
         return [WIDTHS[0]] * count
-    loader = evaluation_loader(settings, cohort, description, [sample for sample, _ in masked])
-    outputs = layer_outputs(
-        network,
-        layer,
-        loader,
-        turns=settings.model.turns,
-        tracker=tracker,
-        title="whitened network, validation images with masks",
-    )
-    if outputs.maps.ndim != 4:
+    maps = network.validation_outputs(tracker).maps[masked]
+    if maps.ndim != 4:
         return [WIDTHS[0]] * count
-    planes = torch.stack([_regions(settings, cohort, sample, paths) for sample, paths in masked])
-    return [choose_width(outputs.maps[:, column], planes[:, column]) for column in range(count)]
+    planes = torch.stack([_regions(settings, cohort, validation[row], regions[row]) for row in masked])
+    return [choose_width(maps[:, column], planes[:, column]) for column in range(count)]
 
 
-def _by_layer(
-    settings: RunSettings,
-    cohort: Cohort,
-    network: nn.Module,
-    description: ModelDescription,
-    part: Part,
-    tracker: Tracker,
-) -> dict[str, NDArray[np.float64]]:
+def _by_layer(network: ExplainedNetwork, part: Part, tracker: Tracker) -> dict[str, NDArray[np.float64]]:
     """Activations at every whitened layer, where there are several; upright images, whatever the turns."""
-    if not settings.model.further_layers:
+    if not network.settings.model.further_layers:
         return {}
-    loader = evaluation_loader(settings, cohort, description, cohort.part(part))
-    return activations_by_layer(network, loader, tracker=tracker, title=f"every whitened layer, {part} images")
+    loader = evaluation_loader(network.settings, network.cohort, network.description, network.cohort.part(part))
+    return activations_by_layer(network.module, loader, tracker=tracker, title=f"every whitened layer, {part} images")
 
 
 @torch.no_grad()
 def _summaries(
-    settings: RunSettings,
-    cohort: Cohort,
-    network: nn.Module,
-    description: ModelDescription,
-    layer: str,
-    samples: Sequence[Sample],
-    tracker: Tracker,
+    network: ExplainedNetwork, samples: Sequence[Sample], tracker: Tracker
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], list[tuple[float, ...]]]:
     """N x k activations of the named axes, N x C means of all axes over positions, N x D logits, absent maps."""
-    head, tail = split_at(network.eval(), layer, turns=settings.model.turns)
-    device = next(network.parameters()).device
-    loader = evaluation_loader(settings, cohort, description, samples)
+    settings, cohort = network.settings, network.cohort
+    head, tail = split_at(network.module.eval(), network.layer, turns=settings.model.turns)
+    device = next(network.module.parameters()).device
+    loader = evaluation_loader(settings, cohort, network.description, samples)
     named = len(cohort.concepts)
     without = _without(cohort, samples)
     sums = torch.zeros(())

@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from pipeline.config import Activation, RunSettings
 from pipeline.data.cohort import Cohort
-from pipeline.data.loaders import place_images
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
 from pipeline.data.transforms import display_transforms
 from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
-from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
+from pipeline.evaluation.outputs import LayerOutputs
+from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.importance import ImportanceTable, importance
 from pipeline.explanation.permutation import Effort
 from pipeline.explanation.relations import Relation, Trait, TraitKind, relations
@@ -35,12 +35,9 @@ from pipeline.explanation.salient import (
     tail_of_coordinates,
 )
 from pipeline.explanation.traits import known_traits
-from pipeline.models.checkpoint import ModelDescription
 from pipeline.models.state import write_tensors
-from pipeline.models.tail import split_at
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder
-from pipeline.training.phases import evaluation_loader
 from pipeline.whitening.activation import axis_activations
 
 DISCOVERY = 5
@@ -72,32 +69,25 @@ class Peak:
 
 
 def discover(
-    settings: RunSettings,
-    cohort: Cohort,
+    network: ExplainedNetwork,
     *,
     run: RunFolder,
-    network: nn.Module,
-    description: ModelDescription,
-    layer: str,
     outputs: LayerOutputs,
     tracker: Tracker,
 ) -> dict[str, Any]:
     """Look for the free directions that matter most; write their patches and candidates, return what was found.
 
     Args:
-        settings: The experiment.
-        cohort: Its images.
+        network: The whitened one, with its experiment and images.
         run: Where to write.
-        network: The whitened one.
-        description: Its description.
-        layer: Name of the whitened layer.
         outputs: Of the layer for the test images, in order.
         tracker: Where progress is shown.
     """
+    settings, cohort = network.settings, network.cohort
     named, count = len(cohort.concepts), settings.explanation.discovered
     if count == 0 or outputs.maps.shape[1] <= named:
         return {}
-    found = _salient(settings, cohort, network, description, layer, tracker)
+    found = _salient(network, tracker)
     run.file(FOLDER).mkdir(exist_ok=True)
     write_tensors(run.file(DIRECTIONS), {"directions": found.directions, "shares": found.shares}, metadata={})
     names = [f"free_{number}" for number in range(1, len(found.directions) + 1)]
@@ -105,7 +95,7 @@ def discover(
     maps = coordinates(outputs.maps, found.directions)
     table = _importance(settings, cohort, outputs, found, names, tracker)
     linked = _relations(settings, cohort, test, outputs, maps)
-    train = _train_peaks(settings, cohort, network, description, layer, found, tracker)
+    train = _train_peaks(network, found, tracker)
     entries = []
     for index, name in enumerate(names):
         patches = _patches(settings, cohort, test, maps[:, index], run=run, name=name)
@@ -150,26 +140,15 @@ def _box(row: int, column: int, height: int, width: int) -> tuple[float, float, 
     return left / width, top / height, (left + wide) / width, (top + tall) / height
 
 
-def _salient(
-    settings: RunSettings,
-    cohort: Cohort,
-    network: nn.Module,
-    description: ModelDescription,
-    layer: str,
-    tracker: Tracker,
-) -> Salient:
-    validation = cohort.part(Part.VALIDATION)
-    loader = evaluation_loader(settings, cohort, description, validation)
-    seen = layer_outputs(
-        network, layer, loader, turns=settings.model.turns, tracker=tracker, title="whitened network, validation images"
-    )
-    with tracker.task("directions that nobody named", len(validation)) as advance:
+def _salient(network: ExplainedNetwork, tracker: Tracker) -> Salient:
+    seen = network.validation_outputs(tracker)
+    with tracker.task("directions that nobody named", len(seen.maps)) as advance:
         return salient_directions(
             seen.tail,
             seen.maps,
             seen.rest,
-            named=len(cohort.concepts),
-            count=settings.explanation.discovered,
+            named=len(network.cohort.concepts),
+            count=network.settings.explanation.discovered,
             advance=advance,
         )
 
@@ -223,25 +202,11 @@ def _relations(
     return relations(pooled, traits, bootstrap_weights(settings, cohort.groups(test)))
 
 
-@torch.no_grad()
-def _train_peaks(
-    settings: RunSettings,
-    cohort: Cohort,
-    network: nn.Module,
-    description: ModelDescription,
-    layer: str,
-    found: Salient,
-    tracker: Tracker,
-) -> list[list[Peak]]:
-    head, _ = split_at(network.eval(), layer, turns=settings.model.turns)
-    device = next(network.parameters()).device
-    loader = evaluation_loader(settings, cohort, description, cohort.part(Part.TRAIN))
+def _train_peaks(network: ExplainedNetwork, found: Salient, tracker: Tracker) -> list[list[Peak]]:
+    train, activation = network.cohort.part(Part.TRAIN), network.settings.model.activation
     peaks: list[list[Peak]] = []
-    with tracker.task("whitened network, training images", len(loader)) as advance:
-        for batch in loader:
-            maps, _ = head(place_images(batch["image"], device))
-            peaks += peaks_of(coordinates(maps.cpu(), found.directions), settings.model.activation)
-            advance(1)
+    for maps in network.maps(train, tracker=tracker, title="whitened network, training images"):
+        peaks += peaks_of(coordinates(maps, found.directions), activation)
     return peaks
 
 

@@ -19,6 +19,7 @@ from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
 from pipeline.explanation.cases import explain_cases
 from pipeline.explanation.discovery import discover
 from pipeline.explanation.exemplars import Exemplar, most_activated
+from pipeline.explanation.explained_network import open_explained
 from pipeline.explanation.failures import gather_failures
 from pipeline.explanation.importance import importance
 from pipeline.explanation.permutation import Effort
@@ -26,10 +27,10 @@ from pipeline.explanation.sanity import check_sanity
 from pipeline.explanation.shortcuts import audit_shortcuts
 from pipeline.explanation.stability import order_stability
 from pipeline.explanation.tcav import choose_examples, sides_of, tcav_scores
-from pipeline.models.checkpoint import load_model, main_layer
+from pipeline.models.checkpoint import load_model
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder
-from pipeline.training.phases import MODEL, PLAIN, evaluation_loader, layer_name
+from pipeline.training.phases import PLAIN, evaluation_loader, layer_name
 
 PERMUTATIONS = 2
 """Distinguishes the generator of the permutations from the run's others."""
@@ -43,13 +44,9 @@ JPEG_QUALITY = 88
 
 def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker) -> None:
     """Write ``explanation.json``, the pictures in ``exemplars/``, and the cases."""
-    network, description = load_model(run.path / MODEL)
-    layer = main_layer(network, description)
+    network = open_explained(settings, cohort, run=run)
     test = cohort.part(Part.TEST)
-    loader = evaluation_loader(settings, cohort, description, test)
-    outputs = layer_outputs(
-        network, layer, loader, turns=settings.model.turns, tracker=tracker, title="whitened network, test images"
-    )
+    outputs = network.outputs(test, tracker=tracker, title="whitened network, test images")
     effort = planned_effort(settings)
     total = effort.passes(len(cohort.concepts), outputs.maps.shape[1])
     with tracker.task("permuting axes", total) as advance:
@@ -71,49 +68,13 @@ def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
             "importance": table.to_json(),
             "permutations": effort.permutations,
             "stability": {target: order_stability(ratios) for target, ratios in table.resampled.items()},
-            **check_sanity(
-                settings,
-                cohort,
-                network=network,
-                description=description,
-                layer=layer,
-                outputs=outputs,
-                table=table,
-                tracker=tracker,
-            ),
+            **check_sanity(network, outputs=outputs, table=table, tracker=tracker),
             "exemplars": _exemplars(settings, cohort, test, outputs, run),
             **_tcav(settings, cohort, run, tracker),
-            **explain_cases(
-                settings,
-                cohort,
-                run=run,
-                network=network,
-                description=description,
-                layer=layer,
-                outputs=outputs,
-                tracker=tracker,
-            ),
+            **explain_cases(network, run=run, outputs=outputs, tracker=tracker),
             **gather_failures(settings, cohort, run=run, outputs=outputs),
-            **discover(
-                settings,
-                cohort,
-                run=run,
-                network=network,
-                description=description,
-                layer=layer,
-                outputs=outputs,
-                tracker=tracker,
-            ),
-            **audit_shortcuts(
-                settings,
-                cohort,
-                run=run,
-                network=network,
-                description=description,
-                layer=layer,
-                outputs=outputs,
-                tracker=tracker,
-            ),
+            **discover(network, run=run, outputs=outputs, tracker=tracker),
+            **audit_shortcuts(network, run=run, outputs=outputs, tracker=tracker),
             **_truth(cohort),
         },
     )

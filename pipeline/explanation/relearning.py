@@ -8,7 +8,7 @@ from torch import nn
 
 from pipeline.data.loaders import CaseDataset, place_images
 from pipeline.explanation.artefact_space import ArtefactSpace
-from pipeline.explanation.audited_network import AuditedNetwork
+from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.suppression import suppress
 from pipeline.models.tail import split_at
 from pipeline.progress import Tracker
@@ -20,7 +20,7 @@ FIRST_EPOCH = 10_000
 """Number of the first epoch, so that images are drawn and augmented otherwise than in the run's own training."""
 
 
-def relearn(network: AuditedNetwork, space: ArtefactSpace, *, epochs: int, tracker: Tracker) -> None:
+def relearn(network: ExplainedNetwork, space: ArtefactSpace, *, epochs: int, tracker: Tracker) -> None:
     """Train what comes after the layer on training images in which some directions are suppressed, in place.
 
     All up to the layer stays as it is, and with it every axis; statistics of normalisations stay as well. Suppression

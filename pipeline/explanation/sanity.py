@@ -16,13 +16,13 @@ from pipeline.evaluation.bootstrap import Resampled, Weights
 from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
 from pipeline.evaluation.outputs import LayerOutputs, pooled_features
 from pipeline.evaluation.purity import assess, concept_aucs
+from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.importance import OVERALL, Excess, ImportanceTable
 from pipeline.explanation.null_check import against_null
 from pipeline.explanation.permutation import Layer, permuted_losses
 from pipeline.explanation.randomised import randomised_tail
 from pipeline.explanation.relabelled import relabelled_axes
 from pipeline.explanation.salient import coordinates, tail_of_coordinates
-from pipeline.models.checkpoint import ModelDescription
 from pipeline.progress import Tracker
 from pipeline.training.phases import evaluation_loader
 from pipeline.whitening.activation import axis_activations
@@ -68,12 +68,8 @@ class Ground:
 
 
 def check_sanity(
-    settings: RunSettings,
-    cohort: Cohort,
+    network: ExplainedNetwork,
     *,
-    network: nn.Module,
-    description: ModelDescription,
-    layer: str,
     outputs: LayerOutputs,
     table: ImportanceTable,
     tracker: Tracker,
@@ -86,15 +82,12 @@ def check_sanity(
     either check.
 
     Args:
-        settings: The experiment.
-        cohort: Its images.
-        network: The whitened one.
-        description: Its description.
-        layer: Name of the whitened layer.
+        network: The whitened one, with its experiment and images.
         outputs: Of the layer for the test images, in order.
         table: Importance of the named axes.
         tracker: Where progress is shown.
     """
+    settings, cohort = network.settings, network.cohort
     draws, named = settings.explanation.sanity, len(cohort.concepts)
     if draws == 0 or named == 0:
         return {}
@@ -105,7 +98,7 @@ def check_sanity(
         classes=cohort.classes,
         generator=np.random.default_rng([settings.seed, SANITY]),
     )
-    axes = _relabelled(settings, cohort, network, description, layer, ground, tracker)
+    axes = _relabelled(network, ground, tracker)
     with tracker.task("randomised weights and labels", 2 * draws) as advance:
         weights = random_weight_ratios(outputs, named, draws=draws, ground=ground, advance=advance)
         labels = random_label_ratios(outputs, axes[:draws], ground=ground, advance=advance)
@@ -165,21 +158,14 @@ def _module(outputs: LayerOutputs) -> nn.Module:
     return tail
 
 
-def _relabelled(
-    settings: RunSettings,
-    cohort: Cohort,
-    network: nn.Module,
-    description: ModelDescription,
-    layer: str,
-    ground: Ground,
-    tracker: Tracker,
-) -> list[Tensor]:
+def _relabelled(network: ExplainedNetwork, ground: Ground, tracker: Tracker) -> list[Tensor]:
     """Axes aligned with permuted labels, many times."""
+    settings, cohort = network.settings, network.cohort
     train = cohort.part(Part.TRAIN)
-    loader = evaluation_loader(settings, cohort, description, train)
+    loader = evaluation_loader(settings, cohort, network.description, train)
     pooled = pooled_features(
-        network,
-        layer,
+        network.module,
+        network.layer,
         loader,
         activations=(Activation.MEAN,),
         tracker=tracker,
@@ -188,7 +174,7 @@ def _relabelled(
     labels, vectors = cohort.concept_labels(train), torch.from_numpy(pooled)
     return [
         relabelled_axes(
-            whitening_layers(network)[layer],
+            whitening_layers(network.module)[network.layer],
             vectors,
             labels[ground.generator.permutation(len(labels))],
             objective=settings.training.alignment.objective,

@@ -17,8 +17,8 @@ from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.artefact_space import ArtefactSpace
 from pipeline.explanation.artefacts import artefact_labels
-from pipeline.explanation.audited_network import BATCH, AuditedNetwork, logits_without
 from pipeline.explanation.contributions import log_odds
+from pipeline.explanation.explained_network import BATCH, ExplainedNetwork, logits_without
 from pipeline.explanation.importance import balanced
 from pipeline.explanation.permutation import one_against_rest
 from pipeline.explanation.repainting import painted_lesions, with_artefact, without_shortcut
@@ -43,7 +43,7 @@ class ArtefactMeasures:
         outputs: Of the layer for the test images, in order.
     """
 
-    def __init__(self, network: AuditedNetwork, outputs: LayerOutputs) -> None:
+    def __init__(self, network: ExplainedNetwork, outputs: LayerOutputs) -> None:
         cohort, settings = network.cohort, network.settings
         self.network, self.outputs = network, outputs
         self.samples = cohort.part(Part.TEST)

@@ -22,8 +22,8 @@ from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.artefact_directions import artefact_directions
 from pipeline.explanation.artefact_space import ArtefactSpace
 from pipeline.explanation.artefacts import ArtefactLabels, artefact_labels
-from pipeline.explanation.audited_network import AuditedNetwork, logits_without
 from pipeline.explanation.contributions import log_odds
+from pipeline.explanation.explained_network import ExplainedNetwork, logits_without
 from pipeline.explanation.score_tests import centred, largest_score_tests
 from pipeline.progress import Tracker
 
@@ -84,7 +84,7 @@ class Verdicts:
         return sorted(pairs, key=lambda pair: -float(self.effects[pair]))
 
 
-def judge_artefacts(network: AuditedNetwork, *, tracker: Tracker) -> Verdicts | None:
+def judge_artefacts(network: ExplainedNetwork, *, tracker: Tracker) -> Verdicts | None:
     """Fit the directions on training images and decide on validation images.
 
     Returns:
@@ -99,7 +99,7 @@ def judge_artefacts(network: AuditedNetwork, *, tracker: Tracker) -> Verdicts | 
         return None
     generator = np.random.default_rng([network.settings.seed, SHORTCUTS])
     spaces = artefact_directions(network, train, labels, generator=generator, tracker=tracker)
-    outputs = network.outputs(validation, tracker=tracker, title="whitened network, validation images")
+    outputs = network.validation_outputs(tracker)
     seen = artefact_labels(cohort, validation).of(labels.names)
     falls = np.stack([log_odds_falls(outputs, space) for space in spaces], axis=1)
     tested = _tests(cohort, labels, seen, falls, generator)

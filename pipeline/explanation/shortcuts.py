@@ -9,19 +9,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
-from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.splits import Part
 from pipeline.evaluation.evaluate import class_indices
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.artefacts import ArtefactLabels, artefact_labels, own_axis
-from pipeline.explanation.audited_network import AuditedNetwork
+from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.shortcut_figures import ArtefactMeasures, artefact_figures
 from pipeline.explanation.shortcut_verdicts import FEWEST, LEVEL, Verdicts, judge_artefacts
 from pipeline.explanation.space_files import write_spaces
-from pipeline.models.checkpoint import ModelDescription
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder
 
@@ -29,35 +26,27 @@ Entry = dict[str, Any]
 
 
 def audit_shortcuts(
-    settings: RunSettings,
-    cohort: Cohort,
+    network: ExplainedNetwork,
     *,
     run: RunFolder,
-    network: nn.Module,
-    description: ModelDescription,
-    layer: str,
     outputs: LayerOutputs,
     tracker: Tracker,
 ) -> Entry:
     """Audit every artefact that is labelled; write its directions, return what was found.
 
     Args:
-        settings: The experiment.
-        cohort: Its images.
+        network: The whitened one, with its experiment and images.
         run: Where the directions go.
-        network: The whitened one.
-        description: Its description.
-        layer: Name of the whitened layer.
         outputs: Of the layer for the test images, in order.
         tracker: Where progress is shown.
     """
+    cohort = network.cohort
     labels = artefact_labels(cohort, cohort.part(Part.TRAIN))
     found: Entry = {"artefacts": {}, "named": [], "level": LEVEL, "fewest": FEWEST}
     if not labels.names:
         return {"shortcuts": found}
-    audited = AuditedNetwork(settings, cohort, network, description, layer)
-    figures = ArtefactMeasures(audited, outputs)
-    verdicts = judge_artefacts(audited, tracker=tracker)
+    figures = ArtefactMeasures(network, outputs)
+    verdicts = judge_artefacts(network, tracker=tracker)
     spaces = {} if verdicts is None else dict(zip(verdicts.artefacts, verdicts.spaces, strict=True))
     write_spaces(run, spaces)
     measured = artefact_figures(figures, spaces, tracker=tracker)

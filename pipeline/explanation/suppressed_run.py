@@ -17,12 +17,12 @@ from pipeline.data.cohort import prepare_cohort
 from pipeline.data.splits import Part, read_split
 from pipeline.evaluation.evaluate import class_indices
 from pipeline.explanation.artefact_space import ArtefactSpace, axis_space, joined
-from pipeline.explanation.audited_network import AuditedNetwork
+from pipeline.explanation.explained_network import ExplainedNetwork, open_explained
 from pipeline.explanation.intercepts import add_intercepts, fitted_intercepts
 from pipeline.explanation.relearning import relearn
 from pipeline.explanation.space_files import read_spaces
 from pipeline.explanation.suppression import suppress
-from pipeline.models.checkpoint import load_model, main_layer, save_model
+from pipeline.models.checkpoint import save_model
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder, create_run, open_run
 from pipeline.training.loss import class_weights
@@ -89,8 +89,8 @@ def suppress_run(
 
 
 def suppressed_network(
-    network: AuditedNetwork, space: ArtefactSpace, *, epochs: int = 0, intercepts: bool = True, tracker: Tracker
-) -> tuple[AuditedNetwork, Tensor]:
+    network: ExplainedNetwork, space: ArtefactSpace, *, epochs: int = 0, intercepts: bool = True, tracker: Tracker
+) -> tuple[ExplainedNetwork, Tensor]:
     """A copy of a network that does not see some directions of its layer, and what was added to its logits.
 
     Args:
@@ -120,14 +120,13 @@ def suppressed_network(
     return changed, shift
 
 
-def _opened(run: RunFolder, tracker: Tracker) -> AuditedNetwork:
+def _opened(run: RunFolder, tracker: Tracker) -> ExplainedNetwork:
     settings = run.settings()
     split, release = read_split(run.file("split.csv")), read_release(run.file("release.json"))
     cohort = prepare_cohort(settings, tracker=tracker, split=split, release=release)
     if run.read_json("run.json")["digests"]["data"] != cohort.digest:
         raise RunError(f"{run.path}: the images or labels changed since this run was started; start a new run")
-    network, description = load_model(run.path / MODEL)
-    return AuditedNetwork(settings, cohort, network, description, main_layer(network, description))
+    return open_explained(settings, cohort, run=run)
 
 
 def _refuse_suppressed(run: RunFolder) -> None:
@@ -140,7 +139,7 @@ def _refuse_suppressed(run: RunFolder) -> None:
         )
 
 
-def _space(run: RunFolder, network: AuditedNetwork, name: str) -> ArtefactSpace:
+def _space(run: RunFolder, network: ExplainedNetwork, name: str) -> ArtefactSpace:
     concepts = network.cohort.concepts
     spaces = read_spaces(run)
     if name in spaces:

@@ -22,18 +22,15 @@ import yaml
 
 from concepts.bootstrap import ratio
 from concepts.release import read_release
-from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort, prepare_cohort
 from pipeline.data.splits import Part, read_split
 from pipeline.evaluation.bootstrap import group_weights, resample
-from pipeline.evaluation.outputs import layer_outputs
 from pipeline.explanation.case_files import read_case
 from pipeline.explanation.cases import explain_cases
+from pipeline.explanation.explained_network import open_explained
 from pipeline.explanation.planted import cause_hits, causes
-from pipeline.models.checkpoint import load_model, main_layer
 from pipeline.progress import Silent
 from pipeline.run import RunFolder, open_run
-from pipeline.training.phases import MODEL, evaluation_loader
 
 RESAMPLES = 2000
 
@@ -91,21 +88,9 @@ def _cohort(run: RunFolder) -> Cohort:
 
 
 def _explain(run: RunFolder, cohort: Cohort) -> dict[str, Any]:
-    settings: RunSettings = run.settings()
-    network, description = load_model(run.path / MODEL)
-    layer = main_layer(network, description)
-    loader = evaluation_loader(settings, cohort, description, cohort.part(Part.TEST))
-    outputs = layer_outputs(network, layer, loader, turns=settings.model.turns, tracker=Silent(), title="test")
-    return explain_cases(
-        settings,
-        cohort,
-        run=run,
-        network=network,
-        description=description,
-        layer=layer,
-        outputs=outputs,
-        tracker=Silent(),
-    )
+    network = open_explained(run.settings(), cohort, run=run)
+    outputs = network.outputs(cohort.part(Part.TEST), tracker=Silent(), title="test")
+    return explain_cases(network, run=run, outputs=outputs, tracker=Silent())
 
 
 def _outcomes(run: RunFolder, cohort: Cohort) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:

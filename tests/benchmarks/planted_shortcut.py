@@ -37,18 +37,16 @@ from pipeline.data.phantom.rule import DIAGNOSES
 from pipeline.data.splits import Part, read_split
 from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
 from pipeline.explanation.artefact_space import joined
-from pipeline.explanation.audited_network import AuditedNetwork
+from pipeline.explanation.explained_network import ExplainedNetwork, open_explained
 from pipeline.explanation.intercepts import fitted_intercepts
 from pipeline.explanation.repainting import painted_lesions, with_artefact, without_shortcut
 from pipeline.explanation.shortcut_figures import FIGURES, accuracy
 from pipeline.explanation.shortcut_verdicts import Verdicts, judge_artefacts
 from pipeline.explanation.suppressed_run import suppressed_network
-from pipeline.models.checkpoint import load_model, main_layer
 from pipeline.progress import Silent
 from pipeline.retrain import Stage, retrain
 from pipeline.run import RunFolder
 from pipeline.training.loss import class_weights
-from pipeline.training.phases import MODEL
 
 CONFIG = Path(__file__).parents[2] / "configs" / "phantom_shortcut.yaml"
 ARMS = ("tied", "clean")
@@ -114,14 +112,13 @@ def trained(settings: RunSettings) -> RunFolder | None:
     return next((run for run in found if run.has("model.json") and run.settings() == settings), None)
 
 
-def opened(settings: RunSettings) -> AuditedNetwork:
+def opened(settings: RunSettings) -> ExplainedNetwork:
     """The whitened network of a trained run, with its cohort."""
     run = trained(settings)
     assert run is not None
     split, release = read_split(run.file("split.csv")), read_release(run.file("release.json"))
     cohort = prepare_cohort(settings, tracker=Silent(), split=split, release=release)
-    network, description = load_model(run.path / MODEL)
-    return AuditedNetwork(settings, cohort, network, description, main_layer(network, description))
+    return open_explained(settings, cohort, run=run)
 
 
 def one_seed(seed: int, asked: argparse.Namespace) -> dict[str, Any]:
@@ -150,7 +147,7 @@ def one_seed(seed: int, asked: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def counterparts(tied: AuditedNetwork, clean: AuditedNetwork, verdicts: Verdicts) -> dict[str, dict[str, float]]:
+def counterparts(tied: ExplainedNetwork, clean: ExplainedNetwork, verdicts: Verdicts) -> dict[str, dict[str, float]]:
     """Accuracy on the test images as they are without the shortcut."""
     lesions = without_shortcut(tied.settings, painted_lesions(tied.settings, tied.cohort.part(Part.TEST)))
     networks = {"tied": tied, "clean": clean}
@@ -167,7 +164,7 @@ def counterparts(tied: AuditedNetwork, clean: AuditedNetwork, verdicts: Verdicts
     return {name: values(one, one.drawn_logits(lesions)) for name, one in networks.items()}
 
 
-def never_seen(network: AuditedNetwork, artefact: str) -> dict[str, float]:
+def never_seen(network: ExplainedNetwork, artefact: str) -> dict[str, float]:
     """Accuracy on the test images without the artefact in any, intercepts fitted on validation images like them.
 
     For the network that learnt with the shortcut this is what suppression can reach at best: the artefact cannot
@@ -186,13 +183,13 @@ def never_seen(network: AuditedNetwork, artefact: str) -> dict[str, float]:
     return values(network, network.drawn_logits(test) + shift)
 
 
-def names(verdicts: Verdicts, network: AuditedNetwork) -> list[list[str]]:
+def names(verdicts: Verdicts, network: ExplainedNetwork) -> list[list[str]]:
     """The named pairs, strongest first."""
     classes = network.cohort.classes
     return [[verdicts.artefacts[one], classes[other]] for one, other in verdicts.ranking()]
 
 
-def tests(verdicts: Verdicts, network: AuditedNetwork, artefact: str, diagnosis: str) -> dict[str, float]:
+def tests(verdicts: Verdicts, network: ExplainedNetwork, artefact: str, diagnosis: str) -> dict[str, float]:
     """Adjusted p-values and the effect of the planted pair, and how many directions the artefact has."""
     row, column = verdicts.artefacts.index(artefact), network.cohort.classes.index(diagnosis)
     return {
@@ -203,7 +200,7 @@ def tests(verdicts: Verdicts, network: AuditedNetwork, artefact: str, diagnosis:
     }
 
 
-def values(network: AuditedNetwork, logits: torch.Tensor) -> dict[str, float]:
+def values(network: ExplainedNetwork, logits: torch.Tensor) -> dict[str, float]:
     test = network.cohort.part(Part.TEST)
     weights = bootstrap_weights(network.settings, network.cohort.groups(test))
     found = accuracy(logits, class_indices(test, network.cohort.classes), network.cohort.classes, weights)

@@ -15,15 +15,13 @@ from pipeline.config import dump_settings, parse_overrides
 from pipeline.data.cohort import prepare_cohort
 from pipeline.data.digests import file_digest
 from pipeline.data.splits import Part, read_split
-from pipeline.explanation.audited_network import AuditedNetwork, logits_without
+from pipeline.explanation.explained_network import logits_without, open_explained
 from pipeline.explanation.space_files import read_spaces
 from pipeline.explanation.suppressed_run import suppress_run, suppressed_network
-from pipeline.models.checkpoint import load_model, main_layer
 from pipeline.progress import Silent
 from pipeline.report.compose import compose
 from pipeline.retrain import retrain
 from pipeline.run import RunFolder
-from pipeline.training.phases import MODEL
 
 pytestmark = pytest.mark.slow
 
@@ -148,8 +146,7 @@ def test_training_on_keeps_the_layer_and_finds_no_way_back_to_what_is_suppressed
     settings = whole.settings()
     split, release = read_split(whole.file("split.csv")), read_release(whole.file("release.json"))
     cohort = prepare_cohort(settings, tracker=Silent(), split=split, release=release)
-    module, description = load_model(whole.path / MODEL)
-    network = AuditedNetwork(settings, cohort, module, description, main_layer(module, description))
+    network = open_explained(settings, cohort, run=whole)
     space = read_spaces(whole)[STICKER]
     validation = cohort.part(Part.VALIDATION)
     before = network.outputs(validation, tracker=Silent(), title="")

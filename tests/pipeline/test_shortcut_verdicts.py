@@ -16,6 +16,7 @@ from pipeline.data.splits import Part, Split
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.artefact_space import axis_space
 from pipeline.explanation.artefacts import artefact_labels, own_axis
+from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.shortcut_figures import ArtefactMeasures
 from pipeline.explanation.shortcut_verdicts import ShortcutVerdict, judge_artefacts
 from pipeline.explanation.shortcuts import audit_shortcuts
@@ -44,6 +45,9 @@ class MadeUp:
         del tracker, title
         maps = self._maps(samples)
         return LayerOutputs(maps, (), self._tail(maps, ()), self._tail)
+
+    def validation_outputs(self, tracker):
+        return self.outputs(self.cohort.part(Part.VALIDATION), tracker=tracker, title="")
 
     def _maps(self, samples):
         labels = np.nan_to_num(artefact_labels(self.cohort, samples).table)
@@ -150,8 +154,8 @@ def test_without_labels_there_is_nothing_to_judge():
     made = cohort(tied=["ink"], labelled=())
     assert artefact_labels(made, made.part(Part.TRAIN)).names == ()
     assert judged(made, (0.0, 2.0, 0.0)) is None
-    nothing = dict.fromkeys(("run", "network", "description", "layer", "outputs"))
-    found = audit_shortcuts(parse_overrides([]), made, tracker=Silent(), **nothing)
+    network = ExplainedNetwork(parse_overrides([]), made, None, None, "")
+    found = audit_shortcuts(network, run=None, outputs=None, tracker=Silent())
     assert found["shortcuts"]["artefacts"] == {}
     assert found["shortcuts"]["named"] == []
 

@@ -1,7 +1,7 @@
-"""A whitened network as the audit of artefacts sees it: cut at its layer, with its images."""
+"""A whitened network as its explanations see it: cut at its layer, with its images."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +11,15 @@ from pipeline.data.cohort import Cohort
 from pipeline.data.loaders import place_images
 from pipeline.data.phantom.lesion import Lesion
 from pipeline.data.sample import Sample
+from pipeline.data.splits import Part
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
 from pipeline.explanation.artefact_space import ArtefactSpace
 from pipeline.explanation.repainting import network_view
-from pipeline.models.checkpoint import ModelDescription
+from pipeline.models.checkpoint import ModelDescription, load_model, main_layer
 from pipeline.models.tail import split_at
 from pipeline.progress import Tracker
-from pipeline.training.phases import evaluation_loader
+from pipeline.run import RunFolder
+from pipeline.training.phases import MODEL, evaluation_loader
 from pipeline.whitening.surgery import whitening_layers
 
 BATCH = 64
@@ -25,7 +27,7 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
-class AuditedNetwork:
+class ExplainedNetwork:
     """A network, where it is cut, and what goes with it.
 
     Attributes:
@@ -41,6 +43,7 @@ class AuditedNetwork:
     module: nn.Module
     description: ModelDescription
     layer: str
+    _validation: list[LayerOutputs] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def channels(self) -> int:
@@ -52,6 +55,13 @@ class AuditedNetwork:
         loader = evaluation_loader(self.settings, self.cohort, self.description, samples)
         turns = self.settings.model.turns
         return layer_outputs(self.module, self.layer, loader, turns=turns, tracker=tracker, title=title)
+
+    def validation_outputs(self, tracker: Tracker) -> LayerOutputs:
+        """What the network gives for the validation images; run once and kept, so leave the network as it is then."""
+        if not self._validation:
+            samples = self.cohort.part(Part.VALIDATION)
+            self._validation.append(self.outputs(samples, tracker=tracker, title="whitened network, validation images"))
+        return self._validation[0]
 
     @torch.no_grad()
     def maps(self, samples: Sequence[Sample], *, tracker: Tracker, title: str) -> Iterator[Tensor]:
@@ -77,6 +87,16 @@ class AuditedNetwork:
     @property
     def _device(self) -> torch.device:
         return next(self.module.parameters()).device
+
+
+def open_explained(settings: RunSettings, cohort: Cohort, *, run: RunFolder) -> ExplainedNetwork:
+    """The whitened network of a run, with the run's images.
+
+    Raises:
+        WeightsError: If the stored network is damaged.
+    """
+    network, description = load_model(run.path / MODEL)
+    return ExplainedNetwork(settings, cohort, network, description, main_layer(network, description))
 
 
 @torch.no_grad()
