@@ -153,17 +153,14 @@ def chromium():
 
 
 @pytest.fixture
-def serve(place, tmp_path) -> Iterator[Callable[..., str]]:
-    """Starts a server on the store, as people start it, in a folder of its own; gives its address."""
-    store, folder = place
+def start_tool(tmp_path) -> Iterator[Callable[..., str]]:
+    """Starts the tool on the store of the test, as people start it, in a folder of its own; gives its address."""
     servers = []
 
-    def start(port: int | None = None) -> str:
+    def start(images: Path, *, runs: Path = tmp_path / "runs", port: int | None = None) -> str:
         port = port or find_port()
-        for name in ACCOUNTS:
-            set_password(store, OPERATOR, name, PASSWORD, key=f"password {name}")
         command = [sys.executable, "-m", "clinician_ui", "--store", str(tmp_path / "store.sqlite")]
-        command += ["--images", str(folder), "--runs", str(tmp_path / "runs"), "--port", str(port)]
+        command += ["--images", str(images), "--runs", str(runs), "--port", str(port)]
         environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
         servers.append(subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, env=environment))
         wait_for(port)
@@ -173,6 +170,19 @@ def serve(place, tmp_path) -> Iterator[Callable[..., str]]:
     for server in servers:
         server.kill()
         server.wait()
+
+
+@pytest.fixture
+def serve(place, start_tool) -> Callable[..., str]:
+    """Starts the tool on the place's images, where everybody has a password; gives its address."""
+    store, folder = place
+
+    def start(port: int | None = None) -> str:
+        for name in ACCOUNTS:
+            set_password(store, OPERATOR, name, PASSWORD, key=f"password {name}")
+        return start_tool(folder, port=port)
+
+    return start
 
 
 @pytest.fixture

@@ -1,13 +1,5 @@
 """In a real Chromium, on a real small run: a blinded first read, the case, what if, and a review."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
-from contextlib import closing
-from pathlib import Path
-
 import pytest
 
 from clinician_ui import phrasing
@@ -19,7 +11,6 @@ from pipeline.explanation.case_index import read_index
 from pipeline.progress import Silent
 from pipeline.retrain import retrain
 
-ROOT = Path(__file__).parents[2]
 PASSWORD = "a password of length"
 SMALL = [
     "name=small",
@@ -45,39 +36,20 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture
-def tab(chromium, place, run, tmp_path):
+def tab(chromium, place, run, start_tool):
     """A page on which a reviewer has signed in, on the cases of the run."""
     set_password(place[0], OPERATOR, "rev", PASSWORD, key="password")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "clinician_ui", "--store", str(tmp_path / "store.sqlite"), "--port", str(port)]
-    command += ["--images", str(place[1]), "--runs", str(run.path.parent)]
-    environment = {**os.environ, "HOME": str(tmp_path)}
-    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, env=environment)
-    try:
-        deadline = time.monotonic() + 90
-        while not is_open(port):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        page = chromium.new_context(viewport={"width": 1440, "height": 900}).new_page()
-        page.set_default_timeout(120_000)
-        page.goto(f"http://127.0.0.1:{port}/cases")
-        page.get_by_label("Name").fill("rev")
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
-        page.get_by_text("Differential", exact=True).wait_for()
-        page.get_by_text("Read blinded first", exact=True).click()
-        page.get_by_role("button", name=phrasing.REVIEW_BUTTONS[Step.FIRST_READ]).wait_for()
-        yield page
-    finally:
-        server.kill()
-        server.wait()
-
-
-def is_open(port: int) -> bool:
-    with closing(socket.socket()) as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    address = start_tool(place[1], runs=run.path.parent)
+    page = chromium.new_context(viewport={"width": 1440, "height": 900}).new_page()
+    page.set_default_timeout(120_000)
+    page.goto(f"{address}/cases")
+    page.get_by_label("Name").fill("rev")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_text("Differential", exact=True).wait_for()
+    page.get_by_text("Read blinded first", exact=True).click()
+    page.get_by_role("button", name=phrasing.REVIEW_BUTTONS[Step.FIRST_READ]).wait_for()
+    return page
 
 
 def choose(tab, label: str, option: str) -> None:

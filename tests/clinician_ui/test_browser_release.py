@@ -1,12 +1,9 @@
 """From a curator's click to a report, in a real Chromium: freeze, train on that release, find its digest."""
 
 import csv
-import os
 import re
-import socket
 import subprocess
 import sys
-import time
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -93,28 +90,9 @@ def pipeline(*words: str) -> None:
 
 
 @pytest.fixture
-def served(store, cohort, tmp_path):
-    """The address of a server on the store, as people start it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "clinician_ui", "--store", str(tmp_path / "store.sqlite")]
-    command += ["--images", str(cohort), "--runs", str(tmp_path / "runs"), "--port", str(port)]
-    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, env={**os.environ, "HOME": str(tmp_path)})
-    try:
-        deadline = time.monotonic() + 120
-        while not is_open(port):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.kill()
-        server.wait()
-
-
-def is_open(port: int) -> bool:
-    with closing(socket.socket()) as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def served(store, cohort, start_tool) -> str:
+    """The address of the tool on the store and the cohort."""
+    return start_tool(cohort)
 
 
 def test_what_a_curator_froze_is_what_a_report_was_trained_on(chromium, served, store, tmp_path):
