@@ -17,7 +17,7 @@ from concepts.release import Release
 from concepts.releasing import ReleaseInfo
 from concepts.set_agreement import NAMES
 from concepts.sets import ConceptSet
-from pipeline.explanation.discovered import DirectionFound
+from pipeline.explanation.discovery.discovered import DirectionFound
 
 VERDICTS = {
     Verdict.PRESENT: "Present",

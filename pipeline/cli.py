@@ -110,7 +110,7 @@ def explain(
 ) -> None:
     """Explain a run again (explanation.json, cases/), or one image with the network of a run."""
     if image is not None:
-        from pipeline.explanation.case_network import explain_image
+        from pipeline.explanation.cases.network import explain_image
         from pipeline.report.case_page import write_case_page
         from pipeline.run import open_run
 
@@ -151,7 +151,7 @@ def suppress_axes(
     ] = 0,
 ) -> None:
     """Keep a run's network from seeing axes or artefacts: a new run in which everything is measured again."""
-    from pipeline.explanation.suppressed_run import suppress_run
+    from pipeline.explanation.shortcuts.suppressed_run import suppress_run
     from pipeline.retrain import Stage, redo
 
     tracker = _tracker()

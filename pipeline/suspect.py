@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from concepts.errors import DataError
 from concepts.sets import ImageRecord
 from pipeline.data.splits import Part
-from pipeline.explanation.case_network import CaseNetwork
+from pipeline.explanation.cases.network import CaseNetwork
 from pipeline.progress import Advance, Tracker
 from pipeline.whitening.activation import axis_activations
 

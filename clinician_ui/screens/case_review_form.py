@@ -13,8 +13,8 @@ from concepts.case_review import CaseReview, ImagePlace, Opinion, Step
 from concepts.errors import DermaxisError
 from concepts.judgement import Verdict
 from concepts.roles import Action
-from pipeline.explanation.case_content import CaseContent
-from pipeline.explanation.concept_states import State
+from pipeline.explanation.cases.concept_states import State
+from pipeline.explanation.cases.content import CaseContent
 
 CONTRARY = {State.PRESENT: (Verdict.ABSENT,), State.ABSENT: (Verdict.PRESENT,)}
 """What can be said against a state; against the others, both."""

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from clinician_ui import phrasing
-from pipeline.explanation.case_content import CaseContent
+from pipeline.explanation.cases.content import CaseContent
 from pipeline.run import RunFolder
 
 if TYPE_CHECKING:
-    from pipeline.explanation.case_network import CaseNetwork, OpenImage
+    from pipeline.explanation.cases.network import CaseNetwork, OpenImage
 
 
 @st.fragment
@@ -48,7 +48,7 @@ def show(run: RunFolder, case: CaseContent, names: dict[str, str]) -> None:
 @st.cache_resource(max_entries=2, show_spinner="Loading the network, once")
 def _network(path: str, _changed: int) -> "CaseNetwork":
     # torch is imported here and nowhere earlier: the other screens do without it.
-    from pipeline.explanation.case_network import CaseNetwork
+    from pipeline.explanation.cases.network import CaseNetwork
 
     return CaseNetwork(Path(path))
 

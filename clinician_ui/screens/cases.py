@@ -13,9 +13,10 @@ from clinician_ui.workplace import Reader, runs_folder
 from concepts import curation
 from concepts.case_review import CaseReview, Step
 from concepts.roles import Action
-from pipeline.explanation.case_content import CaseContent
-from pipeline.explanation.case_files import INDEX, picture_file, read_case
-from pipeline.explanation.case_index import (
+from pipeline.explanation.cases.concept_states import State
+from pipeline.explanation.cases.content import CaseContent
+from pipeline.explanation.cases.files import INDEX, picture_file, read_case
+from pipeline.explanation.cases.index import (
     CaseFilter,
     CaseRow,
     concepts_of,
@@ -23,7 +24,6 @@ from pipeline.explanation.case_index import (
     matching,
     read_index,
 )
-from pipeline.explanation.concept_states import State
 from pipeline.report.case_page import STYLE, CasePicture, case_body, case_names
 from pipeline.report.compose import diagnosis_name
 from pipeline.report.evidence_picture import evidence_uri

@@ -13,7 +13,7 @@ from concepts.errors import DermaxisError
 from concepts.roles import Action
 from concepts.sets import SetConcept
 from concepts.vocabulary import load_vocabulary
-from pipeline.explanation.discovered import DirectionFound, Discovery, candidate_values, read_discovery
+from pipeline.explanation.discovery.discovered import DirectionFound, Discovery, candidate_values, read_discovery
 from pipeline.report.compose import diagnosis_name
 from pipeline.report.explained_phrasing import KINDS
 from pipeline.run import RunFolder

@@ -16,15 +16,15 @@ from pipeline.data.splits import Part
 from pipeline.data.transforms import display_transforms
 from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
-from pipeline.explanation.cases import explain_cases
-from pipeline.explanation.discovery import discover
+from pipeline.explanation.cases.explain_cases import explain_cases
+from pipeline.explanation.cases.failures import gather_failures
+from pipeline.explanation.discovery.discover import discover
 from pipeline.explanation.exemplars import Exemplar, most_activated
 from pipeline.explanation.explained_network import open_explained
-from pipeline.explanation.failures import gather_failures
 from pipeline.explanation.importance import importance
 from pipeline.explanation.permutation import Effort
-from pipeline.explanation.sanity import check_sanity
-from pipeline.explanation.shortcuts import audit_shortcuts
+from pipeline.explanation.sanity.check import check_sanity
+from pipeline.explanation.shortcuts.audit import audit_shortcuts
 from pipeline.explanation.stability import order_stability
 from pipeline.explanation.tcav import choose_examples, sides_of, tcav_scores
 from pipeline.models.checkpoint import load_model

@@ -9,21 +9,15 @@ from torch import Tensor, nn
 from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.loaders import place_images
-from pipeline.data.phantom.lesion import Lesion
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
-from pipeline.explanation.artefact_space import ArtefactSpace
-from pipeline.explanation.repainting import network_view
 from pipeline.models.checkpoint import ModelDescription, load_model, main_layer
 from pipeline.models.tail import split_at
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder
 from pipeline.training.phases import MODEL, evaluation_loader
 from pipeline.whitening.surgery import whitening_layers
-
-BATCH = 64
-"""Images at a time."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +38,11 @@ class ExplainedNetwork:
     description: ModelDescription
     layer: str
     _validation: list[LayerOutputs] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network computes."""
+        return next(self.module.parameters()).device
 
     @property
     def channels(self) -> int:
@@ -70,23 +69,9 @@ class ExplainedNetwork:
         loader = evaluation_loader(self.settings, self.cohort, self.description, samples)
         with tracker.task(title, len(loader)) as advance:
             for batch in loader:
-                maps, _ = head(place_images(batch["image"], self._device))
+                maps, _ = head(place_images(batch["image"], self.device))
                 yield maps.cpu()
                 advance(1)
-
-    @torch.no_grad()
-    def drawn_logits(self, lesions: Sequence[Lesion]) -> Tensor:
-        """N x D logits for lesions of the phantom, drawn for this."""
-        head, tail = split_at(self.module.eval(), self.layer, turns=self.settings.model.turns)
-        parts = []
-        for start in range(0, len(lesions), BATCH):
-            images = network_view(self.settings, self.description, lesions[start : start + BATCH])
-            parts.append(tail(*head(place_images(images, self._device))).cpu())
-        return torch.cat(parts)
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.module.parameters()).device
 
 
 def open_explained(settings: RunSettings, cohort: Cohort, *, run: RunFolder) -> ExplainedNetwork:
@@ -97,14 +82,3 @@ def open_explained(settings: RunSettings, cohort: Cohort, *, run: RunFolder) -> 
     """
     network, description = load_model(run.path / MODEL)
     return ExplainedNetwork(settings, cohort, network, description, main_layer(network, description))
-
-
-@torch.no_grad()
-def logits_without(outputs: LayerOutputs, space: ArtefactSpace) -> Tensor:
-    """N x D logits with an artefact's directions set to their reference."""
-    parts = []
-    for start in range(0, len(outputs.maps), BATCH):
-        rows = slice(start, start + BATCH)
-        maps = space.removed(outputs.maps[rows])
-        parts.append(outputs.tail(maps, tuple(one[rows] for one in outputs.rest)).cpu())
-    return torch.cat(parts)

@@ -12,8 +12,8 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pipeline.explanation.case_content import CaseContent
-from pipeline.explanation.case_files import FOLDER, picture_file, read_case
+from pipeline.explanation.cases.content import CaseContent
+from pipeline.explanation.cases.files import FOLDER, picture_file, read_case
 from pipeline.report import case_phrasing, numerals
 from pipeline.report.compose import diagnosis_name
 from pipeline.report.evidence_picture import evidence_uri

@@ -6,7 +6,8 @@ Sentences say what the network did with this image; none says what the lesion is
 from collections.abc import Mapping
 from itertools import pairwise
 
-from pipeline.explanation.case_content import (
+from pipeline.explanation.cases.concept_states import State
+from pipeline.explanation.cases.content import (
     CaseContent,
     ConceptContent,
     EvidenceContent,
@@ -14,7 +15,6 @@ from pipeline.explanation.case_content import (
     FlipContent,
     QualityContent,
 )
-from pipeline.explanation.concept_states import State
 from pipeline.report.numerals import MINUS, SPACE, TIMES, capital, enumeration, number, percent, significant
 
 Names = Mapping[str, str]

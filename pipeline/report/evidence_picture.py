@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from concepts.errors import RunError
-from pipeline.explanation.case_content import EvidenceContent
+from pipeline.explanation.cases.content import EvidenceContent
 
 COLOUR = (0, 170, 255)
 """A hue that skin does not have."""

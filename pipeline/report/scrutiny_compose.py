@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
-from pipeline.explanation.case_files import FOLDER, case_file
+from pipeline.explanation.cases.files import FOLDER, case_file
 from pipeline.report.compare_content import Method
 from pipeline.report.compare_noise import is_finite, judged
 from pipeline.report.scrutiny_content import (

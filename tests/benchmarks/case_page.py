@@ -22,7 +22,7 @@ from clinician_ui.sessions import SESSIONS
 from concepts.accounts import OPERATOR, add_account
 from concepts.roles import Role
 from concepts.store import open_store
-from pipeline.explanation.case_files import case_file, picture_file, read_case, write_case, write_index
+from pipeline.explanation.cases.files import case_file, picture_file, read_case, write_case, write_index
 from pipeline.run import RunFolder, open_run
 
 

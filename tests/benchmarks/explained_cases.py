@@ -2,10 +2,10 @@
 
 ``python tests/benchmarks/explained_cases.py RUN [RUN …] [--turns 4] [--json FILE]``: every test image of each run is
 explained (in a copy; the run stays as it is), and two things are counted. Contributions: does the concept that decided
-the lesion by the rule (`pipeline/explanation/planted.py` says what that means) have the largest Shapley value of all
-concepts in the rule's diagnosis? Evidence: does the most active position of a map lie in the planted mask? Intervals
-are 95 %, by bootstrap over patients; over several runs the patients of all are drawn together. ``--turns`` averages
-maps over turns of the image, whatever the run's settings say. A few minutes for 700 images.
+the lesion by the rule (`pipeline/explanation/cases/planted.py` says what that means) have the largest Shapley value of
+all concepts in the rule's diagnosis? Evidence: does the most active position of a map lie in the planted mask?
+Intervals are 95 %, by bootstrap over patients; over several runs the patients of all are drawn together. ``--turns``
+averages maps over turns of the image, whatever the run's settings say. A few minutes for 700 images.
 """
 
 import argparse
@@ -25,10 +25,10 @@ from concepts.release import read_release
 from pipeline.data.cohort import Cohort, prepare_cohort
 from pipeline.data.splits import Part, read_split
 from pipeline.evaluation.bootstrap import group_weights, resample
-from pipeline.explanation.case_files import read_case
-from pipeline.explanation.cases import explain_cases
+from pipeline.explanation.cases.explain_cases import explain_cases
+from pipeline.explanation.cases.files import read_case
+from pipeline.explanation.cases.planted import cause_hits, causes
 from pipeline.explanation.explained_network import open_explained
-from pipeline.explanation.planted import cause_hits, causes
 from pipeline.progress import Silent
 from pipeline.run import RunFolder, open_run
 

@@ -36,13 +36,13 @@ from pipeline.data.phantom.lesion import ARTEFACTS
 from pipeline.data.phantom.rule import DIAGNOSES
 from pipeline.data.splits import Part, read_split
 from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
-from pipeline.explanation.artefact_space import joined
 from pipeline.explanation.explained_network import ExplainedNetwork, open_explained
-from pipeline.explanation.intercepts import fitted_intercepts
-from pipeline.explanation.repainting import painted_lesions, with_artefact, without_shortcut
-from pipeline.explanation.shortcut_figures import FIGURES, accuracy
-from pipeline.explanation.shortcut_verdicts import Verdicts, judge_artefacts
-from pipeline.explanation.suppressed_run import suppressed_network
+from pipeline.explanation.shortcuts.artefact_space import joined
+from pipeline.explanation.shortcuts.figures import FIGURES, accuracy
+from pipeline.explanation.shortcuts.intercepts import fitted_intercepts
+from pipeline.explanation.shortcuts.repainting import drawn_logits, painted_lesions, with_artefact, without_shortcut
+from pipeline.explanation.shortcuts.suppressed_run import suppressed_network
+from pipeline.explanation.shortcuts.verdicts import Verdicts, judge_artefacts
 from pipeline.progress import Silent
 from pipeline.retrain import Stage, retrain
 from pipeline.run import RunFolder
@@ -161,7 +161,7 @@ def counterparts(tied: ExplainedNetwork, clean: ExplainedNetwork, verdicts: Verd
         networks |= dict.fromkeys(("suppressed", "suppressed_alone", "relearnt"), tied)
     nothing = joined([], clean.channels)
     networks["clean_longer"] = suppressed_network(clean, nothing, epochs=EPOCHS, tracker=Silent())[0]
-    return {name: values(one, one.drawn_logits(lesions)) for name, one in networks.items()}
+    return {name: values(one, drawn_logits(one, lesions)) for name, one in networks.items()}
 
 
 def never_seen(network: ExplainedNetwork, artefact: str) -> dict[str, float]:
@@ -179,8 +179,8 @@ def never_seen(network: ExplainedNetwork, artefact: str) -> dict[str, float]:
     )
     classes = network.cohort.classes
     labels = torch.from_numpy(class_indices(network.cohort.part(Part.VALIDATION), classes))
-    shift = fitted_intercepts(network.drawn_logits(validation), labels, weights=class_weights(labels, len(classes)))
-    return values(network, network.drawn_logits(test) + shift)
+    shift = fitted_intercepts(drawn_logits(network, validation), labels, weights=class_weights(labels, len(classes)))
+    return values(network, drawn_logits(network, test) + shift)
 
 
 def names(verdicts: Verdicts, network: ExplainedNetwork) -> list[list[str]]:

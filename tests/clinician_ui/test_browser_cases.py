@@ -6,8 +6,8 @@ from clinician_ui import phrasing
 from concepts.accounts import OPERATOR, set_password
 from concepts.case_review import Opinion, Step, read_reviews
 from pipeline.config import parse_overrides
-from pipeline.explanation.case_files import read_case
-from pipeline.explanation.case_index import read_index
+from pipeline.explanation.cases.files import read_case
+from pipeline.explanation.cases.index import read_index
 from pipeline.progress import Silent
 from pipeline.retrain import retrain
 

@@ -15,7 +15,8 @@ from clinician_ui import phrasing, workplace
 from concepts import audit, curation
 from concepts.case_review import Opinion, Step, read_reviews
 from concepts.judgement import Verdict
-from pipeline.explanation.case_content import (
+from pipeline.explanation.cases.concept_states import State
+from pipeline.explanation.cases.content import (
     CaseContent,
     ConceptContent,
     ConceptOnlyContent,
@@ -25,8 +26,7 @@ from pipeline.explanation.case_content import (
     NeighbourContent,
     ScopeContent,
 )
-from pipeline.explanation.case_files import picture_file, write_case, write_index
-from pipeline.explanation.concept_states import State
+from pipeline.explanation.cases.files import picture_file, write_case, write_index
 from pipeline.run import RunFolder
 
 RUN = "small-20260101-000000"

@@ -9,7 +9,7 @@ from PIL import Image
 from clinician_ui import workplace
 from concepts import audit, curation
 from concepts.accounts import OPERATOR
-from pipeline.explanation.discovered import candidate_values, read_discovery
+from pipeline.explanation.discovery.discovered import candidate_values, read_discovery
 from pipeline.run import RunFolder
 
 FIGURE = {"value": 1.31, "low": 1.12, "high": 1.52, "n": 80}

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from concepts.errors import DataError
-from pipeline.explanation.artefact_space import (
+from pipeline.explanation.shortcuts.artefact_space import (
     ArtefactSpace,
     ContrastMoments,
     artefact_space,
@@ -14,7 +14,7 @@ from pipeline.explanation.artefact_space import (
     joined,
     permuted_inside,
 )
-from pipeline.explanation.space_files import read_spaces, write_spaces
+from pipeline.explanation.shortcuts.space_files import read_spaces, write_spaces
 from pipeline.run import RunFolder
 
 CHANNELS = 8

@@ -5,9 +5,9 @@ import pytest
 from scipy.special import log_softmax, softmax
 
 from concepts.errors import DataError
-from pipeline.explanation.calibration import calibrate, lower_bound, percentile
-from pipeline.explanation.concept_states import State, set_thresholds
-from pipeline.explanation.reference import ExampleReference, fit_concept_only, nearest
+from pipeline.explanation.cases.calibration import calibrate, lower_bound, percentile
+from pipeline.explanation.cases.concept_states import State, set_thresholds
+from pipeline.explanation.cases.reference import ExampleReference, fit_concept_only, nearest
 
 
 def cohort(count: int, *, sharpened: float = 1.0, seed: int = 0):

@@ -1,8 +1,8 @@
 import pytest
 
 from concepts.errors import RunError
-from pipeline.explanation.case_index import CaseFilter, explained_runs, matching, read_index
-from pipeline.explanation.concept_states import State
+from pipeline.explanation.cases.concept_states import State
+from pipeline.explanation.cases.index import CaseFilter, explained_runs, matching, read_index
 from pipeline.run import RunFolder
 
 HEAD = (

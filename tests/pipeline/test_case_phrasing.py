@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.explanation.case_content import EvidenceContent, QualityContent, StageContent
-from pipeline.explanation.concept_states import State
-from pipeline.explanation.quality import ARTEFACTS, MEASURES
+from pipeline.explanation.cases.concept_states import State
+from pipeline.explanation.cases.content import EvidenceContent, QualityContent, StageContent
+from pipeline.explanation.cases.quality import ARTEFACTS, MEASURES
 from pipeline.report import case_phrasing
 
 P, A, U = State.PRESENT, State.ABSENT, State.UNCERTAIN

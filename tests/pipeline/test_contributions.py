@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from concepts.errors import DataError
-from pipeline.explanation.contributions import (
+from pipeline.explanation.cases.contributions import (
     all_coalitions,
     coalition_log_odds,
     contributions,

@@ -14,7 +14,7 @@ from concepts.roles import Role
 from concepts.sets import ImageRecord
 from concepts.store import open_store
 from pipeline.config import parse_overrides
-from pipeline.explanation.discovered import candidate_values, read_discovery
+from pipeline.explanation.discovery.discovered import candidate_values, read_discovery
 from pipeline.models.checkpoint import load_model
 from pipeline.progress import Silent
 from pipeline.retrain import Stage, retrain

@@ -12,8 +12,8 @@ from pipeline.data.phantom.cohort import generate_cohort
 from pipeline.data.phantom.rule import CONCEPTS
 from pipeline.data.sources.phantom import load_phantom
 from pipeline.evaluation.bootstrap import group_weights
-from pipeline.explanation.counterfactual import LARGEST, smallest_flip
-from pipeline.explanation.evidence import (
+from pipeline.explanation.cases.counterfactual import LARGEST, smallest_flip
+from pipeline.explanation.cases.evidence import (
     FEWEST_MASKS,
     averaged,
     choose_width,
@@ -22,8 +22,8 @@ from pipeline.explanation.evidence import (
     mask_cells,
     pointing_figures,
 )
-from pipeline.explanation.planted import cause_hits, causes, planted_cause
-from pipeline.explanation.quality import is_found, measure_quality
+from pipeline.explanation.cases.planted import cause_hits, causes, planted_cause
+from pipeline.explanation.cases.quality import is_found, measure_quality
 
 
 def test_a_hit_is_a_maximum_inside_and_ties_count_by_their_share():

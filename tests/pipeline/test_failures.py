@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.evaluation.bootstrap import group_weights
-from pipeline.explanation.failures import CONFIDENT, failure_rates, most_confidently_wrong
+from pipeline.explanation.cases.failures import CONFIDENT, failure_rates, most_confidently_wrong
 
 
 def drawn(cases=200, seed=0):

@@ -20,10 +20,10 @@ from concepts.queue import Order
 from concepts.sets import ImageRecord
 from concepts.store import open_store
 from pipeline.config import dump_settings, parse_overrides
-from pipeline.explanation.case_files import read_case
-from pipeline.explanation.case_index import concepts_of, read_index
-from pipeline.explanation.case_network import CaseNetwork, explain_image
-from pipeline.explanation.discovered import read_discovery
+from pipeline.explanation.cases.files import read_case
+from pipeline.explanation.cases.index import concepts_of, read_index
+from pipeline.explanation.cases.network import CaseNetwork, explain_image
+from pipeline.explanation.discovery.discovered import read_discovery
 from pipeline.progress import Silent
 from pipeline.report.case_page import write_case_page
 from pipeline.retrain import retrain

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from pipeline.evaluation.bootstrap import group_weights
-from pipeline.explanation.relations import Trait, TraitKind, holm, relations
+from pipeline.explanation.discovery.relations import Trait, TraitKind, holm, relations
 
 N = 120
 

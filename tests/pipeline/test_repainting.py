@@ -9,7 +9,7 @@ from pipeline.data.cohort import data_root, decode, decoded_cache, load_samples
 from pipeline.data.phantom.lesion import ARTEFACTS
 from pipeline.data.phantom.patients import throw_cohort
 from pipeline.data.transforms import eval_transforms
-from pipeline.explanation.repainting import network_view, painted_lesions, with_artefact, without_shortcut
+from pipeline.explanation.shortcuts.repainting import network_view, painted_lesions, with_artefact, without_shortcut
 from pipeline.models.checkpoint import ModelDescription
 from pipeline.progress import Silent
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from concepts.errors import RunError
-from pipeline.explanation.shortcut_verdicts import ShortcutVerdict
+from pipeline.explanation.shortcuts.verdicts import ShortcutVerdict
 from pipeline.report import numerals, shortcut_phrasing
 from pipeline.report.html import _environment
 from pipeline.report.shortcut_compose import compose_shortcuts, compose_suppression

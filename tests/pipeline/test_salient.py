@@ -3,13 +3,13 @@ import pytest
 import torch
 
 from concepts.errors import SettingsError
-from pipeline.explanation.permutation import Layer, permuted_losses
-from pipeline.explanation.salient import (
+from pipeline.explanation.discovery.salient import (
     coordinates,
     random_directions,
     salient_directions,
     tail_of_coordinates,
 )
+from pipeline.explanation.permutation import Layer, permuted_losses
 
 NAMED, CHANNELS, CASES = 3, 10, 40
 

@@ -9,11 +9,11 @@ from pipeline.config import Activation, Objective
 from pipeline.evaluation.bootstrap import Resampled, group_weights
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.importance import OVERALL, importance
-from pipeline.explanation.null_check import against_null
 from pipeline.explanation.permutation import Effort
-from pipeline.explanation.randomised import randomised_tail
-from pipeline.explanation.relabelled import relabelled_axes
-from pipeline.explanation.sanity import Ground, axis_aucs, random_label_ratios, random_weight_ratios
+from pipeline.explanation.sanity.check import Ground, axis_aucs, random_label_ratios, random_weight_ratios
+from pipeline.explanation.sanity.null_check import against_null
+from pipeline.explanation.sanity.randomised import randomised_tail
+from pipeline.explanation.sanity.relabelled import relabelled_axes
 from pipeline.whitening.layer import ConceptWhitening
 
 CASES, CHANNELS, CLASSES = 160, 32, ("melanoma", "nevus")

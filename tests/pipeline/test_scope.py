@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from concepts.errors import DataError
-from pipeline.explanation.scope import DIRECTIONS, fit_scope
+from pipeline.explanation.cases.scope import DIRECTIONS, fit_scope
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pipeline.explanation.score_tests import centred, largest_score_tests
-from pipeline.explanation.shortcut_verdicts import tie_scores, use_scores
+from pipeline.explanation.shortcuts.score_tests import centred, largest_score_tests
+from pipeline.explanation.shortcuts.verdicts import tie_scores, use_scores
 
 
 def every_flip(scores: np.ndarray, groups: list[str]) -> np.ndarray:

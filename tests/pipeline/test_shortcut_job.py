@@ -15,9 +15,10 @@ from pipeline.config import dump_settings, parse_overrides
 from pipeline.data.cohort import prepare_cohort
 from pipeline.data.digests import file_digest
 from pipeline.data.splits import Part, read_split
-from pipeline.explanation.explained_network import logits_without, open_explained
-from pipeline.explanation.space_files import read_spaces
-from pipeline.explanation.suppressed_run import suppress_run, suppressed_network
+from pipeline.explanation.explained_network import open_explained
+from pipeline.explanation.shortcuts.removal import logits_without
+from pipeline.explanation.shortcuts.space_files import read_spaces
+from pipeline.explanation.shortcuts.suppressed_run import suppress_run, suppressed_network
 from pipeline.progress import Silent
 from pipeline.report.compose import compose
 from pipeline.retrain import retrain

@@ -14,12 +14,12 @@ from pipeline.data.cohort import Cohort
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part, Split
 from pipeline.evaluation.outputs import LayerOutputs
-from pipeline.explanation.artefact_space import axis_space
-from pipeline.explanation.artefacts import artefact_labels, own_axis
 from pipeline.explanation.explained_network import ExplainedNetwork
-from pipeline.explanation.shortcut_figures import ArtefactMeasures
-from pipeline.explanation.shortcut_verdicts import ShortcutVerdict, judge_artefacts
-from pipeline.explanation.shortcuts import audit_shortcuts
+from pipeline.explanation.shortcuts.artefact_space import axis_space
+from pipeline.explanation.shortcuts.artefacts import artefact_labels, own_axis
+from pipeline.explanation.shortcuts.audit import audit_shortcuts
+from pipeline.explanation.shortcuts.figures import ArtefactMeasures
+from pipeline.explanation.shortcuts.verdicts import ShortcutVerdict, judge_artefacts
 from pipeline.progress import Silent
 
 CHANNELS = 6

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from concepts.errors import SettingsError
-from pipeline.explanation.artefact_space import ArtefactSpace, axis_space, joined
-from pipeline.explanation.intercepts import add_intercepts, fitted_intercepts
-from pipeline.explanation.suppression import suppress
+from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace, axis_space, joined
+from pipeline.explanation.shortcuts.intercepts import add_intercepts, fitted_intercepts
+from pipeline.explanation.shortcuts.suppression import suppress
 from pipeline.models.tail import split_at
 from pipeline.training.alignment import align
 from pipeline.whitening.fold import fold_concept_whitening

@@ -5,7 +5,7 @@ from torch import nn
 
 from concepts.errors import SettingsError
 from pipeline.config import Placement
-from pipeline.explanation.artefact_space import ArtefactSpace
+from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace
 from pipeline.whitening.surgery import LinearReadout, owner_of, whitening_layers
 
 

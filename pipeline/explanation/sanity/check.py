@@ -16,13 +16,13 @@ from pipeline.evaluation.bootstrap import Resampled, Weights
 from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
 from pipeline.evaluation.outputs import LayerOutputs, pooled_features
 from pipeline.evaluation.purity import assess, concept_aucs
+from pipeline.explanation.discovery.salient import coordinates, tail_of_coordinates
 from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.importance import OVERALL, Excess, ImportanceTable
-from pipeline.explanation.null_check import against_null
 from pipeline.explanation.permutation import Layer, permuted_losses
-from pipeline.explanation.randomised import randomised_tail
-from pipeline.explanation.relabelled import relabelled_axes
-from pipeline.explanation.salient import coordinates, tail_of_coordinates
+from pipeline.explanation.sanity.null_check import against_null
+from pipeline.explanation.sanity.randomised import randomised_tail
+from pipeline.explanation.sanity.relabelled import relabelled_axes
 from pipeline.progress import Tracker
 from pipeline.training.phases import evaluation_loader
 from pipeline.whitening.activation import axis_activations

@@ -11,11 +11,17 @@ from torch import Tensor
 
 from pipeline.config import RunSettings
 from pipeline.data.decoded import fit_square
+from pipeline.data.loaders import place_images
 from pipeline.data.phantom.lesion import Lesion, draw
 from pipeline.data.phantom.patients import counterpart, throw_cohort
 from pipeline.data.sample import Sample
 from pipeline.data.transforms import eval_transforms
+from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.models.checkpoint import ModelDescription
+from pipeline.models.tail import split_at
+
+BATCH = 64
+"""Images at a time."""
 
 
 def painted_lesions(settings: RunSettings, samples: Sequence[Sample]) -> list[Lesion]:
@@ -42,6 +48,18 @@ def network_view(settings: RunSettings, description: ModelDescription, lesions: 
     transform = eval_transforms(settings.transforms, description.mean, description.std)
     side = settings.transforms.size + settings.transforms.margin
     return torch.stack([transform({"image": _decoded(one, settings, side)})["image"] for one in lesions])
+
+
+@torch.no_grad()
+def drawn_logits(network: ExplainedNetwork, lesions: Sequence[Lesion]) -> Tensor:
+    """N x D logits for lesions of the phantom, drawn for this."""
+    settings = network.settings
+    head, tail = split_at(network.module.eval(), network.layer, turns=settings.model.turns)
+    parts = []
+    for start in range(0, len(lesions), BATCH):
+        images = network_view(settings, network.description, lesions[start : start + BATCH])
+        parts.append(tail(*head(place_images(images, network.device))).cpu())
+    return torch.cat(parts)
 
 
 def _decoded(lesion: Lesion, settings: RunSettings, side: int) -> NDArray[np.uint8]:

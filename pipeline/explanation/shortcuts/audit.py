@@ -1,7 +1,7 @@
 """The audit of artefacts: which are labelled, what the network does with each, which are shortcuts.
 
-Directions and verdicts come from training and validation images (`shortcut_verdicts`); test images only measure
-(`shortcut_figures`).
+Directions and verdicts come from training and validation images (`verdicts`); test images only measure
+(`figures`).
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from pipeline.data.cohort import Cohort
 from pipeline.data.splits import Part
 from pipeline.evaluation.evaluate import class_indices
 from pipeline.evaluation.outputs import LayerOutputs
-from pipeline.explanation.artefacts import ArtefactLabels, artefact_labels, own_axis
 from pipeline.explanation.explained_network import ExplainedNetwork
-from pipeline.explanation.shortcut_figures import ArtefactMeasures, artefact_figures
-from pipeline.explanation.shortcut_verdicts import FEWEST, LEVEL, Verdicts, judge_artefacts
-from pipeline.explanation.space_files import write_spaces
+from pipeline.explanation.shortcuts.artefacts import ArtefactLabels, artefact_labels, own_axis
+from pipeline.explanation.shortcuts.figures import ArtefactMeasures, artefact_figures
+from pipeline.explanation.shortcuts.space_files import write_spaces
+from pipeline.explanation.shortcuts.verdicts import FEWEST, LEVEL, Verdicts, judge_artefacts
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder
 

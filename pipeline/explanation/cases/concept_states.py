@@ -6,7 +6,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pipeline.explanation.calibration import lower_bound
+from pipeline.explanation.cases.calibration import lower_bound
 
 CONFIDENCE = 0.9
 """Share of images that show a concept which are not called absent, and of those that do not, not called present."""

@@ -23,18 +23,18 @@ from pipeline.data.splits import Part
 from pipeline.data.transforms import display_transforms
 from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
 from pipeline.evaluation.outputs import LayerOutputs
-from pipeline.explanation.explained_network import ExplainedNetwork
-from pipeline.explanation.importance import ImportanceTable, importance
-from pipeline.explanation.permutation import Effort
-from pipeline.explanation.relations import Relation, Trait, TraitKind, relations
-from pipeline.explanation.salient import (
+from pipeline.explanation.discovery.relations import Relation, Trait, TraitKind, relations
+from pipeline.explanation.discovery.salient import (
     Salient,
     coordinates,
     random_directions,
     salient_directions,
     tail_of_coordinates,
 )
-from pipeline.explanation.traits import known_traits
+from pipeline.explanation.discovery.traits import known_traits
+from pipeline.explanation.explained_network import ExplainedNetwork
+from pipeline.explanation.importance import ImportanceTable, importance
+from pipeline.explanation.permutation import Effort
 from pipeline.models.state import write_tensors
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder

@@ -14,9 +14,9 @@ from pipeline.data.transforms import display_transforms
 from pipeline.evaluation.bootstrap import Resampled, Weights, resample
 from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
 from pipeline.evaluation.outputs import LayerOutputs
-from pipeline.explanation.case_files import has_picture, picture_file
-from pipeline.explanation.case_network import REFERENCE, save_picture
-from pipeline.explanation.reference import Reference
+from pipeline.explanation.cases.files import has_picture, picture_file
+from pipeline.explanation.cases.network import REFERENCE, save_picture
+from pipeline.explanation.cases.reference import Reference
 from pipeline.run import RunFolder
 
 CONFIDENT = 0.8

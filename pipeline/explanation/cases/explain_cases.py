@@ -20,19 +20,25 @@ from pipeline.evaluation.bootstrap import Weights, resample
 from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
 from pipeline.evaluation.trajectory import activations_by_layer
-from pipeline.explanation.calibration import calibrate
-from pipeline.explanation.case import CaseInput, explain_case, summary
-from pipeline.explanation.case_content import CaseContent
-from pipeline.explanation.case_files import has_picture, write_case, write_index
-from pipeline.explanation.case_network import REFERENCE, save_picture
-from pipeline.explanation.concept_states import set_thresholds
-from pipeline.explanation.evidence import WIDTHS, choose_width, gradient_maps, pointing_figures
+from pipeline.explanation.cases.calibration import calibrate
+from pipeline.explanation.cases.case import CaseInput, explain_case, summary
+from pipeline.explanation.cases.concept_states import set_thresholds
+from pipeline.explanation.cases.content import CaseContent
+from pipeline.explanation.cases.evidence import WIDTHS, choose_width, gradient_maps, pointing_figures
+from pipeline.explanation.cases.files import has_picture, write_case, write_index
+from pipeline.explanation.cases.network import REFERENCE, save_picture
+from pipeline.explanation.cases.planted import cause_hits, causes
+from pipeline.explanation.cases.quality import MEASURES, measure_quality
+from pipeline.explanation.cases.reference import (
+    AxisReference,
+    ExampleReference,
+    Reference,
+    StageReference,
+    fit_concept_only,
+)
+from pipeline.explanation.cases.scope import fit_scope
+from pipeline.explanation.cases.trajectories import trajectory_figures
 from pipeline.explanation.explained_network import ExplainedNetwork
-from pipeline.explanation.planted import cause_hits, causes
-from pipeline.explanation.quality import MEASURES, measure_quality
-from pipeline.explanation.reference import AxisReference, ExampleReference, Reference, StageReference, fit_concept_only
-from pipeline.explanation.scope import fit_scope
-from pipeline.explanation.trajectory_figures import trajectory_figures
 from pipeline.models.checkpoint import load_model
 from pipeline.models.tail import split_at
 from pipeline.progress import Tracker

@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from concepts.errors import RunError
-from pipeline.explanation.case_content import CaseContent
-from pipeline.explanation.case_files import INDEX, write_index
-from pipeline.explanation.concept_states import State
+from pipeline.explanation.cases.concept_states import State
+from pipeline.explanation.cases.content import CaseContent
+from pipeline.explanation.cases.files import INDEX, write_index
 from pipeline.run import PARTIAL, RunFolder
 
 STATE = "state_"

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from concepts.errors import RunError
-from pipeline.explanation.case_content import CaseContent
+from pipeline.explanation.cases.content import CaseContent
 from pipeline.run import RunFolder
 
 FOLDER = "cases"

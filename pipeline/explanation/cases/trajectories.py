@@ -7,8 +7,8 @@ import numpy as np
 
 from concepts.bootstrap import ratio
 from pipeline.evaluation.bootstrap import Weights, resample
-from pipeline.explanation.case_content import CaseContent, StageContent
-from pipeline.explanation.concept_states import State
+from pipeline.explanation.cases.concept_states import State
+from pipeline.explanation.cases.content import CaseContent, StageContent
 
 EXAMPLES = 6
 """Images named for each concept in which a mistake is corrected."""

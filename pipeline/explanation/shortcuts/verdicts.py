@@ -19,12 +19,13 @@ from pipeline.data.cohort import Cohort
 from pipeline.data.splits import Part
 from pipeline.evaluation.evaluate import class_indices
 from pipeline.evaluation.outputs import LayerOutputs
-from pipeline.explanation.artefact_directions import artefact_directions
-from pipeline.explanation.artefact_space import ArtefactSpace
-from pipeline.explanation.artefacts import ArtefactLabels, artefact_labels
-from pipeline.explanation.contributions import log_odds
-from pipeline.explanation.explained_network import ExplainedNetwork, logits_without
-from pipeline.explanation.score_tests import centred, largest_score_tests
+from pipeline.explanation.cases.contributions import log_odds
+from pipeline.explanation.explained_network import ExplainedNetwork
+from pipeline.explanation.shortcuts.artefact_directions import artefact_directions
+from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace
+from pipeline.explanation.shortcuts.artefacts import ArtefactLabels, artefact_labels
+from pipeline.explanation.shortcuts.removal import logits_without
+from pipeline.explanation.shortcuts.score_tests import centred, largest_score_tests
 from pipeline.progress import Tracker
 
 SHORTCUTS = 6

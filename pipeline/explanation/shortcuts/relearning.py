@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from pipeline.data.loaders import CaseDataset, place_images
-from pipeline.explanation.artefact_space import ArtefactSpace
 from pipeline.explanation.explained_network import ExplainedNetwork
-from pipeline.explanation.suppression import suppress
+from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace
+from pipeline.explanation.shortcuts.suppression import suppress
 from pipeline.models.tail import split_at
 from pipeline.progress import Tracker
 from pipeline.training.phases import diagnosis_weights, training_loader

@@ -16,12 +16,12 @@ from pipeline.config import Balance
 from pipeline.data.cohort import prepare_cohort
 from pipeline.data.splits import Part, read_split
 from pipeline.evaluation.evaluate import class_indices
-from pipeline.explanation.artefact_space import ArtefactSpace, axis_space, joined
 from pipeline.explanation.explained_network import ExplainedNetwork, open_explained
-from pipeline.explanation.intercepts import add_intercepts, fitted_intercepts
-from pipeline.explanation.relearning import relearn
-from pipeline.explanation.space_files import read_spaces
-from pipeline.explanation.suppression import suppress
+from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace, axis_space, joined
+from pipeline.explanation.shortcuts.intercepts import add_intercepts, fitted_intercepts
+from pipeline.explanation.shortcuts.relearning import relearn
+from pipeline.explanation.shortcuts.space_files import read_spaces
+from pipeline.explanation.shortcuts.suppression import suppress
 from pipeline.models.checkpoint import save_model
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder, create_run, open_run

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from pipeline.data.sample import Sample
 from pipeline.evaluation.evaluate import class_indices
-from pipeline.explanation.artefact_space import (
+from pipeline.explanation.explained_network import ExplainedNetwork
+from pipeline.explanation.shortcuts.artefact_space import (
     ArtefactSpace,
     ContrastMoments,
     artefact_space,
@@ -16,8 +17,7 @@ from pipeline.explanation.artefact_space import (
     joined,
     permuted_inside,
 )
-from pipeline.explanation.artefacts import ArtefactLabels, own_axis
-from pipeline.explanation.explained_network import ExplainedNetwork
+from pipeline.explanation.shortcuts.artefacts import ArtefactLabels, own_axis
 from pipeline.progress import Tracker
 
 DEALS = 20

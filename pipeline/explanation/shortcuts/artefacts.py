@@ -10,7 +10,7 @@ from concepts.selection import label_table
 from concepts.vocabulary import ancestors, load_vocabulary
 from pipeline.data.cohort import Cohort
 from pipeline.data.sample import Sample
-from pipeline.explanation.traits import planted_artefacts
+from pipeline.explanation.discovery.traits import planted_artefacts
 
 ARTEFACT = "artefact"
 """Concept of the vocabulary whose sub-concepts are artefacts."""

@@ -15,14 +15,15 @@ from pipeline.evaluation.bootstrap import Resampled, Weights, auc, difference, r
 from pipeline.evaluation.diagnosis import balanced_accuracy, class_aucs, macro
 from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
 from pipeline.evaluation.outputs import LayerOutputs
-from pipeline.explanation.artefact_space import ArtefactSpace
-from pipeline.explanation.artefacts import artefact_labels
-from pipeline.explanation.contributions import log_odds
-from pipeline.explanation.explained_network import BATCH, ExplainedNetwork, logits_without
+from pipeline.explanation.cases.contributions import log_odds
+from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.importance import balanced
 from pipeline.explanation.permutation import one_against_rest
-from pipeline.explanation.repainting import painted_lesions, with_artefact, without_shortcut
-from pipeline.explanation.shortcut_verdicts import SHORTCUTS
+from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace
+from pipeline.explanation.shortcuts.artefacts import artefact_labels
+from pipeline.explanation.shortcuts.removal import BATCH, logits_without
+from pipeline.explanation.shortcuts.repainting import drawn_logits, painted_lesions, with_artefact, without_shortcut
+from pipeline.explanation.shortcuts.verdicts import SHORTCUTS
 from pipeline.progress import Tracker
 
 REPAINTED = 200
@@ -95,7 +96,7 @@ class ArtefactMeasures:
         had = np.array([artefact in one.artefacts for one in lesions])
         there, gone = (
             log_odds(
-                self.network.drawn_logits([with_artefact(one, artefact, present=present) for one in lesions]).double()
+                drawn_logits(self.network, [with_artefact(one, artefact, present=present) for one in lesions]).double()
             )
             for present in (True, False)
         )
@@ -115,7 +116,7 @@ class ArtefactMeasures:
         without = without_shortcut(self.network.settings, self.lesions)
         own, other = (
             accuracy(logits, self.diagnoses, self.network.cohort.classes, self.weights)
-            for logits in (self.outputs.logits, self.network.drawn_logits(without))
+            for logits in (self.outputs.logits, drawn_logits(self.network, without))
         )
         return {
             figure: {

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from pipeline.explanation.artefact_space import ArtefactSpace
+from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace
 from pipeline.models.state import read_named_tensors, write_tensors
 from pipeline.run import RunFolder
 

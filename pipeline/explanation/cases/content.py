@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.explanation.concept_states import State
+from pipeline.explanation.cases.concept_states import State
 
 FORMAT = 1
 Figure = dict[str, float | int | None]

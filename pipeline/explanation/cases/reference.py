@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from pipeline.explanation.calibration import Calibration, lower_bound
-from pipeline.explanation.concept_states import Thresholds
-from pipeline.explanation.scope import Scope
+from pipeline.explanation.cases.calibration import Calibration, lower_bound
+from pipeline.explanation.cases.concept_states import Thresholds
+from pipeline.explanation.cases.scope import Scope
 
 Figures = NDArray[np.float64]
 Figure = dict[str, float | int | None]

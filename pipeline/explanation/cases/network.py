@@ -20,12 +20,12 @@ from pipeline.config import RunSettings
 from pipeline.data.decoded import decode_square
 from pipeline.data.transforms import display_transforms, eval_transforms
 from pipeline.evaluation.trajectory import layer_activations
-from pipeline.explanation.case import CaseInput, explain_case, switched_off
-from pipeline.explanation.case_content import CaseContent
-from pipeline.explanation.case_files import FOLDER, case_file, has_picture, picture_file, write_case
-from pipeline.explanation.case_index import add_to_index
-from pipeline.explanation.quality import measure_quality
-from pipeline.explanation.reference import Reference
+from pipeline.explanation.cases.case import CaseInput, explain_case, switched_off
+from pipeline.explanation.cases.content import CaseContent
+from pipeline.explanation.cases.files import FOLDER, case_file, has_picture, picture_file, write_case
+from pipeline.explanation.cases.index import add_to_index
+from pipeline.explanation.cases.quality import measure_quality
+from pipeline.explanation.cases.reference import Reference
 from pipeline.models.checkpoint import load_model, main_layer
 from pipeline.models.tail import split_at
 from pipeline.run import RunFolder, open_run

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.config import Activation
-from pipeline.explanation.calibration import UNUSUAL, percentile
-from pipeline.explanation.case_content import (
+from pipeline.explanation.cases.calibration import UNUSUAL, percentile
+from pipeline.explanation.cases.content import (
     CaseContent,
     ConceptContent,
     ConceptOnlyContent,
@@ -25,12 +25,12 @@ from pipeline.explanation.case_content import (
     ShiftContent,
     StageContent,
 )
-from pipeline.explanation.contributions import Contributions, contributions
-from pipeline.explanation.counterfactual import Flip, smallest_flip
-from pipeline.explanation.evidence import averaged
+from pipeline.explanation.cases.contributions import Contributions, contributions
+from pipeline.explanation.cases.counterfactual import Flip, smallest_flip
+from pipeline.explanation.cases.evidence import averaged
+from pipeline.explanation.cases.quality import ARTEFACTS, Quality, is_found
+from pipeline.explanation.cases.reference import AxisReference, ExampleReference, Reference, nearest
 from pipeline.explanation.permutation import Tail
-from pipeline.explanation.quality import ARTEFACTS, Quality, is_found
-from pipeline.explanation.reference import AxisReference, ExampleReference, Reference, nearest
 from pipeline.whitening.activation import axis_activations
 
 EXTREME = 2.5

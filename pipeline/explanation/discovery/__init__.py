@@ -1,0 +1,1 @@
+"""What the network uses that nobody named."""

@@ -1,0 +1,1 @@
+"""What is left of an explanation where weights or labels are random."""
