@@ -53,9 +53,9 @@ class Checklist:
     about: str
     items: tuple[ChecklistItem, ...]
 
-    def count(self, status: Status) -> int:
+    def count(self, status: str) -> int:
         """How many items have a status."""
-        return sum(item.status is status for item in self.items)
+        return sum(item.status == status for item in self.items)
 
 
 def fill_checklists(report: RunReport) -> tuple[Checklist, ...]:
