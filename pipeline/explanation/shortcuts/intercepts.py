@@ -19,15 +19,16 @@ def fitted_intercepts(logits: Tensor, labels: Tensor, *, weights: Tensor | None 
     Args:
         logits: N x D.
         labels: N indices.
-        weights: Of each diagnosis in the cross-entropy, D; default: all 1.
+        weights: Of each image in the cross-entropy, N; default: all 1.
     """
     fixed, shift = logits.double(), torch.zeros(logits.shape[1], dtype=torch.float64, requires_grad=True)
-    rule = None if weights is None else weights.double()
+    weighed = torch.ones(len(labels), dtype=torch.float64) if weights is None else weights.double()
     search = torch.optim.LBFGS([shift], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         search.zero_grad()
-        value = nn.functional.cross_entropy(fixed + shift, labels, weight=rule) + RIDGE * shift.square().sum()
+        losses = nn.functional.cross_entropy(fixed + shift, labels, reduction="none")
+        value = (weighed @ losses) / weighed.sum() + RIDGE * shift.square().sum()
         value.backward()
         return value
 

@@ -18,8 +18,10 @@ from pipeline.data.splits import Part, read_split
 from pipeline.evaluation.evaluate import class_indices
 from pipeline.explanation.explained_network import ExplainedNetwork, open_explained
 from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace, axis_space, joined
+from pipeline.explanation.shortcuts.artefacts import artefact_labels
 from pipeline.explanation.shortcuts.intercepts import add_intercepts, fitted_intercepts
 from pipeline.explanation.shortcuts.relearning import relearn
+from pipeline.explanation.shortcuts.reweighing import independence_weights
 from pipeline.explanation.shortcuts.space_files import read_spaces
 from pipeline.explanation.shortcuts.suppression import suppress
 from pipeline.models.checkpoint import save_model
@@ -61,7 +63,7 @@ def suppress_run(
     network = _opened(source, tracker)
     wanted = tuple(dict.fromkeys(names))
     space = joined([_space(source, network, name) for name in wanted], network.channels)
-    changed, intercepts = suppressed_network(network, space, epochs=epochs, tracker=tracker)
+    changed, intercepts = suppressed_network(network, space, artefacts=wanted, epochs=epochs, tracker=tracker)
     settings = source.settings()
     target = create_run(
         settings.model_copy(update={"name": f"{settings.name}-suppressed", "runs": runs or source.path.parent})
@@ -89,14 +91,21 @@ def suppress_run(
 
 
 def suppressed_network(
-    network: ExplainedNetwork, space: ArtefactSpace, *, epochs: int = 0, intercepts: bool = True, tracker: Tracker
+    network: ExplainedNetwork,
+    space: ArtefactSpace,
+    *,
+    artefacts: Sequence[str] = (),
+    epochs: int = 0,
+    intercepts: bool = True,
+    tracker: Tracker,
 ) -> tuple[ExplainedNetwork, Tensor]:
     """A copy of a network that does not see some directions of its layer, and what was added to its logits.
 
     Args:
         network: Left as it is.
         space: The directions.
-        epochs: For how many epochs what comes after the layer is trained on without them; 0: not at all.
+        artefacts: Labelled artefacts that are not to go with any diagnosis in what follows: images are weighed so.
+        epochs: For how many epochs what comes after the layer is trained on without the directions; 0: not at all.
         intercepts: Whether the intercepts of the diagnoses are fitted anew on the validation images, where diagnoses
             count as they did in training.
         tracker: Where progress is shown.
@@ -107,7 +116,8 @@ def suppressed_network(
     changed = replace(network, module=deepcopy(network.module))
     suppress(changed.module, network.layer, space)
     if epochs:
-        relearn(changed, space, epochs=epochs, tracker=tracker)
+        weights = _independence(network, Part.TRAIN, artefacts)
+        relearn(changed, space, epochs=epochs, weights=weights, tracker=tracker)
     classes = network.cohort.classes
     shift = torch.zeros(len(classes), dtype=torch.float64)
     if intercepts:
@@ -115,9 +125,20 @@ def suppressed_network(
         outputs = changed.outputs(validation, tracker=tracker, title="suppressed network, validation images")
         labels = torch.from_numpy(class_indices(validation, classes))
         even = network.settings.training.balance is not Balance.NONE
-        shift = fitted_intercepts(outputs.logits, labels, weights=class_weights(labels, len(classes)) if even else None)
+        weights = _independence(network, Part.VALIDATION, artefacts)
+        if even:
+            weights = weights * class_weights(labels, len(classes))[labels]
+        shift = fitted_intercepts(outputs.logits, labels, weights=weights)
         add_intercepts(changed.module, shift)
     return changed, shift
+
+
+def _independence(network: ExplainedNetwork, part: Part, artefacts: Sequence[str]) -> Tensor:
+    """Weights of a part's images under which the artefacts go with no diagnosis; what is no artefact is left out."""
+    samples = network.cohort.part(part)
+    labels = artefact_labels(network.cohort, samples)
+    table = labels.of([name for name in artefacts if name in labels.names]).table
+    return torch.from_numpy(independence_weights(table, class_indices(samples, network.cohort.classes)))
 
 
 def _opened(run: RunFolder, tracker: Tracker) -> ExplainedNetwork:
