@@ -19,6 +19,9 @@ from pipeline.run import RunFolder
 from pipeline.training.phases import MODEL, evaluation_loader
 from pipeline.whitening.surgery import whitening_layers
 
+KEPT = 2 * 2**30
+"""Bytes that the layer's output for all training images may take to be kept."""
+
 
 @dataclass(frozen=True)
 class ExplainedNetwork:
@@ -38,6 +41,7 @@ class ExplainedNetwork:
     description: ModelDescription
     layer: str
     _validation: list[LayerOutputs] = field(default_factory=list, init=False, repr=False, compare=False)
+    _train: list[Tensor] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def device(self) -> torch.device:
@@ -62,9 +66,23 @@ class ExplainedNetwork:
             self._validation.append(self.outputs(samples, tracker=tracker, title="whitened network, validation images"))
         return self._validation[0]
 
+    def train_maps(self, tracker: Tracker) -> Iterator[Tensor]:
+        """The layer's output for the training images, batch by batch; leave the network as it is between calls.
+
+        Kept for the next call where all of it takes at most `KEPT` bytes; else the network runs again.
+        """
+        if self._train:
+            yield from self._train
+            return
+        samples, parts = self.cohort.part(Part.TRAIN), []
+        for maps in self._maps(samples, tracker=tracker, title="whitened network, training images"):
+            if maps[0].nbytes * len(samples) <= KEPT:
+                parts.append(maps)
+            yield maps
+        self._train.extend(parts)
+
     @torch.no_grad()
-    def maps(self, samples: Sequence[Sample], *, tracker: Tracker, title: str) -> Iterator[Tensor]:
-        """The layer's output for some images, batch by batch, so that not all need be kept."""
+    def _maps(self, samples: Sequence[Sample], *, tracker: Tracker, title: str) -> Iterator[Tensor]:
         head, _ = split_at(self.module.eval(), self.layer, turns=self.settings.model.turns)
         loader = evaluation_loader(self.settings, self.cohort, self.description, samples)
         with tracker.task(title, len(loader)) as advance:

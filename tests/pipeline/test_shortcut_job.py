@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -15,8 +16,12 @@ from pipeline.config import dump_settings, parse_overrides
 from pipeline.data.cohort import prepare_cohort
 from pipeline.data.digests import file_digest
 from pipeline.data.splits import Part, read_split
+from pipeline.explanation import explained_network
+from pipeline.explanation.cases.contributions import log_odds
 from pipeline.explanation.explained_network import open_explained
+from pipeline.explanation.shortcuts.artefact_space import joined
 from pipeline.explanation.shortcuts.removal import logits_without
+from pipeline.explanation.shortcuts.repainting import drawn_logits, painted_lesions, with_artefact
 from pipeline.explanation.shortcuts.space_files import read_spaces
 from pipeline.explanation.shortcuts.suppressed_run import suppress_run, suppressed_network
 from pipeline.progress import Silent
@@ -143,13 +148,17 @@ def test_a_suppressed_run_is_measured_anew_and_says_what_was_suppressed(whole, f
     assert abs(gap[1]) < abs(gap[0])
 
 
-def test_training_on_keeps_the_layer_and_finds_no_way_back_to_what_is_suppressed(whole):
+@pytest.fixture
+def network(whole):
     settings = whole.settings()
     split, release = read_split(whole.file("split.csv")), read_release(whole.file("release.json"))
     cohort = prepare_cohort(settings, tracker=Silent(), split=split, release=release)
-    network = open_explained(settings, cohort, run=whole)
+    return open_explained(settings, cohort, run=whole)
+
+
+def test_training_on_keeps_the_layer_and_finds_no_way_back_to_what_is_suppressed(whole, network):
     space = read_spaces(whole)[STICKER]
-    validation = cohort.part(Part.VALIDATION)
+    validation = network.cohort.part(Part.VALIDATION)
     before = network.outputs(validation, tracker=Silent(), title="")
     changed, _ = suppressed_network(network, space, epochs=1, tracker=Silent())
     after = changed.outputs(validation, tracker=Silent(), title="")
@@ -158,6 +167,34 @@ def test_training_on_keeps_the_layer_and_finds_no_way_back_to_what_is_suppressed
     assert (only_suppressed.outputs(validation, tracker=Silent(), title="").logits - after.logits).abs().max() > 1e-2
     assert (logits_without(after, space) - after.logits).abs().max() <= 1e-4 * after.logits.abs().max()
     assert torch.equal(network.outputs(validation, tracker=Silent(), title="").logits, before.logits)
+
+
+def test_training_on_without_the_tie_makes_drawn_stickers_matter_less(network):
+    """With nothing suppressed, what is left of the sticker's effect shows what the weights of the images do."""
+    lesions = painted_lesions(network.settings, network.cohort.part(Part.TEST))
+    melanoma = network.cohort.classes.index("melanoma")
+
+    def effect(**kind):
+        changed, _ = suppressed_network(network, joined([], network.channels), epochs=2, tracker=Silent(), **kind)
+        there, gone = (
+            log_odds(drawn_logits(changed, [with_artefact(one, STICKER, present=present) for one in lesions]).double())
+            for present in (True, False)
+        )
+        return float((there - gone)[:, melanoma].mean())
+
+    assert 0 < effect(artefacts=[STICKER]) < 0.8 * effect()
+
+
+def test_the_layer_is_run_over_the_training_images_once_where_they_can_be_kept(network, monkeypatch):
+    first = list(network.train_maps(Silent()))
+    assert sum(len(one) for one in first) == len(network.cohort.part(Part.TRAIN))
+    assert [one.data_ptr() for one in network.train_maps(Silent())] == [one.data_ptr() for one in first]
+    monkeypatch.setattr(explained_network, "KEPT", 0)
+    streamed = replace(network)
+    for _ in range(2):
+        again = list(streamed.train_maps(Silent()))
+        assert all(torch.equal(one, other) for one, other in zip(again, first, strict=True))
+    assert not streamed._train
 
 
 def test_what_cannot_be_suppressed_is_refused_in_a_line(whole, folder):

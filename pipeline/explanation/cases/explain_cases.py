@@ -12,7 +12,6 @@ from torch import Tensor
 from concepts.bootstrap import ratio
 from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
-from pipeline.data.loaders import place_images
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
 from pipeline.data.transforms import display_transforms
@@ -40,7 +39,6 @@ from pipeline.explanation.cases.scope import fit_scope
 from pipeline.explanation.cases.trajectories import trajectory_figures
 from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.models.checkpoint import load_model
-from pipeline.models.tail import split_at
 from pipeline.progress import Tracker
 from pipeline.run import RunFolder
 from pipeline.training.phases import PLAIN, evaluation_loader, layer_name
@@ -125,12 +123,14 @@ def explain_cases(
 def _reference(network: ExplainedNetwork, run: RunFolder, tracker: Tracker) -> Reference:
     settings, cohort = network.settings, network.cohort
     validation, train = cohort.part(Part.VALIDATION), cohort.part(Part.TRAIN)
-    shown = {example.image_id for example in cohort.release.examples}
-    examples = [sample for sample in train if sample.image_id in shown]
-    seen = _summaries(network, [*validation, *examples], tracker)
-    activations, summaries, logits, absent = seen
-    count = len(validation)
-    scope = fit_scope(summaries[count:])
+    listed = {example.image_id for example in cohort.release.examples}
+    is_listed = np.array([sample.image_id in listed for sample in train])
+    examples = [sample for sample, kept in zip(train, is_listed, strict=True) if kept]
+    example_activations, example_means = _example_values(network, is_listed, tracker)
+    seen = network.validation_outputs(tracker)
+    activations = seen.activations(settings.model.activation)[:, : len(cohort.concepts)]
+    absent = _absent_maps(network, is_listed, tracker)
+    scope = fit_scope(example_means)
     widths = _evidence_widths(network, tracker)
     labels = cohort.concept_labels(validation)
     by_layer = _by_layer(network, Part.VALIDATION, tracker)
@@ -143,8 +143,8 @@ def _reference(network: ExplainedNetwork, run: RunFolder, tracker: Tracker) -> R
             AxisReference(
                 concept=concept,
                 name=names.get(concept, concept),
-                thresholds=set_thresholds(activations[:count, column], labels[:, column]),
-                activations=tuple(np.sort(activations[:count, column]).tolist()),
+                thresholds=set_thresholds(activations[:, column], labels[:, column]),
+                activations=tuple(np.sort(activations[:, column]).tolist()),
                 stages=tuple(
                     StageReference(
                         layer=name,
@@ -159,12 +159,12 @@ def _reference(network: ExplainedNetwork, run: RunFolder, tracker: Tracker) -> R
             )
             for column, concept in enumerate(cohort.concepts)
         ),
-        calibration=calibrate(logits[:count], own),
+        calibration=calibrate(seen.logits.double().numpy(), own),
         scope=scope,
-        distances=tuple(np.sort(scope.distances(summaries[:count])).tolist()),
+        distances=tuple(np.sort(scope.distances(np.array([summary(one) for one in seen.maps]))).tolist()),
         quality={name: tuple(column.tolist()) for name, column in zip(MEASURES, np.sort(table, axis=0).T, strict=True)},
-        concept_only=fit_concept_only(activations[:count], own, classes=len(cohort.classes)),
-        examples=_examples(cohort, examples, activations[count:]),
+        concept_only=fit_concept_only(activations, own, classes=len(cohort.classes)),
+        examples=_examples(cohort, examples, example_activations),
         release=cohort.release.digest,
     )
 
@@ -192,42 +192,37 @@ def _by_layer(network: ExplainedNetwork, part: Part, tracker: Tracker) -> dict[s
     return activations_by_layer(network.module, loader, tracker=tracker, title=f"every whitened layer, {part} images")
 
 
-@torch.no_grad()
-def _summaries(
-    network: ExplainedNetwork, samples: Sequence[Sample], tracker: Tracker
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], list[tuple[float, ...]]]:
-    """N x k activations of the named axes, N x C means of all axes over positions, N x D logits, absent maps."""
-    settings, cohort = network.settings, network.cohort
-    head, tail = split_at(network.module.eval(), network.layer, turns=settings.model.turns)
-    device = next(network.module.parameters()).device
-    loader = evaluation_loader(settings, cohort, network.description, samples)
+def _absent_maps(network: ExplainedNetwork, listed: NDArray[np.bool_], tracker: Tracker) -> list[tuple[float, ...]]:
+    """For each named axis its mean map over listed training images without the concept; empty where they are few."""
+    cohort = network.cohort
     named = len(cohort.concepts)
-    without = _without(cohort, samples)
-    sums = torch.zeros(())
-    summaries: list[NDArray[np.float64]] = []
-    activations, logits = [], []
-    with tracker.task("whitened network, validation images and examples", len(loader)) as advance:
-        for batch in loader:
-            maps, rest = head(place_images(batch["image"], device))
-            rows = without[len(summaries) : len(summaries) + len(maps)]
-            activations.append(axis_activations(maps[:, :named], settings.model.activation).double().cpu())
-            summaries += [summary(one) for one in maps.cpu()]
-            logits.append(tail(maps, rest).double().cpu())
-            sums = sums + torch.einsum("nk,nk...->k...", rows, maps[:, :named].double().cpu())
-            advance(1)
+    labels = cohort.concept_labels(cohort.part(Part.TRAIN))
+    without = torch.from_numpy(((labels == 0) & listed[:, None]).astype(np.float64))
+    sums, seen = torch.zeros(()), 0
+    for maps in network.train_maps(tracker):
+        rows = without[seen : seen + len(maps)]
+        sums = sums + torch.einsum("nk,nk...->k...", rows, maps[:, :named].double())
+        seen += len(maps)
     counts = without.sum(dim=0)
-    absent = [
+    return [
         tuple((sums[column] / counts[column]).flatten().tolist()) if counts[column] >= FEWEST_WITHOUT else ()
         for column in range(named)
     ]
-    return torch.cat(activations).numpy(), np.array(summaries), torch.cat(logits).numpy(), absent
 
 
-def _without(cohort: Cohort, samples: Sequence[Sample]) -> Tensor:
-    """N x k, 1 for training images that do not show a concept, by the release; 0 for all others."""
-    train = {sample.image_id for sample in cohort.part(Part.TRAIN)}
-    known = np.array([[sample.image_id in train] for sample in samples])
-    return torch.from_numpy(((cohort.concept_labels(samples) == 0) & known).astype(np.float64))
+def _example_values(
+    network: ExplainedNetwork, listed: NDArray[np.bool_], tracker: Tracker
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of the training images that the release lists: n x k activations of the named axes, n x C means of all axes."""
+    named, activation = len(network.cohort.concepts), network.settings.model.activation
+    activations, summaries = [], []
+    seen = 0
+    for maps in network.train_maps(tracker):
+        some = maps[listed[seen : seen + len(maps)]]
+        activations.append(axis_activations(some[:, :named], activation).double().numpy())
+        summaries += [summary(one) for one in some]
+        seen += len(maps)
+    return np.concatenate(activations), np.array(summaries).reshape(-1, network.channels)
 
 
 def _reliability(settings: RunSettings, cohort: Cohort, run: RunFolder, concept: str) -> dict[str, Any]:

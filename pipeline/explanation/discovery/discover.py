@@ -203,9 +203,9 @@ def _relations(
 
 
 def _train_peaks(network: ExplainedNetwork, found: Salient, tracker: Tracker) -> list[list[Peak]]:
-    train, activation = network.cohort.part(Part.TRAIN), network.settings.model.activation
+    activation = network.settings.model.activation
     peaks: list[list[Peak]] = []
-    for maps in network.maps(train, tracker=tracker, title="whitened network, training images"):
+    for maps in network.train_maps(tracker):
         peaks += peaks_of(coordinates(maps, found.directions), activation)
     return peaks
 

@@ -14,7 +14,7 @@ from pipeline.data.cohort import Cohort
 from pipeline.data.splits import Part
 from pipeline.evaluation.bootstrap import Resampled, Weights
 from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
-from pipeline.evaluation.outputs import LayerOutputs, pooled_features
+from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.evaluation.purity import assess, concept_aucs
 from pipeline.explanation.discovery.salient import coordinates, tail_of_coordinates
 from pipeline.explanation.explained_network import ExplainedNetwork
@@ -24,7 +24,6 @@ from pipeline.explanation.sanity.null_check import against_null
 from pipeline.explanation.sanity.randomised import randomised_tail
 from pipeline.explanation.sanity.relabelled import relabelled_axes
 from pipeline.progress import Tracker
-from pipeline.training.phases import evaluation_loader
 from pipeline.whitening.activation import axis_activations
 from pipeline.whitening.surgery import whitening_layers
 
@@ -162,16 +161,8 @@ def _relabelled(network: ExplainedNetwork, ground: Ground, tracker: Tracker) -> 
     """Axes aligned with permuted labels, many times."""
     settings, cohort = network.settings, network.cohort
     train = cohort.part(Part.TRAIN)
-    loader = evaluation_loader(settings, cohort, network.description, train)
-    pooled = pooled_features(
-        network.module,
-        network.layer,
-        loader,
-        activations=(Activation.MEAN,),
-        tracker=tracker,
-        title="whitened network, training images",
-    )[Activation.MEAN]
-    labels, vectors = cohort.concept_labels(train), torch.from_numpy(pooled)
+    pooled = [axis_activations(maps, Activation.MEAN).float() for maps in network.train_maps(tracker)]
+    labels, vectors = cohort.concept_labels(train), torch.cat(pooled)
     return [
         relabelled_axes(
             whitening_layers(network.module)[network.layer],

@@ -1,11 +1,9 @@
 """The directions of every labelled artefact in a layer, from the training images."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.sample import Sample
+from pipeline.data.splits import Part
 from pipeline.evaluation.evaluate import class_indices
 from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.shortcuts.artefact_space import (
@@ -27,7 +25,6 @@ Values = NDArray[np.float64]
 
 def artefact_directions(
     network: ExplainedNetwork,
-    train: Sequence[Sample],
     labels: ArtefactLabels,
     *,
     generator: np.random.Generator,
@@ -40,14 +37,13 @@ def artefact_directions(
 
     Args:
         network: Cut at its layer.
-        train: The N training images.
-        labels: Of the A artefacts, N x A.
+        labels: Of the A artefacts in the N training images, N x A.
         generator: Deals the labels.
         tracker: Where progress is shown.
     """
-    diagnoses = class_indices(train, network.cohort.classes)
+    diagnoses = class_indices(network.cohort.part(Part.TRAIN), network.cohort.classes)
     moments = ContrastMoments(_weights(labels.table, diagnoses, generator), network.channels)
-    for maps in network.maps(train, tracker=tracker, title="artefacts in the training images"):
+    for maps in network.train_maps(tracker):
         moments.add(maps)
     spaces = []
     for row, name in enumerate(labels.names):

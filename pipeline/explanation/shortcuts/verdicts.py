@@ -99,7 +99,7 @@ def judge_artefacts(network: ExplainedNetwork, *, tracker: Tracker) -> Verdicts 
     if not labels.names:
         return None
     generator = np.random.default_rng([network.settings.seed, SHORTCUTS])
-    spaces = artefact_directions(network, train, labels, generator=generator, tracker=tracker)
+    spaces = artefact_directions(network, labels, generator=generator, tracker=tracker)
     outputs = network.validation_outputs(tracker)
     seen = artefact_labels(cohort, validation).of(labels.names)
     falls = np.stack([log_odds_falls(outputs, space) for space in spaces], axis=1)
