@@ -32,17 +32,22 @@ MEASURES = {
     "clipped": "over- or under-exposed pixels",
 }
 ARTEFACTS = {
-    "hair": "dark threads at the edge (hair, or a ruler)",
+    "hair": "hair",
+    "ruler": "a ruler",
     "dark_corners": "dark corners",
-    "ink": "ink or a colour patch",
+    "ink": "ink",
+    "patch": "a colour patch",
     "glare": "reflections or bubbles",
 }
 PICTURE = (
-    "Measured on the picture itself, against the validation images. An artefact is detected where its measure stands "
-    "out from theirs; a ruler, and patches of the skin's own colours, may be missed."
+    "Measured on the picture itself. Sharpness and the like are unusual outside the middle 95 % of the validation "
+    "images. An artefact is detected from a fixed value of its measure on; some are missed, above all single or fair "
+    "hairs, faint ink, and patches of about the skin's own colour."
 )
-SHARES = {"clipped", *ARTEFACTS}
-"""Measures that are shares of pixels; the others are grey values."""
+RHYTHM = "ruler"
+"""How well ticks repeat, 0 to 1."""
+SHARES = {"clipped", *ARTEFACTS} - {RHYTHM}
+"""Measures that are shares of pixels; the others but the rhythm are grey values."""
 RESEARCH = "Research software, not a medical device. This is what the network computed, not what the lesion is."
 UNRELIABLE = 0.7
 """AUC below whose lower end an axis is called unreliable."""
@@ -93,12 +98,19 @@ def warnings(case: CaseContent, names: Names) -> list[str]:
 
 def measured(one: QualityContent) -> str:
     """A measurement of the picture with its unit."""
+    if one.measure == RHYTHM:
+        return f"rhythm {number(one.value, 2)} of 1"
     return percent(one.value, 1) if one.measure in SHARES else f"{number(one.value, 1)} of 255"
 
 
 def measure_name(one: QualityContent) -> str:
     """What was measured."""
     return capital({**MEASURES, **ARTEFACTS}.get(one.measure, one.measure))
+
+
+def trait_name(trait: str, names: Names) -> str:
+    """What something that goes with a direction is called: a concept, an artefact, a measure of the picture."""
+    return {**MEASURES, **ARTEFACTS, **names}.get(trait, trait.replace("_", " "))
 
 
 def quality_state(one: QualityContent) -> str:

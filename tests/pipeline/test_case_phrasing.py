@@ -46,12 +46,12 @@ def test_artefacts_are_told_from_an_unusual_picture():
     case = SimpleNamespace(
         scope=SimpleNamespace(out_of_scope=False),
         conflict=False,
-        quality=(quality("sharpness", unusual=True), quality("ink", unusual=True), quality("hair", unusual=False)),
+        quality=(quality("sharpness", unusual=True), quality("patch", unusual=True), quality("hair", unusual=False)),
     )
     said = case_phrasing.warnings(case, {})
     assert said == [
         "Unusual picture: sharpness at percentile 99 of the validation images.",
-        "Detected on the picture: ink or a colour patch.",
+        "Detected on the picture: a colour patch.",
     ]
     assert case_phrasing.quality_state(case.quality[2]) == "not detected"
 
@@ -61,6 +61,7 @@ def test_every_measure_of_a_picture_has_a_name_and_a_unit():
     assert {*case_phrasing.MEASURES, *case_phrasing.ARTEFACTS} == set(MEASURES)
     assert case_phrasing.measured(quality("ink", unusual=True)).startswith("20.0")
     assert case_phrasing.measured(quality("contrast", unusual=True)) == "0.2 of 255"
+    assert case_phrasing.measured(quality("ruler", unusual=True)) == "rhythm 0.20 of 1"
 
 
 def test_an_averaged_map_says_so():

@@ -1,16 +1,10 @@
-"""Evidence maps, the pointing game, flips of the call, and what a picture's quality is."""
-
-import csv
+"""Evidence maps, the pointing game and flips of the call."""
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from pipeline.config import PhantomSettings
-from pipeline.data.phantom.cohort import generate_cohort
 from pipeline.data.phantom.rule import CONCEPTS
-from pipeline.data.sources.phantom import load_phantom
 from pipeline.evaluation.bootstrap import group_weights
 from pipeline.explanation.cases.counterfactual import LARGEST, smallest_flip
 from pipeline.explanation.cases.evidence import (
@@ -23,7 +17,6 @@ from pipeline.explanation.cases.evidence import (
     pointing_figures,
 )
 from pipeline.explanation.cases.planted import cause_hits, causes, planted_cause
-from pipeline.explanation.cases.quality import is_found, measure_quality
 
 
 def test_a_hit_is_a_maximum_inside_and_ties_count_by_their_share():
@@ -138,70 +131,6 @@ def test_no_flip_where_named_axes_do_not_matter_or_it_is_too_far():
     maps[0] = 2 * LARGEST
     assert smallest_flip(linear_tail, maps, (), named=2) is None
     assert smallest_flip(linear_tail, maps, (), named=0) is None
-
-
-def test_quality_tells_blur_darkness_hair_and_corners():
-    rng = np.random.default_rng(0)
-    skin = np.clip(rng.normal(180, 4, size=(64, 64, 1)) + np.zeros(3), 0, 255).astype(np.uint8)
-    plain = measure_quality(skin)
-    hairy = skin.copy()
-    hairy[20, 5:60] = hairy[10:60, 30] = 60
-    assert measure_quality(hairy).hair > plain.hair + 0.01
-    framed = skin.copy()
-    framed[:10, :10] = framed[-10:, -10:] = 0
-    assert measure_quality(framed).dark_corners == 0.5
-    assert plain.dark_corners == 0
-    assert measure_quality(skin // 2).brightness < plain.brightness
-    flat = np.full_like(skin, 180)
-    assert measure_quality(flat).sharpness == 0
-    assert measure_quality(np.full_like(skin, 255)).clipped == 1
-
-
-def test_threads_of_a_network_inside_the_lesion_are_no_hair():
-    skin = np.full((100, 100, 3), 180, dtype=np.uint8)
-    inside, across = skin.copy(), skin.copy()
-    inside[30:70:8, 30:70] = inside[30:70, 30:70:8] = 60
-    across[::20] = 60
-    assert measure_quality(inside).hair == 0
-    assert measure_quality(across).hair > 0.02
-
-
-def test_ink_is_a_strong_colour_that_is_not_red_and_glare_is_white():
-    skin = np.full((50, 50, 3), (200, 160, 130), dtype=np.uint8)
-    assert measure_quality(skin).ink == 0
-    assert measure_quality(skin).glare == 0
-    marked = skin.copy()
-    marked[:10, :10] = (60, 40, 160)
-    marked[20:30, 20:30] = (250, 245, 240)
-    assert measure_quality(marked).ink == pytest.approx(0.04)
-    assert measure_quality(marked).glare == pytest.approx(0.04)
-    lesion = np.full_like(skin, (110, 60, 40))
-    assert measure_quality(lesion).ink == 0, "brown is saturated, but red leads"
-
-
-def test_an_artefact_is_what_stands_out_from_the_bulk():
-    among = np.concatenate([np.zeros(80), np.linspace(0.1, 0.3, 20)])
-    assert is_found("glare", 0.01, among)
-    assert not is_found("glare", 0.0, np.zeros(9))
-    assert not is_found("glare", 1.0, [])
-    assert not is_found("dark_corners", 0.01, np.zeros(9))
-
-
-@pytest.mark.slow
-def test_planted_artefacts_are_found_on_the_picture(tmp_path):
-    """Sensitivity and specificity over 400 phantoms, each measure for the artefacts that it is meant to find."""
-    generate_cohort(PhantomSettings(images=400, size=128), tmp_path / "phantom")
-    with (tmp_path / "phantom" / "metadata.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    samples = {one.image_id: one.path for one in load_phantom(tmp_path / "phantom")}
-    measures = [measure_quality(np.asarray(Image.open(samples[row["image_id"]]))) for row in rows]
-    wanted = {"hair": ("hair",), "dark_corners": ("dark_corner",), "ink": ("ink",), "glare": ("gel_bubble",)}
-    for measure, artefacts in wanted.items():
-        values = [getattr(one, measure) for one in measures]
-        found = np.array([is_found(measure, value, values) for value in values])
-        shown = np.array([any(row[name] == "1" for name in artefacts) for row in rows])
-        assert found[shown].mean() > 0.6, measure
-        assert found[~shown].mean() < 0.1, measure
 
 
 def test_a_planted_cause_is_the_one_concept_without_which_the_rule_says_otherwise():

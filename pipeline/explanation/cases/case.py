@@ -243,7 +243,7 @@ def _quality(quality: Quality, reference: Reference) -> tuple[QualityContent, ..
         # Most pictures share the commonest value of some measures, e.g. no clipped pixel; that is not unusual.
         below = 100.0 * float((among < value).mean()) if len(among) else float("nan")
         far = bool(place < EXTREME or below > 100 - EXTREME)
-        unusual = is_found(measure, value, among) if measure in ARTEFACTS else far
+        unusual = is_found(measure, value) if measure in ARTEFACTS else far
         entry = QualityContent(
             measure=measure, value=value, percentile=None if np.isnan(place) else place, unusual=unusual
         )
