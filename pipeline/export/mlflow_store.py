@@ -71,13 +71,14 @@ def export_mlflow(run_path: Path, target: str) -> str:
 
 
 def require_mlflow() -> None:
-    """Refuse where MLflow is missing; keep it from calling home.
+    """Refuse where MLflow is missing; keep it from calling home, and from telling how it makes its tables.
 
     Raises:
         RunError: If it cannot be imported.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     try:
         import mlflow  # noqa: F401
     except ImportError as error:

@@ -14,7 +14,8 @@ CHART_WIDTH = 272
 PAPER = (255, 255, 255)
 LANES = {"one": 1.7, "two": 2.4, "three": 3.3}
 """Heights of plots in rem, as the page's style has them."""
-REM = 16
+REM = 12
+"""Pixels of a rem on paper, as pdf.css has it."""
 CHART = re.compile(r'(<td[^>]*class="plot (\w+)"[^>]*>)?(<svg class="chart"[^>]*) width="100%" height="([\d%]+)">')
 SHADE = re.compile(r'class="([^"]*)" style="--shade: (\d+)%"')
 COLOUR = re.compile(r"--(\w+): (#[0-9a-f]{6})")

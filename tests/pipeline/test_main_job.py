@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from contextlib import closing
 from hashlib import sha256
+from html import unescape
 from pathlib import Path
 
 import pandas as pd
@@ -26,6 +29,7 @@ from pipeline.explanation.cases.network import CaseNetwork, explain_image
 from pipeline.explanation.discovery.discovered import read_discovery
 from pipeline.progress import Silent
 from pipeline.report.case_page import write_case_page
+from pipeline.report.compose import compose
 from pipeline.retrain import retrain
 from pipeline.run import RunFolder
 from pipeline.whitening.activation import axis_activations
@@ -271,6 +275,76 @@ def test_stages_can_be_done_again(whole):
     done = dermaxis("evaluate", str(whole.path), folder=whole.path.parent)
     assert done.returncode == 0, done.stderr
     assert whole.read_json("evaluation.json") == before
+
+
+def test_the_command_line_writes_the_report_on_paper_too(whole, folder):
+    pdfium = pytest.importorskip("pypdfium2", reason="pypdfium2 absent: what is on paper is NOT checked")
+    pytest.importorskip("weasyprint", reason="the extra 'pdf' is not installed: no PDF was written")
+    done = dermaxis("report", str(whole.path), "--pdf", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(whole.file("report.html")), str(whole.file("report.pdf"))]
+    with closing(pdfium.PdfDocument(whole.file("report.pdf"))) as paper:
+        assert whole.id in paper.get_metadata_value("Title")
+        text = words(" ".join(page.get_textpage().get_text_bounded() for page in paper))
+        assert [beyond for page in paper for beyond in beyond_the_paper(page)] == []
+    headings = re.findall(r"<h[12][^>]*>(.*?)</h[12]>", whole.file("report.html").read_text(), re.DOTALL)
+    assert len(headings) > 10
+    assert [one for one in map(words, headings) if one not in text] == []
+    macro = whole.read_json("evaluation.json")["diagnosis"]["whitened"]["auc"]["macro"]
+    assert f"{macro['value']:.3f}" in text
+    assert "Research software, not a medical device" in text
+
+
+def beyond_the_paper(page):
+    """Texts and pictures that the page's edge cuts off: left and right end in points."""
+    for one in page.get_objects(max_depth=20):
+        left, _, right, _ = one.get_bounds()
+        if one.type in (1, 3) and (left < 0 or right > page.get_width()):
+            yield left, right
+
+
+def words(html: str) -> str:
+    """What is read of a piece of a page."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", "", html)).split())
+
+
+def test_the_command_line_puts_a_run_into_mlflow(whole, folder):
+    pytest.importorskip("mlflow", reason="the extra 'mlflow' is not installed: nothing was exported")
+    store = folder / "mlflow"
+    done = dermaxis("export", str(whole.path), "--mlflow", str(store), folder=folder)
+    assert done.returncode == 0, done.stderr
+    identifier = re.fullmatch(rf"MLflow run (\w+) in {store}\n", done.stdout)[1]
+    with closing(sqlite3.connect(store / "mlflow.db")) as kept:
+        ((name,),) = kept.execute("select name from runs where run_uuid = ?", [identifier]).fetchall()
+        figures = dict(kept.execute("select key, value from latest_metrics where run_uuid = ?", [identifier]))
+        settings = dict(kept.execute("select key, value from params where run_uuid = ?", [identifier]))
+    assert name == whole.id
+    macro = whole.read_json("evaluation.json")["diagnosis"]["whitened"]["auc"]["macro"]
+    key = "evaluation.diagnosis.whitened.auc.macro"
+    found = {end: figures[f"{key}{'' if end == 'value' else '.' + end}"] for end in macro}
+    assert found == pytest.approx(macro)
+    assert settings["training.plain_epochs"] == "2"
+    (report,) = (store / "artefacts").rglob("report.html")
+    assert report.read_text() == whole.file("report.html").read_text()
+
+
+def test_the_command_line_suppresses_an_axis_and_trains_on(whole, folder):
+    done = dermaxis("suppress", str(whole.path), "streaks", "--epochs", "1", folder=folder)
+    assert done.returncode == 0, done.stderr
+    (path,) = whole.path.parent.glob("small-suppressed-*")
+    suppressed = RunFolder(path)
+    assert done.stdout.splitlines()[-1] == f"report: {path / 'report.html'}"
+    said = compose(suppressed).suppressed
+    assert (said.source, said.names, said.epochs) == (whole.id, ("streaks",), 1)
+    page = words(suppressed.file("report.html").read_text())
+    assert "Suppressed: streaks." in page
+    assert "trained on for 1 epoch" in page
+    before, after = (run.read_json("evaluation.json")["diagnosis"] for run in (whole, suppressed))
+    assert after["plain"] == before["plain"]
+    assert after["whitened"] != before["whitened"]
+    importance = suppressed.read_json("explanation.json")["importance"]["overall"]["streaks"]["ratio"]
+    assert importance["value"] == pytest.approx(1.0, abs=1e-6)
+    assert f"{after['whitened']['auc']['macro']['value']:.3f}" in done.stdout
 
 
 def test_every_baseline_and_several_layers_in_one_run(folder):
