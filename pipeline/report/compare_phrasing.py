@@ -97,12 +97,7 @@ def summary(comparison: Comparison) -> str:
             f"Of {plural(judged, 'difference')} in the AUC of diagnoses and concepts none is shown to be more than "
             "noise; the intervals say how large each may yet be."
         )
-    said = [_one(*one) for one in found[:MOST_NAMED]]
-    more = f", and {count(len(found) - MOST_NAMED)} more below" if len(found) > MOST_NAMED else ""
-    return (
-        f"Of {plural(judged, 'difference')} in the AUC of diagnoses and concepts {count(len(found))} "
-        f"{_is(len(found))} beyond noise: {'; '.join(said)}{more}."
-    )
+    return f"Of {plural(judged, 'difference')} in the AUC of diagnoses and concepts {_beyond(found)}."
 
 
 def importance_summary(comparison: Comparison) -> str:
@@ -117,7 +112,9 @@ def importance_summary(comparison: Comparison) -> str:
     )
     if not judged:
         return ""
-    return f"Of {plural(judged, 'difference')} in importance {count(len(found))} {_is(len(found))} beyond noise."
+    if not found:
+        return f"Of {plural(judged, 'difference')} in importance none is shown to be more than noise."
+    return f"Of {plural(judged, 'difference')} in importance (loss ratios) {_beyond(found)}."
 
 
 def difference(one: Difference | None) -> str:
@@ -154,12 +151,13 @@ def spread(row: SeedSpread) -> str:
     return f"{number(row.deviation)}, from {number(row.lowest)} to {number(row.highest)}"
 
 
-def spreads(rows: Sequence[SeedSpread]) -> str:
+def spreads(rows: Sequence[SeedSpread], *, are_same_images: bool = True) -> str:
     """What the spread between seeds is, and is not."""
     runs = plural(max(row.mean.n for row in rows), "run")
+    chance = "on these test images" if are_same_images else "and of drawing test images, which differ between the runs"
     return (
         f"Mean over {runs} with the {INTERVAL} of the mean (Student's t), and the standard deviation between runs: the "
-        "chance of training, on these test images. A difference between two recipes that is not larger than this needs "
+        f"chance of training, {chance}. A difference between two recipes that is not larger than this needs "
         "more seeds on either side."
     )
 
@@ -181,6 +179,12 @@ def limits(comparison: Comparison) -> Sequence[str]:
             "The layers differ: importance is a loss ratio at a layer, and layers carry different shares of it."
         )
     return said
+
+
+def _beyond(found: Sequence[tuple[Family, Row, Difference]]) -> str:
+    said = "; ".join(_one(*one) for one in found[:MOST_NAMED])
+    more = f", and {count(len(found) - MOST_NAMED)} more below" if len(found) > MOST_NAMED else ""
+    return f"{count(len(found))} {_is(len(found))} beyond noise: {said}{more}"
 
 
 def _one(family: Family, row: Row, one: Difference) -> str:

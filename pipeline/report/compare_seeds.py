@@ -1,6 +1,7 @@
 """How much figures vary between runs of the same settings with other seeds."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isfinite, sqrt
 from statistics import mean, stdev
 
@@ -50,8 +51,14 @@ def _spread(family: Family, key: str, name: str, values: Sequence[float]) -> See
         family=family.title,
         name=name,
         unit=family.unit,
-        mean=mean_over_runs(values),
+        mean=_within(family, mean_over_runs(values)),
         deviation=stdev(values),
         lowest=min(values),
         highest=max(values),
     )
+
+
+def _within(family: Family, figure: Estimate) -> Estimate:
+    """The interval without what no AUC and no ratio can be: Student's t knows no bounds, and of few runs it is wide."""
+    highest = 1.0 if family.unit == "AUC" else float("inf")
+    return replace(figure, low=max(figure.low, 0.0), high=min(figure.high, highest))

@@ -25,6 +25,7 @@ from pipeline.report.compare_html import (
     write_comparison,
 )
 from pipeline.retrain import retrain
+from pipeline.run import RunFolder
 
 pytestmark = pytest.mark.slow
 
@@ -128,6 +129,28 @@ def test_seeds_alone_are_known_and_judged_for_stability(run, copy):
     other = compare_runs([run, copy("d", settings={"seed": 1, "training": {"plain_epochs": 3}})], resamples=100)
     assert not other.seeds
     assert other.stability == other.spreads == ()
+
+
+def test_the_command_line_names_the_seeds_and_what_is_beyond_noise(run, copy, tmp_path):
+    better = copy("c", settings={"seed": 2}, change=certain)
+    paths = [run, copy("b", settings={"seed": 1}), better]
+    for seed, path in enumerate(paths[1:], 1):
+        RunFolder(path).record(seed=seed)
+    page = tmp_path / "out" / "seeds.html"
+    done = CliRunner().invoke(app, ["compare", *map(str, paths), "-o", str(page)])
+    assert done.exit_code == 0, done.output
+    for seed, (letter, path) in enumerate(zip("ABC", paths, strict=True)):
+        assert f"  {letter}  {path.name}, seed {seed}" in done.output.splitlines()
+    text = page.read_text()
+    for said in (done.output, text):
+        assert "The runs differ in seed alone" in said
+        assert re.search(r"Of \d+ differences in the AUC of diagnoses and concepts \S+ are beyond noise: ", said)
+        assert "C minus A" in said
+        assert "B minus A" not in said, "a copy differs in nothing"
+    assert "Stability over seeds" in text
+    assert [file for file in done.output.split() if file.startswith(str(page.parent))] == [
+        str(page.with_suffix(ending)) for ending in (".html", ".csv", ".json")
+    ]
 
 
 def test_other_images_are_compared_unpaired_and_said_to_be_other(run, copy):

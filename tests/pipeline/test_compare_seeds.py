@@ -1,6 +1,7 @@
 """How figures vary between seeds."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,3 +42,16 @@ def test_the_same_figure_in_every_run_has_no_spread():
     assert (found.deviation, found.mean.low, found.mean.high) == (0, 0.8, 0.8)
     assert compare_phrasing.spread(found) == "0.000, from 0.800 to 0.800"
     assert "Mean over 3 runs" in compare_phrasing.spreads([found])
+    assert "on these test images" in compare_phrasing.spreads([found])
+    apart = compare_phrasing.spreads([found], are_same_images=False)
+    assert "drawing test images, which differ" in apart
+    assert "on these test images" not in apart
+
+
+def test_no_interval_reaches_beyond_what_an_auc_can_be():
+    values = (0.78, 0.97, 0.97)
+    assert mean_over_runs(values).high > 1
+    (found,) = seed_spreads([family(*values)])
+    assert (found.mean.low, found.mean.high) == (mean_over_runs(values).low, 1.0)
+    (ratio,) = seed_spreads([replace(family(1.1, 1.4, 1.4), unit="loss ratio")])
+    assert ratio.mean == mean_over_runs((1.1, 1.4, 1.4))
