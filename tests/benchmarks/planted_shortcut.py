@@ -50,7 +50,7 @@ from pipeline.training.loss import class_weights
 
 CONFIG = Path(__file__).parents[2] / "configs" / "phantom_shortcut.yaml"
 ARMS = ("tied", "clean")
-EPOCHS = 3
+EPOCHS = 10
 """For which what comes after the layer is trained on, in ``relearnt`` and, to compare with it, in ``clean_longer``."""
 Values = NDArray[np.float64]
 TARGETS = "targets: top in 20 of 20, clean in at least 19 of 20, recovered at least 0.80"
