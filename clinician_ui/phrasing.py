@@ -72,6 +72,7 @@ LAST_WORD = "Last word: your verdict now settles the case."
 THIN = 40
 """Positives below which an axis is not stable."""
 NOTHING_TO_COMPARE = "Nothing to compare with yet: judge an image present, or name an image."
+LIST_OF_CASES = "Cases of the run"
 NO_CASES_MATCH = "No case matches the filter. Widen it."
 BLINDED_HELP = "Your own opinion is asked for before anything of the network is shown; both are kept."
 NO_WHAT_IF = "The image is not of the run's cohort, so the network cannot be asked again here."
@@ -96,6 +97,12 @@ UNNAMED_HELP = (
     "Directions among the axes that no concept has, along which the diagnosis changes most. A name makes one a concept "
     "of a set; its candidates then wait to be judged, and only judgements get into a release."
 )
+PATCHES = "Most active test images, the patch above; below, their recorded diagnoses"
+DIRECTION_IMPORTANCE = (
+    "Importance: loss with the direction permuted over loss without, 95 % interval; 1 means not used. Against random "
+    "unnamed directions."
+)
+DIRECTION_RELATIONS = "Goes with: rank correlation (Spearman), 95 % interval"
 RESEARCH = "Research software, not a medical device."
 
 

@@ -18,6 +18,7 @@ RUN_FIGURES = ("Macro AUC, plain", "Macro AUC, whitened", "Mean axis AUC")
 RUN_FIGURES_MEAN = (
     "On each run's own test images, with 95 % interval; n counts images. Compare them before you rank them."
 )
+ITS_RUN = "Its run, with report:"
 COMPARING = "Comparing on resamples of the test images …"
 OPEN_COMPARISON = "Open the comparison"
 

@@ -28,6 +28,7 @@ def show(run: RunFolder, case: CaseContent, names: dict[str, str]) -> None:
         selection_mode="multi",
         format_func=names.__getitem__,
         key=f"what_if_{case.image_id}",
+        wrap=True,
     )
     network = _network(str(run.path), run.file("model.safetensors").stat().st_mtime_ns)
     found = network.what_if(_opened(network, str(run.path), case.image_id), off)

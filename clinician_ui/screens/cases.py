@@ -30,19 +30,22 @@ from pipeline.report.evidence_picture import evidence_uri
 from pipeline.run import RunFolder
 
 RUN_KEY, CASE_KEY, BLINDED_KEY = "run", "case", "blinded"
-LIST_HEIGHT = 560
+LIST_HEIGHT, ROW_HEIGHT = 560, 35
+"""Most that the list takes, and a row of it, in pixels."""
+COLUMNS = {"read": 46, "image": 112, "call": 108, "flags": 200}
+"""Columns of the list with their widths in pixels."""
 FLAGS = {
     "wrong": "wrong call",
     "abstain": "uncertain",
     "conflict": "conflict",
     "out_of_scope": "out of scope",
-    "unusual_picture": "artefact or unusual picture",
+    "unusual_picture": "unusual picture",
 }
 
 
 def show(reader: Reader) -> None:
     """Draw the screen."""
-    left, right = st.columns([1, 2.7], gap="medium")
+    left, right = st.columns([1, 2.1], gap="medium")
     with left:
         run = _choose_run()
         blinded = run is not None and _is_blinded(reader)
@@ -94,13 +97,19 @@ def _choose_case(run: RunFolder, changed: int, own: Sequence[CaseReview], *, bli
     st.query_params[CASE_KEY] = names[position]
     _step_buttons(names, position)
     st.caption(phrasing.case_position(position, len(names), len(rows), len(done)))
+    key = f"cases_list_{'blinded' if blinded else 'open'}"
+    # The row of the case that is shown is the one that is ticked, also where it was reached another way.
+    st.session_state[key] = {"selection": {"rows": [position], "columns": [], "cells": []}}
     st.dataframe(
         table,
-        height=LIST_HEIGHT,
+        height=min(LIST_HEIGHT, ROW_HEIGHT * (len(names) + 1) + 2),
+        row_height=ROW_HEIGHT,
         hide_index=True,
-        on_select=lambda: _selected(names),
+        on_select=lambda: _selected(key, names),
         selection_mode="single-row",
-        key=f"cases_list_{'blinded' if blinded else 'open'}",
+        column_config={name: st.column_config.Column(width=width) for name, width in COLUMNS.items() if name in table},
+        key=key,
+        alt=phrasing.LIST_OF_CASES,
     )
     return names[position]
 
@@ -112,17 +121,24 @@ def _listing(
     """Names of the cases that fit, and the table that lists them; kept, as every click draws it again."""
     found = matching(_rows(path, changed), wanted)
     names = [row.image_id for row in found]
-    columns = {"image": names, "read": ["✓" if name in done else "" for name in names]}
+    columns = {"read": ["✓" if name in done else "" for name in names], "image": names}
     if not blinded:
         calls = {row.call: diagnosis_name(row.call) for row in found}
-        columns["call"] = [f"{calls[row.call]}, {row.probability:.0%}" for row in found]
+        columns["call"] = [f"{row.probability:.0%} {calls[row.call]}" for row in found]
         columns["flags"] = [", ".join(label for flag, label in FLAGS.items() if getattr(row, flag)) for row in found]
     return names, pd.DataFrame(columns)
 
 
 def _filter(rows: Sequence[CaseRow]) -> CaseFilter:
     with st.expander("Filter"):
-        flags = st.pills("Only", list(FLAGS), selection_mode="multi", format_func=FLAGS.__getitem__, key="case_flags")
+        flags = st.pills(
+            "Only",
+            list(FLAGS),
+            selection_mode="multi",
+            format_func=FLAGS.__getitem__,
+            key="case_flags",
+            wrap=True,
+        )
         image = st.text_input("Image name contains", key="case_image")
         call = _one_of("Network's call", sorted({row.call for row in rows}), key="case_call")
         reference = _one_of(
@@ -167,11 +183,10 @@ def _open(image_id: str) -> None:
     st.query_params[CASE_KEY] = image_id
 
 
-def _selected(names: Sequence[str]) -> None:
-    for key in ("cases_list_open", "cases_list_blinded"):
-        rows = st.session_state.get(key, {}).get("selection", {}).get("rows", [])
-        if rows and rows[0] < len(names):
-            _open(names[rows[0]])
+def _selected(key: str, names: Sequence[str]) -> None:
+    rows = st.session_state[key]["selection"]["rows"]
+    if rows and rows[0] < len(names):
+        _open(names[rows[0]])
 
 
 def _show_case(reader: Reader, run: RunFolder, case: CaseContent, own: Sequence[CaseReview], *, blinded: bool) -> None:
@@ -208,6 +223,7 @@ def _show_picture(run: RunFolder, case: CaseContent, names: dict[str, str], *, h
             list(concepts),
             format_func=names.__getitem__,
             key=f"case_overlay_{case.image_id}",
+            wrap=True,
         )
     top = ""
     if overlay is not None and (evidence := concepts[overlay].evidence) is not None:

@@ -115,6 +115,10 @@ def _job_html(ledger: Ledger, job: Job) -> str:
     quiet = phrasing.html(run_phrasing.job_facts(job))
     name = f"<strong>{phrasing.html(job.name)}</strong>"
     html = f'<div class="dx-line">{name}{pill}<span class="dx-quiet">{quiet}</span></div>'
+    if job.state is State.DONE and job.run:
+        name = phrasing.html(job.run)
+        link = f'<a href="{phrasing.html(report_url(job.run))}" target="_blank" rel="noopener">{name}</a>'
+        return f'{html}<p class="dx-quiet">{run_phrasing.ITS_RUN} {link}</p>'
     if job.reason:
         return f'{html}<p class="dx-flag">{phrasing.html(job.reason)}</p>'
     progress = ledger.progress(job.id) if job.state in (State.RUNNING, State.STOPPED) else None

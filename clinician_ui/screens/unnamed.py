@@ -14,8 +14,9 @@ from concepts.roles import Action
 from concepts.sets import SetConcept
 from concepts.vocabulary import load_vocabulary
 from pipeline.explanation.discovery.discovered import DirectionFound, Discovery, candidate_values, read_discovery
+from pipeline.report.case_phrasing import trait_name
 from pipeline.report.compose import diagnosis_name
-from pipeline.report.explained_phrasing import KINDS
+from pipeline.report.explained_phrasing import KINDS, SHOWN_RELATIONS
 from pipeline.run import RunFolder
 
 OVERALL = "overall"
@@ -56,48 +57,46 @@ def _read(path: str, _changed: int) -> Discovery | None:
 
 
 def _show_direction(reader: Reader, run: RunFolder, direction: DirectionFound) -> None:
-    left, right = st.columns([1.7, 1], gap="medium")
-    with left:
-        st.html(
-            f'<p class="dx-title">{phrasing.html(direction.name.replace("_", " "))}</p>'
-            f'<p class="dx-quiet">{phrasing.html(phrasing.direction_facts(direction))}</p>'
-        )
-        figures = "".join(
-            f'<figure><img src="{_url(run, one.patch)}" alt="Patch of {phrasing.html(one.image_id)}">'
-            f'<img src="{_url(run, one.picture)}" alt="Image {phrasing.html(one.image_id)}"></figure>'
-            for one in direction.patches
-        )
-        st.html(
-            f'<p class="dx-heading">Most active test images, the patch above</p><div class="dx-patches">{figures}</div>'
-        )
-    with right:
-        _show_importance(direction)
-        rows = "".join(
-            f"<tr><td>{phrasing.html(one.trait.replace('_', ' '))}<br>"
-            f'<span class="dx-quiet">{KINDS[one.kind]}</span></td>'
-            f'<td class="dx-number">{phrasing.correlation(one.correlation)}</td>'
-            f"<td>{'beyond chance' if one.beyond_chance else ''}</td></tr>"
-            for one in direction.relations[:5]
-        )
-        st.html(
-            '<p class="dx-heading">Goes with (Spearman, 95 % interval, n)</p>'
-            f'<table class="dx-table"><tbody>{rows}</tbody></table>'
-        )
-        if reader.may(Action.PROPOSE_CONCEPT):
-            _show_form(reader, run, direction)
+    figures = "".join(
+        f'<figure><img src="{_url(run, one.patch)}" alt="Patch of {phrasing.html(one.image_id)}">'
+        f'<img src="{_url(run, one.picture)}" alt="Image {phrasing.html(one.image_id)}">'
+        f'<figcaption class="dx-quiet">{phrasing.html(diagnosis_name(one.diagnosis))}</figcaption></figure>'
+        for one in direction.patches
+    )
+    st.html(
+        f'<h2 class="dx-title">{phrasing.html(direction.name.replace("_", " "))}</h2>'
+        f'<p class="dx-quiet">{phrasing.html(phrasing.direction_facts(direction))}</p>'
+        f'<p class="dx-heading">{phrasing.PATCHES}</p><div class="dx-patches">{figures}</div>'
+        f'<div class="dx-beside">{_importance(direction)}{_relations(direction)}</div>'
+    )
+    if reader.may(Action.PROPOSE_CONCEPT):
+        _show_form(reader, run, direction)
 
 
-def _show_importance(direction: DirectionFound) -> None:
+def _importance(direction: DirectionFound) -> str:
     rows = "".join(
-        f"<tr><td>{phrasing.html('all diagnoses' if target == OVERALL else diagnosis_name(target))}</td>"
+        f'<tr><th scope="row">{phrasing.html("all diagnoses" if target == OVERALL else diagnosis_name(target))}</th>'
         f'<td class="dx-number">{phrasing.loss_ratio(one.ratio)}</td>'
         f"<td>{phrasing.against_null(one.ratio, one.null)}</td></tr>"
         for target, one in direction.importance.items()
     )
-    st.html(
-        '<p class="dx-heading">Importance: loss ratio, 95 % interval; against random free directions</p>'
-        f'<table class="dx-table"><tbody>{rows}</tbody></table>'
+    return f'<div><p class="dx-heading">{phrasing.DIRECTION_IMPORTANCE}</p>{_table(rows)}</div>'
+
+
+def _relations(direction: DirectionFound) -> str:
+    names = {one.id: one.name for one in load_vocabulary().concepts.values()}
+    rows = "".join(
+        f'<tr><th scope="row">{phrasing.html(trait_name(one.trait, names))} '
+        f'<span class="dx-quiet">{KINDS[one.kind]}</span></th>'
+        f'<td class="dx-number">{phrasing.correlation(one.correlation)}</td>'
+        f"<td>{'beyond chance' if one.beyond_chance else ''}</td></tr>"
+        for one in direction.relations[:SHOWN_RELATIONS]
     )
+    return f'<div><p class="dx-heading">{phrasing.DIRECTION_RELATIONS}</p>{_table(rows)}</div>'
+
+
+def _table(rows: str) -> str:
+    return f'<div class="dx-scroll"><table class="dx-table"><tbody>{rows}</tbody></table></div>'
 
 
 def _show_form(reader: Reader, run: RunFolder, direction: DirectionFound) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from math import nan
 
 from concepts.estimate import Estimate
+from pipeline.report.case_phrasing import trait_name
 from pipeline.report.explained_content import (
     CasesFigures,
     CourseFigures,
@@ -108,7 +109,7 @@ def _direction(tree: Tree, names: Mapping[str, str], diagnosis: Callable[[str], 
         ),
         relations=tuple(
             RelationFigures(
-                names.get(str(one["trait"].content), str(one["trait"].content).replace("_", " ")),
+                trait_name(str(one["trait"].content), names),
                 str(one["kind"].content),
                 one["correlation"].estimate(),
                 bool(one["beyond_chance"].content),

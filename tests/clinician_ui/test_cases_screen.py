@@ -151,6 +151,7 @@ def test_the_address_names_the_case_and_next_moves_on(open_page, run):
     app = answer(app, "Next")
     assert 'alt="Image lesion02"' in texts(app)
     assert app.query_params["case"] == "lesion02"
+    assert app.session_state["cases_list_open"]["selection"]["rows"] == [2], "the list ticks the case that is shown"
 
 
 def test_filters_narrow_the_list(open_page, run):

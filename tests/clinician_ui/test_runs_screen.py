@@ -195,6 +195,14 @@ def test_a_job_whose_worker_is_gone_does_not_seem_to_run(open_page, runs):
     assert "its worker is gone" not in texts(open_page("runs", "rev"))
 
 
+def test_a_done_job_leads_to_the_report_of_its_run(open_page, ledger):
+    with closing(open_queue(None, ledger)) as queue:
+        job = desk.submit(ledger, queue, parse_overrides(["name=n"]), by="res", key="k")
+    before = texts(open_page("runs", "rev")).count('href="/run-report?run=first"')
+    ledger.change(job.id, lambda now: now.now(State.DONE, run="first"))
+    assert texts(open_page("runs", "rev")).count('href="/run-report?run=first"') == before + 1
+
+
 def ask(app: Starlette, address: str, token: str | None) -> tuple[int, dict[str, str], bytes]:
     path, _, query = address.partition("?")
     sent: list[dict] = []
