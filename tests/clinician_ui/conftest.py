@@ -27,6 +27,9 @@ from concepts.judging import judge
 from concepts.roles import Role
 from concepts.sets import ImageRecord, add_concept, add_images, add_to_set, create_set
 from concepts.store import Store, open_store
+from pipeline.config import parse_overrides
+from pipeline.progress import Silent
+from pipeline.run import RunFolder
 
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).parents[2]
@@ -43,6 +46,20 @@ ACCOUNTS = {
     "res": Role.RESEARCHER,
     "adm": Role.ADMIN,
 }
+SMALL_RUN = [
+    "name=small",
+    "data.phantom.images=240",
+    "data.phantom.size=64",
+    "transforms.size=64",
+    "transforms.margin=4",
+    "model.architecture=mobilenet_v1",
+    "model.width=0.25",
+    "training.plain_epochs=1",
+    "training.whitened_epochs=1",
+    "training.batch_size=16",
+    "evaluation.resamples=100",
+    "explanation.cases=6",
+]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -91,6 +108,16 @@ def template(tmp_path_factory) -> Path:
     with closing(open_store(str(root / "store.sqlite"))) as store:
         fill(store, root / "images")
     return root
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory) -> RunFolder:
+    """A whole run on small lesions, alone in its folder of runs; training it takes longer than most tests."""
+    from pipeline.retrain import retrain
+
+    folder = tmp_path_factory.mktemp("small")
+    places = [f"runs={folder / 'runs'}", f"data.cache={folder / 'cache'}"]
+    return retrain(parse_overrides([*SMALL_RUN, *places]), tracker=Silent())
 
 
 @pytest.fixture

@@ -1,16 +1,34 @@
 """Every page, light and dark, at 1280 x 800: contrast and names by axe-core, nothing cut off, nothing that jumps."""
 
+import os
+import shutil
+import time
 from urllib.parse import urlsplit
 
 import pytest
 
+from clinician_ui import phrasing
+from clinician_ui.report_files import comparison_file, comparison_name
 from clinician_ui.router import SCREENS
 from concepts import curation
 from concepts.accounts import OPERATOR, set_roles
+from concepts.case_review import Step
 from concepts.judgement import Judgement, Verdict
 from concepts.roles import Role
+from pipeline.config import parse_overrides
+from pipeline.explanation.cases.index import read_index
+from pipeline.explanation.discovery.discovered import read_discovery
+from pipeline.jobs.job import State
+from pipeline.jobs.ledger import open_ledger
+from pipeline.progress_file import ProgressFile
+from pipeline.report.case_page import write_case_page
+from pipeline.report.compare import compare_runs
+from pipeline.report.compare_html import write_comparison
+from pipeline.run import RunFolder
 
 pytestmark = pytest.mark.browser
+PATIENCE = 120
+"""Seconds that axe may take on a long page on a busy machine."""
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 OF_STREAMLIT = {
     # The frame around all pages, which is not ours to change.
@@ -41,6 +59,38 @@ def filled(place, dispute):
     return store
 
 
+@pytest.fixture
+def runs(tmp_path, small_run):
+    """A folder with a whole run, the same as of another seed, their comparison, and jobs in every state."""
+    folder = tmp_path / "runs"
+    shutil.copytree(small_run.path, folder / small_run.id)
+    other = shutil.copytree(small_run.path, folder / "small-other")
+    settings = (other / "settings.yaml").read_text()
+    (other / "settings.yaml").write_text(settings.replace("\nseed: 0\n", "\nseed: 1\n"))
+    both = [small_run.id, other.name]
+    write_comparison(compare_runs([folder / one for one in both]), comparison_file(folder, comparison_name(both)))
+    order_jobs(folder)
+    return folder
+
+
+def order_jobs(runs) -> None:
+    """A job that waits, one that runs, one whose worker is gone, and one of each end."""
+    ledger = open_ledger(runs)
+    for seed, (state, worker) in enumerate([(one, "alive") for one in State] + [(State.RUNNING, "gone")]):
+        job = ledger.create(parse_overrides(["name=small", f"seed={seed}"]), by="adm", key=str(seed)).id
+        reason = "2 rows cannot be used" if state is State.FAILED else None
+        ledger.change(job, lambda now, state=state, reason=reason: now.now(state, reason=reason))
+        ledger.log_file(job).write_text("reading images (240)\ndermaxis: 2 rows cannot be used\n")
+        progress = ProgressFile(ledger.progress_file(job), ["plain", "whitened"])
+        progress.stage("plain")
+        with progress.task("training, plain", 6) as advance:
+            advance(2)
+        ledger.beat(worker, job)
+        ahead = time.time() + (3600 if worker == "alive" else -3600)
+        for beaten in (ledger.folder / "workers" / worker, ledger.folder / job / "heartbeat"):
+            os.utime(beaten, (ahead, ahead))
+
+
 def settle(tab) -> None:
     tab.locator("[data-testid=stMain] [data-testid=stVerticalBlock]").first.wait_for()
     tab.locator("[data-testid=stStatusWidget]").wait_for(state="detached")
@@ -52,16 +102,31 @@ def address_of(tab) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def faults(tab) -> list[str]:
+def faults(tab, *, ours: bool = False) -> list[str]:
+    """What axe finds; on a page that is ours as a whole nothing is forgiven."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe absent: pages are NOT checked").Axe()
     options = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
     found = axe.run(tab, options=options).response["violations"]
     return [
         f"{one['id']}: {node['target']} {node['html'][:160]} {node.get('failureSummary', '')[:300]}"
         for one in found
-        if one["id"] not in OF_STREAMLIT
+        if ours or one["id"] not in OF_STREAMLIT
         for node in one["nodes"]
     ]
+
+
+def faults_and_overflow(tab, name: str) -> list[str]:
+    picture(tab, name)
+    width = tab.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+    wide = [f"{name}: {width} pixels wide"] if width > tab.viewport_size["width"] else []
+    return [*(f"{name}: {fault}" for fault in faults(tab)), *wide]
+
+
+def picture(tab, name: str) -> None:
+    """Keep what was seen where somebody wants to look at it."""
+    if folder := os.environ.get("DERMAXIS_TEST_PICTURES"):
+        theme = "dark" if tab.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") else "light"
+        tab.screenshot(path=f"{folder}/{name}_{theme}.png", full_page=True)
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -74,9 +139,63 @@ def test_every_page_can_be_read_and_fits(sign_in, filled, theme):
         settle(tab)
         ground = tab.evaluate("getComputedStyle(document.querySelector('.stApp')).backgroundColor")
         assert (sum(map(int, ground[4:-1].split(",")[:3])) < 150) == (theme == "dark")
-        wrong += [f"{screen.address}: {fault}" for fault in faults(tab)]
-        width = tab.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
-        wrong += [f"{screen.address}: {width} pixels wide"] if width > 1280 else []
+        wrong += faults_and_overflow(tab, screen.address)
+    assert wrong == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pages_with_a_run_in_them_can_be_read_and_fit(filled, runs, small_run, sign_in, theme):
+    run = RunFolder(runs / small_run.id)
+    tab = sign_in("adm", f"cases?run={run.id}", color_scheme=theme)
+    tab.get_by_text("Differential", exact=True).wait_for()
+    settle(tab)
+    wrong = faults_and_overflow(tab, "cases")
+    tab.get_by_text("Filter", exact=True).click()
+    tab.get_by_text("Switch concepts off", exact=True).click()
+    tab.locator("table", has=tab.get_by_text("as it is", exact=True)).wait_for()
+    tab.locator('[data-testid="stButtonGroup"]', has_text="Switched off").get_by_role("button").first.click()
+    settle(tab)
+    wrong += faults_and_overflow(tab, "cases_what_if")
+    tab.goto(f"{address_of(tab)}/cases?run={run.id}&blinded=true")
+    tab.get_by_role("button", name=phrasing.REVIEW_BUTTONS[Step.FIRST_READ]).wait_for()
+    settle(tab)
+    wrong += faults_and_overflow(tab, "cases_blinded")
+    tab.goto(f"{address_of(tab)}/unnamed?run={run.id}")
+    tab.get_by_text("Name it").nth(len(read_discovery(run).directions) - 1).wait_for()
+    tab.get_by_text("Name it").first.click()
+    settle(tab)
+    wrong += faults_and_overflow(tab, "unnamed")
+    tab.goto(f"{address_of(tab)}/runs")
+    tab.get_by_text("its worker is gone").wait_for()
+    for title in ("Start a run", "Compare runs", "Output"):
+        tab.get_by_text(title, exact=True).click()
+    settle(tab)
+    wrong += faults_and_overflow(tab, "runs")
+    assert wrong == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pages_that_a_run_writes_can_be_read(chromium, runs, small_run, theme):
+    run = RunFolder(runs / small_run.id)
+    pages = {
+        "report": run.file("report.html"),
+        "model_facts": run.file("model_facts.html"),
+        "case": write_case_page(run, read_index(run)[0].image_id),
+        "comparison": comparison_file(runs, comparison_name([run.id, "small-other"])),
+    }
+    context = chromium.new_context(viewport={"width": 1280, "height": 800}, color_scheme=theme)
+    context.set_default_timeout(PATIENCE * 1000)
+    wrong = []
+    for name, file in pages.items():
+        tab = context.new_page()
+        tab.goto(file.as_uri())
+        tab.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+        picture(tab, f"page_{name}")
+        wrong += [f"{name}: {fault}" for fault in faults(tab, ours=True)]
+        width = tab.evaluate("document.documentElement.scrollWidth")
+        wrong += [f"{name}: {width} pixels wide"] if width > 1280 else []
     assert wrong == []
 
 

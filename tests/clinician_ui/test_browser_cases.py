@@ -5,41 +5,18 @@ import pytest
 from clinician_ui import phrasing
 from concepts.accounts import OPERATOR, set_password
 from concepts.case_review import Opinion, Step, read_reviews
-from pipeline.config import parse_overrides
 from pipeline.explanation.cases.files import read_case
 from pipeline.explanation.cases.index import read_index
-from pipeline.progress import Silent
-from pipeline.retrain import retrain
 
 PASSWORD = "a password of length"
-SMALL = [
-    "name=small",
-    "data.phantom.images=240",
-    "data.phantom.size=64",
-    "transforms.size=64",
-    "transforms.margin=4",
-    "model.architecture=mobilenet_v1",
-    "model.width=0.25",
-    "training.plain_epochs=1",
-    "training.whitened_epochs=1",
-    "training.batch_size=16",
-    "evaluation.resamples=100",
-    "explanation.cases=6",
-]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cases")
-    return retrain(parse_overrides([*SMALL, f"runs={folder / 'runs'}", f"data.cache={folder}"]), tracker=Silent())
-
-
 @pytest.fixture
-def tab(chromium, place, run, start_tool):
+def tab(chromium, place, small_run, start_tool):
     """A page on which a reviewer has signed in, on the cases of the run."""
     set_password(place[0], OPERATOR, "rev", PASSWORD, key="password")
-    address = start_tool(place[1], runs=run.path.parent)
+    address = start_tool(place[1], runs=small_run.path.parent)
     page = chromium.new_context(viewport={"width": 1440, "height": 900}).new_page()
     page.set_default_timeout(120_000)
     page.goto(f"{address}/cases")
@@ -57,12 +34,13 @@ def choose(tab, label: str, option: str) -> None:
     tab.get_by_role("option", name=option, exact=True).click()
 
 
-def test_a_blinded_read_a_case_what_if_and_a_review(tab, place, run):
-    first = read_case(run, read_index(run)[0].image_id)
+def test_a_blinded_read_a_case_what_if_and_a_review(tab, place, small_run):
+    first = read_case(small_run, read_index(small_run)[0].image_id)
     picture = tab.locator(f'img[alt="Image {first.image_id}"]')
     picture.wait_for()
     # The picture has come, not only its frame.
-    assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == run.settings().transforms.size
+    width = picture.evaluate("image => image.decode().then(() => image.naturalWidth)")
+    assert width == small_run.settings().transforms.size
     assert tab.get_by_text("Differential", exact=True).count() == 0
     choose(tab, "Own diagnosis", "melanoma")
     tab.get_by_role("button", name=phrasing.REVIEW_BUTTONS[Step.FIRST_READ]).click()
@@ -85,7 +63,7 @@ def test_a_blinded_read_a_case_what_if_and_a_review(tab, place, run):
     tab.get_by_label("Comment").fill("the network, not the veil")
     tab.get_by_role("button", name=phrasing.REVIEW_BUTTONS[Step.REVIEW]).click()
     tab.get_by_text(phrasing.REVIEW_KEPT[Step.REVIEW]).wait_for()
-    kept = read_reviews(place[0], "rev", run.id)
+    kept = read_reviews(place[0], "rev", small_run.id)
     assert [(one.step, one.diagnosis, one.opinion) for one in kept] == [
         (Step.FIRST_READ, "melanoma", None),
         (Step.REVIEW, None, Opinion.DISAGREES),
@@ -94,7 +72,7 @@ def test_a_blinded_read_a_case_what_if_and_a_review(tab, place, run):
     assert kept[0].seconds > 0
 
     tab.get_by_role("button", name="Next").click()
-    second = read_index(run)[1].image_id
+    second = read_index(small_run)[1].image_id
     tab.locator(f'img[alt="Image {second}"]').wait_for()
     assert tab.get_by_text("Differential", exact=True).count() == 0
     tab.reload()
