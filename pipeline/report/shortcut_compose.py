@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterable, Mapping
 
 from concepts.estimate import Estimate
 from concepts.vocabulary import load_vocabulary
+from pipeline.report.compare_noise import wilson
 from pipeline.report.shortcut_content import (
     ArtefactFigures,
     ArtefactOnDiagnosis,
     CounterpartFigures,
+    MeasureFigures,
     ShortcutAudit,
     Suppression,
 )
@@ -76,6 +78,8 @@ def _artefact(identifier: str, tree: Tree, naming: Naming, diagnosis: Naming) ->
         id=identifier,
         name=naming(identifier),
         has_axis=tree["axis"].content is not None,
+        labels=tree["labels"].content if "labels" in tree else None,
+        measure=_measure(tree["measure"]) if "measure" in tree else None,
         train=_sum(counts.values()),
         test=(int(tree["test"]["present"].content), int(tree["test"]["absent"].content)),
         directions=int(tree["directions"].content) if audited else None,
@@ -84,6 +88,11 @@ def _artefact(identifier: str, tree: Tree, naming: Naming, diagnosis: Naming) ->
         if audited
         else (),
     )
+
+
+def _measure(tree: Tree) -> MeasureFigures:
+    present, found, absent, falsely = (int(tree[key].content) for key in ("present", "found", "absent", "falsely"))
+    return MeasureFigures(sensitivity=wilson(found, present), false_alarms=wilson(falsely, absent))
 
 
 def _effect(

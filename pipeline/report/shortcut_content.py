@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from concepts.estimate import Estimate
 
 NAMED, NOT_NAMED, TOO_FEW = "named as shortcut", "not named", "too few images to say"
+READERS, PLANTED, MEASURED = "readers", "planted", "measured in the picture"
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,19 @@ class ArtefactOnDiagnosis:
 
 
 @dataclass(frozen=True)
+class MeasureFigures:
+    """How often a measure of the picture was right where somebody looked.
+
+    Attributes:
+        sensitivity: Share of the images with the artefact in which it was found.
+        false_alarms: Share of the images without it in which it was found.
+    """
+
+    sensitivity: Estimate
+    false_alarms: Estimate
+
+
+@dataclass(frozen=True)
 class ArtefactFigures:
     """One artefact.
 
@@ -53,6 +67,8 @@ class ArtefactFigures:
         id: Identifier.
         name: Name for people.
         has_axis: Whether it is a named concept with an axis of its own.
+        labels: Who says which images have it: `READERS`, `PLANTED` or `MEASURED`; None in runs that do not say.
+        measure: What is known of the measure, where it is `MEASURED`; else None.
         train: Training images with it and without.
         test: Test images with it and without.
         directions: How many directions the layer has for it beyond chance; where 0, figures are of the strongest one.
@@ -64,6 +80,8 @@ class ArtefactFigures:
     id: str
     name: str
     has_axis: bool
+    labels: str | None
+    measure: MeasureFigures | None
     train: tuple[int, int]
     test: tuple[int, int]
     directions: int | None
@@ -107,7 +125,7 @@ class ShortcutAudit:
     """The audit of all artefacts.
 
     Attributes:
-        artefacts: Those that anybody labelled, in the order of the audit; empty where nobody did.
+        artefacts: Those that were labelled or measured, in the order of the audit; empty where there are none.
         named: Names of artefact and diagnosis of each shortcut, the strongest first.
         level: Chance that any is named wrongly.
         fewest: Images on the thinner side below which nothing is said.
@@ -124,6 +142,11 @@ class ShortcutAudit:
     def judged(self) -> tuple[ArtefactFigures, ...]:
         """The artefacts with enough images."""
         return tuple(one for one in self.artefacts if one.diagnoses)
+
+    @property
+    def measured(self) -> tuple[ArtefactFigures, ...]:
+        """The artefacts that nobody labelled and that were measured in the picture."""
+        return tuple(one for one in self.artefacts if one.labels == MEASURED)
 
     @property
     def thin(self) -> tuple[ArtefactFigures, ...]:

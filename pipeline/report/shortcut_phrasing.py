@@ -20,11 +20,15 @@ from pipeline.report.numerals import (
     significant,
 )
 from pipeline.report.shortcut_content import (
+    MEASURED,
     NAMED,
+    PLANTED,
+    READERS,
     TOO_FEW,
     ArtefactFigures,
     ArtefactOnDiagnosis,
     CounterpartFigures,
+    MeasureFigures,
     ShortcutAudit,
     Suppression,
 )
@@ -36,6 +40,11 @@ NO_LABELS = (
     "are then audited, whether or not they get an axis."
 )
 CHANCE = 0.5
+WHOSE = {READERS: "Readers said which images have it.", PLANTED: "It was planted, so which images have it is known."}
+SENSITIVE = 0.8
+"""Share of the images with an artefact that a measure must find, at the interval's lower end, to be relied on."""
+SPECIFIC = 0.1
+"""Share of the images without it that it may call with it, at the interval's upper end."""
 
 
 def shortcuts(found: ShortcutAudit) -> str:
@@ -53,8 +62,54 @@ def shortcuts(found: ShortcutAudit) -> str:
             f"No artefact is named as a shortcut. Looked at: {looked}. That none is named does not show that there "
             "is none: the intervals below say how large an effect may be."
         )
-    said = enumeration([f"{artefact} for {diagnosis}" for artefact, diagnosis in found.named])
+    measured = {one.name for one in found.measured}
+    said = enumeration(
+        [
+            f"{artefact}{f' ({MEASURED})' if artefact in measured else ''} for {diagnosis}"
+            for artefact, diagnosis in found.named
+        ]
+    )
     return f"Named as shortcuts, the strongest first: {said}. Looked at: {looked}."
+
+
+def whose(found: ShortcutAudit) -> str:
+    """For which artefacts nobody labelled images; empty where all are labelled or planted."""
+    if not found.measured:
+        return ""
+    return (
+        f"Nobody labelled {enumeration([one.name for one in found.measured])} in these images: which of them have it "
+        "was measured in the picture. A measure misses some and sees some where there are none, parts of a lesion "
+        "among them, which go with its diagnosis: look at the images before believing that such an artefact is a "
+        "shortcut."
+    )
+
+
+def labels(found: ArtefactFigures) -> str:
+    """Who says which images have an artefact; where it is measured, how well."""
+    if found.labels != MEASURED:
+        return WHOSE.get(found.labels or "", "")
+    said = "Which images have it was measured in the picture; readers did not judge it."
+    return said if found.measure is None else f"{said} {_measure(found.name, found.measure)}"
+
+
+def _measure(name: str, known: MeasureFigures) -> str:
+    said = (
+        f"In dermoscopic images of ISIC 2018 that one person looked through, no clinician, the measure found {name} in "
+        f"{_share(known.sensitivity)} of those with it, and in {_share(known.false_alarms)} of those without; in other "
+        "images it may do worse."
+    )
+    if not is_known(known.sensitivity) or known.sensitivity.low < SENSITIVE:
+        said += " It may miss many, which hides a shortcut: that it is not named says the less."
+    if not is_known(known.false_alarms) or known.false_alarms.high > SPECIFIC:
+        said += f" It often takes something else for {name}."
+    return said
+
+
+def _share(figure: Estimate) -> str:
+    if not is_known(figure):
+        return NOT_ASSESSABLE
+    ends = f"{percent(figure.low)} to {percent(figure.high)}"
+    return f"{percent(figure.value)} ({INTERVAL} {ends}, {cases(figure)})"
 
 
 def rule(found: ShortcutAudit) -> str:

@@ -7,11 +7,12 @@ from types import SimpleNamespace
 import pytest
 
 from concepts.errors import RunError
+from pipeline.explanation.shortcuts.artefacts import LabelSource
 from pipeline.explanation.shortcuts.verdicts import ShortcutVerdict
 from pipeline.report import numerals, shortcut_phrasing
 from pipeline.report.html import _environment
 from pipeline.report.shortcut_compose import compose_shortcuts, compose_suppression
-from pipeline.report.shortcut_content import NAMED, NOT_NAMED, TOO_FEW
+from pipeline.report.shortcut_content import MEASURED, NAMED, NOT_NAMED, PLANTED, READERS, TOO_FEW
 from pipeline.report.tree import Tree
 
 DIAGNOSES = ("melanoma", "nevus")
@@ -34,9 +35,10 @@ def effect(verdict, taken_out, *, drawn=True):
     }
 
 
-def artefact(melanoma, *, axis=None, directions=2, drawn=True):
+def artefact(melanoma, *, axis=None, directions=2, drawn=True, labels=READERS):
     return {
         "axis": axis,
+        "labels": labels,
         "train": {"melanoma": {"present": 88, "absent": 15}, "nevus": {"present": 12, "absent": 90}},
         "test": {"present": 41, "absent": 139},
         "directions": directions,
@@ -79,6 +81,7 @@ def page(audit):
 
 def test_words_of_report_and_explanation_are_the_same():
     assert {NAMED, NOT_NAMED, TOO_FEW} == {str(one) for one in ShortcutVerdict}
+    assert {READERS, PLANTED, MEASURED} == {str(one) for one in LabelSource}
 
 
 def test_a_named_shortcut_is_said_with_diagnosis_effect_interval_and_n(audit):
@@ -143,6 +146,47 @@ def test_where_all_artefacts_are_too_rare_the_section_says_so(audit):
     said = page(audit | {"named": [], "counterpart": {}})
     assert "too few images to say whether any is a shortcut" in said
     assert "<table>" not in said
+
+
+def measured(present, found, absent, falsely):
+    return {"present": present, "found": found, "absent": absent, "falsely": falsely}
+
+
+def test_what_was_measured_is_said_to_be_measured_and_how_well(audit):
+    ink = artefact(effect(NAMED, -2.3), labels=MEASURED) | {"measure": measured(16, 8, 144, 4)}
+    audit["artefacts"]["ink"] = ink
+    said = page(audit)
+    assert "Named as shortcuts, the strongest first: ink marks (measured in the picture) for melanoma." in said
+    assert "Nobody labelled ink marks in these images" in said
+    assert "Which images have it was measured in the picture; readers did not judge it." in said
+    assert re.search(r"found ink marks in 50 % \(95 % interval 28 % to 72 %, n = 16\) of those with it", said)
+    assert re.search(r"in 3 % \(95 % interval 1 % to 7 %, n = 144\) of those without", said)
+    assert said.count("measured in the picture;") == 1, "hair and ruler are the readers'"
+
+
+def test_a_measure_that_misses_much_says_that_not_named_says_the_less(audit):
+    hair = artefact(effect(NOT_NAMED, 0.0), labels=MEASURED)
+    audit["artefacts"] = {"hair": hair | {"measure": measured(41, 26, 119, 3)}}
+    audit["named"] = []
+    assert "that it is not named says the less" in page(audit)
+    assert "takes something else" not in page(audit)
+    audit["artefacts"] = {"hair": hair | {"measure": measured(90, 88, 119, 30)}}
+    assert "that it is not named says the less" not in page(audit)
+    assert "takes something else for hair" in page(audit)
+
+
+def test_labels_of_readers_and_planted_ones_are_told_apart(audit):
+    assert "Readers said which images have it." in page(audit)
+    audit["artefacts"] = {"ink": artefact(effect(NAMED, -2.3), labels=PLANTED)}
+    said = page(audit)
+    assert "It was planted" in said
+    assert "Readers" not in said
+    assert "easured" not in said
+
+
+def test_a_run_that_does_not_say_whose_labels_it_has_is_still_read(audit):
+    del audit["artefacts"]["ink"]["labels"]
+    assert "Named as shortcuts, the strongest first: ink marks for melanoma." in page(audit)
 
 
 def test_a_run_of_before_has_no_section():

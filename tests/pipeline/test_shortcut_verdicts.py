@@ -14,10 +14,8 @@ from pipeline.data.cohort import Cohort
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part, Split
 from pipeline.evaluation.outputs import LayerOutputs
-from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.shortcuts.artefact_space import axis_space
-from pipeline.explanation.shortcuts.artefacts import artefact_labels, own_axis
-from pipeline.explanation.shortcuts.audit import audit_shortcuts
+from pipeline.explanation.shortcuts.artefacts import LabelSource, artefact_labels, own_axis
 from pipeline.explanation.shortcuts.figures import ArtefactMeasures
 from pipeline.explanation.shortcuts.verdicts import ShortcutVerdict, judge_artefacts
 from pipeline.progress import Silent
@@ -25,6 +23,8 @@ from pipeline.progress import Silent
 CHANNELS = 6
 CLASSES = ("melanoma", "nevus")
 ARTEFACTS = ("ruler", "ink", "hair")
+UNJUDGED = ("dark_corner", "colour_patch")
+"""Concepts of the release that no reader judged in any image; what readers are asked for is not measured."""
 SIZES = {Part.TRAIN: 300, Part.VALIDATION: 120, Part.TEST: 300}
 
 
@@ -41,6 +41,9 @@ class MadeUp:
         del tracker, title
         yield self._maps(samples)
 
+    def train_maps(self, tracker):
+        yield self._maps(self.cohort.part(Part.TRAIN))
+
     def outputs(self, samples, *, tracker, title):
         del tracker, title
         maps = self._maps(samples)
@@ -50,10 +53,10 @@ class MadeUp:
         return self.outputs(self.cohort.part(Part.VALIDATION), tracker=tracker, title="")
 
     def _maps(self, samples):
-        labels = np.nan_to_num(artefact_labels(self.cohort, samples).table)
+        labels = np.nan_to_num(artefact_labels(self.cohort, samples).of(ARTEFACTS).table)
         generator = torch.Generator().manual_seed(len(samples))
         maps = torch.randn(len(samples), CHANNELS, 4, 4, generator=generator, dtype=torch.float64)
-        for column, name in enumerate(artefact_labels(self.cohort, samples).names):
+        for column, name in enumerate(artefact_labels(self.cohort, samples).of(ARTEFACTS).names):
             maps[:, ARTEFACTS.index(name) + 1] += 2.0 * torch.from_numpy(labels[:, column]).view(-1, 1, 1)
         return maps
 
@@ -64,7 +67,7 @@ class MadeUp:
         return torch.stack([melanoma, torch.zeros_like(melanoma)], dim=1)
 
 
-def cohort(*, tied, labelled=ARTEFACTS, seed=0, unknown=0.0):
+def cohort(*, tied, seed=0, unknown=0.0):
     """Artefacts in one of five images, those that are tied in four of five melanomas."""
     generator = np.random.default_rng(seed)
     samples, parts, examples = [], {}, []
@@ -78,13 +81,10 @@ def cohort(*, tied, labelled=ARTEFACTS, seed=0, unknown=0.0):
                 there = generator.random() < (0.8 if name in tied and diagnosis == "melanoma" else 0.2)
                 polarity = Polarity.PRESENT if there else Polarity.ABSENT
                 polarity = Polarity.UNMARKED if generator.random() < unknown else polarity
-                if name in labelled:
-                    examples.append(
-                        Example(
-                            image_id=image, image_digest=digest, concept=name, polarity=polarity, provenance="reader"
-                        )
-                    )
-    entries = [ConceptEntry.from_vocabulary(name, origin=Origin.JUDGED) for name in labelled]
+                examples.append(
+                    Example(image_id=image, image_digest=digest, concept=name, polarity=polarity, provenance="reader")
+                )
+    entries = [ConceptEntry.from_vocabulary(name, origin=Origin.JUDGED) for name in (*ARTEFACTS, *UNJUDGED)]
     streaks = ConceptEntry.from_vocabulary("streaks", origin=Origin.JUDGED)
     examples.append(
         Example(image_id="x", image_digest="f" * 64, concept="streaks", polarity=Polarity.ABSENT, provenance="reader")
@@ -150,14 +150,12 @@ def test_too_few_images_are_said_to_be_too_few():
         assert all(verdicts.verdict(row, 0) is ShortcutVerdict.TOO_FEW for row in range(len(verdicts.artefacts)))
 
 
-def test_without_labels_there_is_nothing_to_judge():
-    made = cohort(tied=["ink"], labelled=())
-    assert artefact_labels(made, made.part(Part.TRAIN)).names == ()
-    assert judged(made, (0.0, 2.0, 0.0)) is None
-    network = ExplainedNetwork(parse_overrides([]), made, None, None, "")
-    found = audit_shortcuts(network, run=None, outputs=None, tracker=Silent())
-    assert found["shortcuts"]["artefacts"] == {}
-    assert found["shortcuts"]["named"] == []
+def test_what_readers_were_asked_for_is_not_measured_where_they_did_not_say():
+    made = cohort(tied=["ink"])
+    labels = artefact_labels(made, made.part(Part.TRAIN))
+    assert labels.names == (*ARTEFACTS, *UNJUDGED)
+    assert set(labels.sources) == {LabelSource.READERS}
+    assert np.isnan(labels.of(UNJUDGED).table).all()
 
 
 def test_an_artefact_with_an_axis_of_its_own_has_that_axis_among_its_directions():

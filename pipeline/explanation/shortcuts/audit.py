@@ -1,4 +1,4 @@
-"""The audit of artefacts: which are labelled, what the network does with each, which are shortcuts.
+"""The audit of artefacts: whose labels there are, what the network does with each, which are shortcuts.
 
 Directions and verdicts come from training and validation images (`verdicts`); test images only measure
 (`figures`).
@@ -15,8 +15,9 @@ from pipeline.data.splits import Part
 from pipeline.evaluation.evaluate import class_indices
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.explained_network import ExplainedNetwork
-from pipeline.explanation.shortcuts.artefacts import ArtefactLabels, artefact_labels, own_axis
+from pipeline.explanation.shortcuts.artefacts import ArtefactLabels, LabelSource, artefact_labels, own_axis
 from pipeline.explanation.shortcuts.figures import ArtefactMeasures, artefact_figures
+from pipeline.explanation.shortcuts.measured import KNOWN
 from pipeline.explanation.shortcuts.space_files import write_spaces
 from pipeline.explanation.shortcuts.verdicts import FEWEST, LEVEL, Verdicts, judge_artefacts
 from pipeline.progress import Tracker
@@ -32,7 +33,7 @@ def audit_shortcuts(
     outputs: LayerOutputs,
     tracker: Tracker,
 ) -> Entry:
-    """Audit every artefact that is labelled; write its directions, return what was found.
+    """Audit every artefact that is labelled or measured; write its directions, return what was found.
 
     Args:
         network: The whitened one, with its experiment and images.
@@ -41,18 +42,18 @@ def audit_shortcuts(
         tracker: Where progress is shown.
     """
     cohort = network.cohort
+    artefact_labels(cohort, cohort.samples, tracker=tracker)  # measures what must be measured, once for all parts
     labels = artefact_labels(cohort, cohort.part(Part.TRAIN))
     found: Entry = {"artefacts": {}, "named": [], "level": LEVEL, "fewest": FEWEST}
-    if not labels.names:
-        return {"shortcuts": found}
     figures = ArtefactMeasures(network, outputs)
     verdicts = judge_artefacts(network, tracker=tracker)
     spaces = {} if verdicts is None else dict(zip(verdicts.artefacts, verdicts.spaces, strict=True))
     write_spaces(run, spaces)
     measured = artefact_figures(figures, spaces, tracker=tracker)
     counts = _train_counts(cohort, labels)
-    for name in labels.names:
+    for name, source in zip(labels.names, labels.sources, strict=True):
         entry = {"axis": own_axis(cohort, name), "train": counts[name], "test": figures.counts(name)}
+        entry |= _whose(name, source)
         if verdicts is not None and name in measured:
             own, diagnoses = measured[name]
             judged = _judged(verdicts, name, cohort)
@@ -63,6 +64,13 @@ def audit_shortcuts(
         found["named"] = [{"artefact": artefact, "diagnosis": diagnosis} for artefact, diagnosis in pairs]
         found["comparisons"] = int(verdicts.effects.size)
     return {"shortcuts": found | {"counterpart": figures.counterpart()}}
+
+
+def _whose(artefact: str, source: LabelSource) -> Entry:
+    """Whose labels those of an artefact are; where they are measured, what is known of the measure."""
+    if source is not LabelSource.MEASURED:
+        return {"labels": str(source)}
+    return {"labels": str(source), "measure": KNOWN[artefact].to_json()}
 
 
 def _judged(verdicts: Verdicts, artefact: str, cohort: Cohort) -> dict[str, Entry]:
