@@ -89,19 +89,20 @@ def labels(found: ArtefactFigures) -> str:
     if found.labels != MEASURED:
         return WHOSE.get(found.labels or "", "")
     said = "Which images have it was measured in the picture; readers did not judge it."
-    return said if found.measure is None else f"{said} {_measure(found.name, found.measure)}"
+    return said if found.measure is None else f"{said} {_measure(found, found.measure)}"
 
 
-def _measure(name: str, known: MeasureFigures) -> str:
+def _measure(found: ArtefactFigures, known: MeasureFigures) -> str:
     said = (
-        f"In dermoscopic images of ISIC 2018 that one person looked through, no clinician, the measure found {name} in "
-        f"{_share(known.sensitivity)} of those with it, and in {_share(known.false_alarms)} of those without; in other "
-        "images it may do worse."
+        "In dermoscopic images of ISIC 2018 that one person looked through, no clinician, the measure found "
+        f"{found.name} in {_share(known.sensitivity)} of those with it, and in {_share(known.false_alarms)} of those "
+        "without; in other images it may do worse."
     )
-    if not is_known(known.sensitivity) or known.sensitivity.low < SENSITIVE:
-        said += " It may miss many, which hides a shortcut: that it is not named says the less."
+    blind = not is_known(known.sensitivity) or known.sensitivity.low < SENSITIVE
+    if blind and not is_named(found):
+        said += f" It may miss many, which can hide a shortcut: that {found.name} is not named says the less."
     if not is_known(known.false_alarms) or known.false_alarms.high > SPECIFIC:
-        said += f" It often takes something else for {name}."
+        said += f" It often takes something else for {found.name}."
     return said
 
 
