@@ -94,7 +94,7 @@ def labels(found: ArtefactFigures) -> str:
 
 def _measure(found: ArtefactFigures, known: MeasureFigures) -> str:
     said = (
-        "In dermoscopic images of ISIC 2018 that one person looked through, no clinician, the measure found "
+        "In dermoscopic images of ISIC 2018 that a developer looked through, no clinician, the measure found "
         f"{found.name} in {_share(known.sensitivity)} of those with it, and in {_share(known.false_alarms)} of those "
         "without; in other images it may do worse."
     )
