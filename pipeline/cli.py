@@ -15,6 +15,7 @@ from concepts.errors import DermaxisError
 from pipeline.accounts_cli import accounts_app
 from pipeline.concept_sources_cli import import_rules, measure, suspect
 from pipeline.concepts_cli import concepts_app
+from pipeline.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from pipeline.config import RunSettings
@@ -257,6 +258,7 @@ def ui(context: typer.Context) -> None:
 
 def main() -> None:
     """Run the command line; what the user can put right is one line on stderr and exit status 2."""
+    keep_freed_memory()
     try:
         app()
     except DermaxisError as error:
