@@ -66,6 +66,7 @@ def compose_suppression(record: Tree, names: Mapping[str, str], diagnosis: Namin
         names=tuple(artefact(name) for name in tree["names"].content),
         directions=int(tree["directions"].content),
         intercepts={diagnosis(one): float(value.content) for one, value in tree["intercepts"].items()},
+        weighed=tuple(artefact(name) for name in tree["weighed"].content) if "weighed" in tree else (),
         images=int(tree["images"].content),
         epochs=int(tree["epochs"].content),
     )

@@ -108,6 +108,7 @@ class Suppression:
         names: Of the axes and artefacts.
         directions: How many directions of the layer these are.
         intercepts: What was added to the logit of each diagnosis (by its name) to make up for it.
+        weighed: Artefacts that went with no diagnosis in training on and intercepts, since images were weighed so.
         images: Validation images from which the intercepts are.
         epochs: For how many epochs what comes after the layer was trained on without them; 0: not at all.
     """
@@ -116,6 +117,7 @@ class Suppression:
     names: tuple[str, ...]
     directions: int
     intercepts: Mapping[str, float]
+    weighed: tuple[str, ...]
     images: int
     epochs: int
 

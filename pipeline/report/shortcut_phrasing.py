@@ -232,8 +232,16 @@ def suppressed(done: Suppression) -> str:
         f"Suppressed: {enumeration(done.names)}. This is the whitened network of run {done.source}, kept from seeing "
         f"{plural(done.directions, 'direction')} of its layer; {trained}. To the logits was added "
         f"what {plural(done.images, 'validation image')} ask for ({moved}), since all images now look alike in what "
-        "was suppressed. All figures of the whitened network were measured anew; the plain network is the old one."
+        f"was suppressed.{_weighed(done)} All figures of the whitened network were measured anew; the plain network is "
+        "the old one."
     )
+
+
+def _weighed(done: Suppression) -> str:
+    if not done.weighed:
+        return ""
+    where = "In training on and for the added numbers" if done.epochs else "For the added numbers"
+    return f" {where} images were weighed so that {enumeration(done.weighed)} went with no diagnosis."
 
 
 def _p(value: float) -> str:

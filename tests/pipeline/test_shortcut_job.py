@@ -134,7 +134,9 @@ def test_a_suppressed_run_is_measured_anew_and_says_what_was_suppressed(whole, f
     report = compose(suppressed)
     assert report.suppressed.source == whole.id
     assert report.suppressed.names == ("colour patch",)
-    assert "Suppressed: colour patch." in suppressed.file("report.html").read_text()
+    page = suppressed.file("report.html").read_text()
+    assert "Suppressed: colour patch." in page
+    assert "images were weighed so that colour patch went with no diagnosis." in page
     before, after = (run.read_json("evaluation.json")["diagnosis"] for run in (whole, suppressed))
     assert after["plain"] == before["plain"]
     assert after["whitened"] != before["whitened"]

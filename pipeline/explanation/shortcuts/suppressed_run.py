@@ -63,7 +63,9 @@ def suppress_run(
     network = _opened(source, tracker)
     wanted = tuple(dict.fromkeys(names))
     space = joined([_space(source, network, name) for name in wanted], network.channels)
-    changed, intercepts = suppressed_network(network, space, artefacts=wanted, epochs=epochs, tracker=tracker)
+    known = artefact_labels(network.cohort, network.cohort.part(Part.TRAIN)).names
+    weighed = [name for name in wanted if name in known]
+    changed, intercepts = suppressed_network(network, space, artefacts=weighed, epochs=epochs, tracker=tracker)
     settings = source.settings()
     target = create_run(
         settings.model_copy(update={"name": f"{settings.name}-suppressed", "runs": runs or source.path.parent})
@@ -75,6 +77,7 @@ def suppress_run(
                 SUPPRESSED: {
                     "from": source.id,
                     "names": list(wanted),
+                    "weighed": weighed,
                     "directions": space.rank,
                     "intercepts": dict(zip(network.cohort.classes, intercepts.tolist(), strict=True)),
                     "images": len(network.cohort.part(Part.VALIDATION)),
@@ -134,10 +137,10 @@ def suppressed_network(
 
 
 def _independence(network: ExplainedNetwork, part: Part, artefacts: Sequence[str]) -> Tensor:
-    """Weights of a part's images under which the artefacts go with no diagnosis; what is no artefact is left out."""
+    """Weights of a part's images under which the artefacts go with no diagnosis."""
     samples = network.cohort.part(part)
     labels = artefact_labels(network.cohort, samples)
-    table = labels.of([name for name in artefacts if name in labels.names]).table
+    table = labels.of(artefacts).table
     return torch.from_numpy(independence_weights(table, class_indices(samples, network.cohort.classes)))
 
 
