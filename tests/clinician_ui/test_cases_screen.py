@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import subprocess
 import sys
 from hashlib import sha256
@@ -175,7 +176,8 @@ def test_contributions_can_be_asked_for_every_diagnosis(open_page, run):
 @pytest.mark.slow
 def test_a_blinded_reader_sees_nothing_of_the_network_before_the_first_read(open_page, place, run):
     app = open_page("cases", "rev", case="lesion00", blinded="true")
-    before = texts(app) + str(app.dataframe[0].value)
+    # Without digests: any two digits may be in one.
+    before = re.sub("[0-9a-f]{16,}", "", texts(app) + str(app.dataframe[0].value))
     assert 'alt="Image lesion00"' in before
     for word in ("72", "Melanoma", "melanoma", "Differential", "data:image", "conflict"):
         assert word not in before, word
