@@ -4,7 +4,6 @@ import re
 from hashlib import sha256
 
 import pytest
-from playwright.sync_api import expect
 
 from concepts import curation
 from concepts.accounts import OPERATOR, set_roles
@@ -133,6 +132,7 @@ def test_the_grid_sorts_by_what_is_like_the_selected_image(sign_in, place):
     names = [f"lesion{number:02}" for number in range(24)]
     curation.record_embeddings(place[0], OPERATOR, "run", names, vectors, key="embeddings")
     tab = sign_in("ann", "grid?set=derm")
+    expect = pytest.importorskip("playwright.sync_api").expect
     like = tab.get_by_role("button", name=re.compile("^Like this"))
     for number in (8, 9):
         tab.locator(".cell").nth(number).click()
