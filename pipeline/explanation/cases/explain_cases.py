@@ -126,10 +126,9 @@ def _reference(network: ExplainedNetwork, run: RunFolder, tracker: Tracker) -> R
     listed = {example.image_id for example in cohort.release.examples}
     is_listed = np.array([sample.image_id in listed for sample in train])
     examples = [sample for sample, kept in zip(train, is_listed, strict=True) if kept]
-    example_activations, example_means = _example_values(network, is_listed, tracker)
+    example_activations, example_means, absent = _train_values(network, is_listed, tracker)
     seen = network.validation_outputs(tracker)
     activations = seen.activations(settings.model.activation)[:, : len(cohort.concepts)]
-    absent = _absent_maps(network, is_listed, tracker)
     scope = fit_scope(example_means)
     widths = _evidence_widths(network, tracker)
     labels = cohort.concept_labels(validation)
@@ -192,37 +191,34 @@ def _by_layer(network: ExplainedNetwork, part: Part, tracker: Tracker) -> dict[s
     return activations_by_layer(network.module, loader, tracker=tracker, title=f"every whitened layer, {part} images")
 
 
-def _absent_maps(network: ExplainedNetwork, listed: NDArray[np.bool_], tracker: Tracker) -> list[tuple[float, ...]]:
-    """For each named axis its mean map over listed training images without the concept; empty where they are few."""
-    cohort = network.cohort
+def _train_values(
+    network: ExplainedNetwork, listed: NDArray[np.bool_], tracker: Tracker
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[tuple[float, ...]]]:
+    """Of the n training images that the release lists, in one pass since not all maps may be kept.
+
+    Returns:
+        n x k activations of the named axes, n x C means of all axes, and for each named axis its mean map over those
+        without the concept; empty where they are few.
+    """
+    cohort, activation = network.cohort, network.settings.model.activation
     named = len(cohort.concepts)
     labels = cohort.concept_labels(cohort.part(Part.TRAIN))
     without = torch.from_numpy(((labels == 0) & listed[:, None]).astype(np.float64))
+    activations, summaries = [], []
     sums, seen = torch.zeros(()), 0
     for maps in network.train_maps(tracker):
-        rows = without[seen : seen + len(maps)]
-        sums = sums + torch.einsum("nk,nk...->k...", rows, maps[:, :named].double())
-        seen += len(maps)
+        rows = slice(seen, seen + len(maps))
+        some = maps[listed[rows]]
+        activations.append(axis_activations(some[:, :named], activation).double().numpy())
+        summaries += [summary(one) for one in some]
+        sums = sums + torch.einsum("nk,nk...->k...", without[rows], maps[:, :named].double())
+        seen = rows.stop
     counts = without.sum(dim=0)
-    return [
+    absent = [
         tuple((sums[column] / counts[column]).flatten().tolist()) if counts[column] >= FEWEST_WITHOUT else ()
         for column in range(named)
     ]
-
-
-def _example_values(
-    network: ExplainedNetwork, listed: NDArray[np.bool_], tracker: Tracker
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of the training images that the release lists: n x k activations of the named axes, n x C means of all axes."""
-    named, activation = len(network.cohort.concepts), network.settings.model.activation
-    activations, summaries = [], []
-    seen = 0
-    for maps in network.train_maps(tracker):
-        some = maps[listed[seen : seen + len(maps)]]
-        activations.append(axis_activations(some[:, :named], activation).double().numpy())
-        summaries += [summary(one) for one in some]
-        seen += len(maps)
-    return np.concatenate(activations), np.array(summaries).reshape(-1, network.channels)
+    return np.concatenate(activations), np.array(summaries).reshape(-1, network.channels), absent
 
 
 def _reliability(settings: RunSettings, cohort: Cohort, run: RunFolder, concept: str) -> dict[str, Any]:

@@ -61,8 +61,8 @@ KNOWN: Mapping[str, MeasureQuality] = {
     "colour_patch": MeasureQuality(present=11, found=9, absent=149, falsely=0),
     "dark_corner": MeasureQuality(present=2, found=2, absent=158, falsely=0),
 }
-"""Counted in 160 validation and test images of ISIC 2018 (288 pixels), drawn at random and looked through by one
-person, no clinician, before they were measured; what counts as found was set on training images and phantoms.
+"""Counted in 160 validation and test images of ISIC 2018 (288 pixels), drawn at random and looked through by a
+developer, no clinician, before they were measured; what counts as found was set on training images and phantoms.
 """
 
 

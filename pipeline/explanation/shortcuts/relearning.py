@@ -39,7 +39,6 @@ def relearn(
     """
     module = network.module.eval()
     head, tail = split_at(module, network.layer, turns=network.settings.model.turns)
-    device = next(module.parameters()).device
     loader = training_loader(network.settings, network.cohort, network.description, with_concepts=False)
     rule = _Loss(network, weights)
     optimizer = torch.optim.AdamW(
@@ -54,10 +53,10 @@ def relearn(
             cast(CaseDataset, loader.dataset).set_epoch(FIRST_EPOCH + epoch)
             for batch in loader:
                 with torch.no_grad():
-                    maps, rest = head(place_images(batch["image"], device))
+                    maps, rest = head(place_images(batch["image"], network.device))
                     maps = space.removed(maps)
                 optimizer.zero_grad()
-                rule(tail(maps, rest), batch["label"].to(device), batch["index"]).backward()
+                rule(tail(maps, rest), batch["label"].to(network.device), batch["index"]).backward()
                 optimizer.step()
                 schedule.step()
                 advance(1)
