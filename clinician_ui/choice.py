@@ -4,8 +4,8 @@ import streamlit as st
 
 from clinician_ui import phrasing
 from clinician_ui.workplace import Reader
-from concepts import curation
-from concepts.sets import ConceptSet, SetConcept
+from concepts.curation import door as curation
+from concepts.curation.sets import ConceptSet, SetConcept
 
 SET_KEY, CONCEPT_KEY = "set", "concept"
 

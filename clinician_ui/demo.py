@@ -12,17 +12,17 @@ from pathlib import Path
 
 import numpy as np
 
-from concepts.accounts import OPERATOR, add_account, set_password
+from concepts.curation.accounts import OPERATOR, add_account, set_password
+from concepts.curation.judging import import_judgements
+from concepts.curation.releasing import import_release
+from concepts.curation.sets import ImageRecord, add_concept, add_images, add_to_set, create_set
+from concepts.curation.suspicion import record_embeddings, record_suspicion
 from concepts.errors import DataError
 from concepts.example import ConceptEntry, Example, Origin, Polarity
 from concepts.judgement import Judgement, Verdict
-from concepts.judging import import_judgements
 from concepts.release import freeze, write_release
-from concepts.releasing import import_release
-from concepts.roles import Role
-from concepts.sets import ImageRecord, add_concept, add_images, add_to_set, create_set
-from concepts.store import Store, open_store
-from concepts.suspicion import record_embeddings, record_suspicion
+from concepts.store.roles import Role
+from concepts.store.store import Store, open_store
 
 FOLDER = Path("~/.cache/dermaxis/labelling-demo-2")
 NAME = "demo"

@@ -67,7 +67,7 @@ def _thumbnail(file: Path, _changed: int) -> bytes:
 
 def _converted(file: Path, *, side: int | None, format: str) -> bytes:
     # Importing the reader costs something; most folders hold only what browsers show by themselves.
-    from pipeline.rgb import to_rgb
+    from pipeline.images.rgb import to_rgb
 
     try:
         with Image.open(file) as image:

@@ -5,19 +5,19 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from concepts.accounts import Account
-from concepts.agreement import Measure
-from concepts.case_review import CaseReview, Opinion, Step
 from concepts.consensus import ConsensusRule, Status
-from concepts.draft import Draft
-from concepts.estimate import Estimate
+from concepts.curation.accounts import Account
+from concepts.curation.case_review import CaseReview, Opinion, Step
+from concepts.curation.draft import Draft
+from concepts.curation.proposing import Proposal
+from concepts.curation.releasing import ReleaseInfo
+from concepts.curation.set_agreement import NAMES
+from concepts.curation.sets import ConceptSet
 from concepts.judgement import Verdict
-from concepts.proposing import Proposal
 from concepts.release import Release
-from concepts.releasing import ReleaseInfo
-from concepts.set_agreement import NAMES
-from concepts.sets import ConceptSet
-from pipeline.explanation.discovery.discovered import DirectionFound
+from concepts.statistics.agreement import Measure
+from concepts.statistics.estimate import Estimate
+from pipeline.results.discovery import DirectionFound
 
 VERDICTS = {
     Verdict.PRESENT: "Present",

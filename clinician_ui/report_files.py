@@ -11,10 +11,10 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from clinician_ui.sessions import COOKIE, Sessions
-from concepts.accounts import find_account
+from concepts.curation.accounts import find_account
 from concepts.errors import RunError
-from concepts.roles import Action, is_permitted
-from concepts.store import Store
+from concepts.store.roles import Action, is_permitted
+from concepts.store.store import Store
 from pipeline.jobs.job import checked_id
 
 ROUTE = "/run-report"

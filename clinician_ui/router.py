@@ -11,7 +11,7 @@ from clinician_ui.screens import accounts, adjudicate, cases, curate, grid, hist
 from clinician_ui.theme import apply_theme
 from clinician_ui.workplace import Reader, current_reader
 from concepts.errors import DermaxisError
-from concepts.roles import Action
+from concepts.store.roles import Action
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from clinician_ui.image_files import ROUTE, Place, image_content, is_signed
 from clinician_ui.report_files import report_route
 from clinician_ui.sessions import COOKIE, LONGEST_SECONDS, SESSIONS, Sessions
-from concepts.accounts import sign_in
+from concepts.curation.accounts import sign_in
 from concepts.errors import ImageError
-from concepts.store import Store
+from concepts.store.store import Store
 
 FORM_LIMIT = 8192
 FAULT = "sign_in"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clinician_ui.phrasing import count
 from pipeline.jobs.job import Job
-from pipeline.progress_file import Progress
+from pipeline.run.progress_file import Progress
 
 NO_JOBS = "No job was asked for here yet."
 NO_WORKER = "No worker is alive: jobs wait. Start one on a machine that has the images and the folder of runs:"

@@ -7,9 +7,9 @@ from pathlib import Path
 import streamlit as st
 
 from clinician_ui.sessions import COOKIE, SESSIONS
-from concepts.accounts import Account, find_account
-from concepts.roles import Action, is_permitted
-from concepts.store import Store, open_store
+from concepts.curation.accounts import Account, find_account
+from concepts.store.roles import Action, is_permitted
+from concepts.store.store import Store, open_store
 
 STORE_VARIABLE = "DERMAXIS_STORE"
 IMAGES_VARIABLE = "DERMAXIS_IMAGES"

@@ -1,5 +1,5 @@
 """``python -m pipeline`` is ``dermaxis``: the form that ``torchrun -m`` needs."""
 
-from pipeline.cli import main
+from pipeline.cli.main import main
 
 main()

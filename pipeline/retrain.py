@@ -19,9 +19,9 @@ from pipeline.data.splits import read_split, write_split
 from pipeline.evaluation.evaluate import evaluate_run
 from pipeline.explanation.explain import explain_run
 from pipeline.explanation.tcav import require_captum
-from pipeline.progress import Tracker
-from pipeline.report.html import write_report
-from pipeline.run import RunFolder, create_run, find_unfinished, open_run
+from pipeline.report.pages.report import write_report
+from pipeline.run.folder import RunFolder, create_run, find_unfinished, open_run
+from pipeline.run.progress import Tracker
 from pipeline.training.auxiliary import train_auxiliary
 from pipeline.training.phases import check_model, train_plain, train_whitened
 from pipeline.training.processes import agreed, from_first, is_first, joined_processes, started_with_others

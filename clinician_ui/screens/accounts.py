@@ -8,10 +8,10 @@ import streamlit as st
 
 from clinician_ui import phrasing
 from clinician_ui.workplace import Reader, current_reader
-from concepts import curation
-from concepts.accounts import OPERATOR, Account
+from concepts.curation import door as curation
+from concepts.curation.accounts import OPERATOR, Account
 from concepts.errors import DermaxisError
-from concepts.roles import Role
+from concepts.store.roles import Role
 
 PASSWORD_BYTES = 12
 NEW_NAME, NEW_ROLES, CHOSEN, ROLES = "account_new_name", "account_new_roles", "account_chosen", "account_roles"

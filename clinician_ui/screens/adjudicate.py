@@ -13,10 +13,10 @@ from clinician_ui.image_files import image_url
 from clinician_ui.screens.performing import perform_act
 from clinician_ui.theme import SYMBOLS
 from clinician_ui.workplace import Reader
-from concepts import curation
-from concepts.adjudication import ContestedCase
+from concepts.curation import door as curation
+from concepts.curation.adjudication import ContestedCase
+from concepts.curation.sets import ConceptSet
 from concepts.judgement import Judgement, Kind
-from concepts.sets import ConceptSet
 
 VIEWER = "adjudicate_viewer"
 KINDS = {Kind.FIRST_LOOK: "first look", Kind.ADJUDICATION: "last word"}

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from clinician_ui import phrasing
-from concepts.agreement import Measure
 from concepts.consensus import Status
-from concepts.draft import Draft
-from concepts.estimate import Estimate
-from concepts.rereading import ConceptRereading
-from concepts.set_agreement import NAMES, ConceptAgreement
+from concepts.curation.draft import Draft
+from concepts.curation.rereading import ConceptRereading
+from concepts.curation.set_agreement import NAMES, ConceptAgreement
+from concepts.statistics.agreement import Measure
+from concepts.statistics.estimate import Estimate
 
 LOWEST = -0.2
 """The coefficient at the chart's left end; the right end is 1."""

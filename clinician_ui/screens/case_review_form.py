@@ -8,13 +8,13 @@ import streamlit as st
 
 from clinician_ui import phrasing
 from clinician_ui.workplace import Reader, current_reader
-from concepts import curation
-from concepts.case_review import CaseReview, ImagePlace, Opinion, Step
+from concepts.curation import door as curation
+from concepts.curation.case_review import CaseReview, ImagePlace, Opinion, Step
 from concepts.errors import DermaxisError
 from concepts.judgement import Verdict
-from concepts.roles import Action
+from concepts.store.roles import Action
 from pipeline.explanation.cases.concept_states import State
-from pipeline.explanation.cases.content import CaseContent
+from pipeline.results.case import CaseContent
 
 CONTRARY = {State.PRESENT: (Verdict.ABSENT,), State.ABSENT: (Verdict.PRESENT,)}
 """What can be said against a state; against the others, both."""

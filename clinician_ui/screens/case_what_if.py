@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from clinician_ui import phrasing
-from pipeline.explanation.cases.content import CaseContent
-from pipeline.run import RunFolder
+from pipeline.results.case import CaseContent
+from pipeline.run.folder import RunFolder
 
 if TYPE_CHECKING:
     from pipeline.explanation.cases.network import CaseNetwork, OpenImage

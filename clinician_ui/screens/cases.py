@@ -10,11 +10,10 @@ from clinician_ui import phrasing
 from clinician_ui.image_files import Place, image_url
 from clinician_ui.screens import case_review_form, case_what_if
 from clinician_ui.workplace import Reader, runs_folder
-from concepts import curation
-from concepts.case_review import CaseReview, Step
-from concepts.roles import Action
+from concepts.curation import door as curation
+from concepts.curation.case_review import CaseReview, Step
+from concepts.store.roles import Action
 from pipeline.explanation.cases.concept_states import State
-from pipeline.explanation.cases.content import CaseContent
 from pipeline.explanation.cases.files import INDEX, picture_file, read_case
 from pipeline.explanation.cases.index import (
     CaseFilter,
@@ -24,10 +23,11 @@ from pipeline.explanation.cases.index import (
     matching,
     read_index,
 )
-from pipeline.report.case_page import STYLE, CasePicture, case_body, case_names
 from pipeline.report.compose import diagnosis_name
-from pipeline.report.evidence_picture import evidence_uri
-from pipeline.run import RunFolder
+from pipeline.report.pages.case import STYLE, CasePicture, case_body, case_names
+from pipeline.report.pages.evidence_picture import evidence_uri
+from pipeline.results.case import CaseContent
+from pipeline.run.folder import RunFolder
 
 RUN_KEY, CASE_KEY, BLINDED_KEY = "run", "case", "blinded"
 LIST_HEIGHT, ROW_HEIGHT = 560, 35

@@ -14,10 +14,10 @@ from clinician_ui.image_files import image_url
 from clinician_ui.screens.performing import perform_act
 from clinician_ui.theme import SYMBOLS
 from clinician_ui.workplace import Reader, current_reader
-from concepts import curation
+from concepts.curation import door as curation
+from concepts.curation.queue import Case, Order
+from concepts.curation.sets import ConceptSet, SetConcept
 from concepts.judgement import Judgement
-from concepts.queue import Case, Order
-from concepts.sets import ConceptSet, SetConcept
 
 VIEWER = "curate_viewer"
 IMAGE, READING = "image", "reading"

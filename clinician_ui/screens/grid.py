@@ -14,13 +14,13 @@ from clinician_ui.components.image_grid.mount import GridAct, image_grid, read_g
 from clinician_ui.screens.curate import ORDERS
 from clinician_ui.screens.performing import perform_act
 from clinician_ui.workplace import Reader
-from concepts import curation
 from concepts.consensus import Status
-from concepts.facets import Facets
+from concepts.curation import door as curation
+from concepts.curation.facets import Facets
+from concepts.curation.queue import Case, Filter, Order, Page
+from concepts.curation.sets import ConceptSet, SetConcept
 from concepts.judgement import Judgement, Verdict
-from concepts.queue import Case, Filter, Order, Page
-from concepts.roles import Action
-from concepts.sets import ConceptSet, SetConcept
+from concepts.store.roles import Action
 
 GRID = "image_grid"
 ORDER_KEY, LIKE_KEY, PAGE_KEY = "grid_order", "grid_like", "grid_page"

@@ -11,10 +11,10 @@ import streamlit as st
 
 from clinician_ui import phrasing
 from clinician_ui.workplace import Reader
-from concepts import curation
-from concepts.audit import Event
-from concepts.roles import Action
+from concepts.curation import door as curation
 from concepts.sources.csv_table import inert
+from concepts.store.audit import Event
+from concepts.store.roles import Action
 
 PAGE = 200
 EXPORTED = 10_000

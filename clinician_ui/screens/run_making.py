@@ -9,10 +9,10 @@ import streamlit as st
 
 from clinician_ui import phrasing, run_phrasing
 from clinician_ui.workplace import STORE_VARIABLE, Reader, current_reader, runs_folder
-from concepts import curation
+from concepts.curation import door as curation
+from concepts.curation.run_orders import Order
 from concepts.errors import DermaxisError, SettingsError
-from concepts.roles import Action
-from concepts.run_orders import Order
+from concepts.store.roles import Action
 from pipeline.config import RunSettings, dump_settings
 from pipeline.jobs import desk
 from pipeline.jobs.ledger import Ledger, open_ledger

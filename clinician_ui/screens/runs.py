@@ -10,10 +10,10 @@ from clinician_ui import phrasing, run_phrasing
 from clinician_ui.report_files import comparison_file, comparison_name, comparison_url, report_url
 from clinician_ui.screens import run_making
 from clinician_ui.workplace import Reader, current_reader, runs_folder
-from concepts import curation
+from concepts.curation import door as curation
+from concepts.curation.run_orders import Order
 from concepts.errors import DermaxisError, RunError
-from concepts.roles import Action
-from concepts.run_orders import Order
+from concepts.store.roles import Action
 from pipeline.jobs import desk
 from pipeline.jobs.job import Job, State
 from pipeline.jobs.ledger import Ledger, open_ledger
@@ -191,8 +191,8 @@ def _offer_comparison(runs: Path, readable: Sequence[str]) -> None:
 
 def _compare(runs: Path, chosen: Sequence[str]) -> None:
     """Write the comparison beside the runs; the figures come from files, so no network is loaded."""
-    from pipeline.report.compare import compare_runs
-    from pipeline.report.compare_html import write_comparison
+    from pipeline.comparison.runs import compare_runs
+    from pipeline.report.pages.comparison import write_comparison
 
     with st.spinner(run_phrasing.COMPARING):
         write_comparison(compare_runs([runs / one for one in chosen]), comparison_file(runs, comparison_name(chosen)))

@@ -7,9 +7,9 @@ import streamlit as st
 from clinician_ui import phrasing
 from clinician_ui.screens import set_rules
 from clinician_ui.workplace import Reader, image_folder
-from concepts import curation
-from concepts.image_folder import scan_images
-from concepts.sets import ConceptSet, SetConcept
+from concepts.curation import door as curation
+from concepts.curation.image_folder import scan_images
+from concepts.curation.sets import ConceptSet, SetConcept
 from concepts.vocabulary import load_vocabulary
 
 

@@ -7,11 +7,11 @@ import streamlit as st
 
 from clinician_ui import phrasing
 from clinician_ui.workplace import Reader
-from concepts import curation
-from concepts.agreement import Measure
 from concepts.consensus import ConsensusRule
-from concepts.set_agreement import NAMES
-from concepts.sets import ConceptSet
+from concepts.curation import door as curation
+from concepts.curation.set_agreement import NAMES
+from concepts.curation.sets import ConceptSet
+from concepts.statistics.agreement import Measure
 
 MOST_READERS = 20
 

@@ -11,15 +11,15 @@ from clinician_ui.choice import choose_set
 from clinician_ui.screens import set_making
 from clinician_ui.screens.agreement_table import agreement_table, coefficients_table, rereading_table
 from clinician_ui.workplace import Reader, current_reader
-from concepts import curation
-from concepts.agreement import Measure
-from concepts.draft import Draft
+from concepts.curation import door as curation
+from concepts.curation.draft import Draft
+from concepts.curation.releasing import ReleaseInfo
+from concepts.curation.sets import ConceptSet
 from concepts.errors import DermaxisError, ReleaseError
 from concepts.release_diff import ReleaseDiff
-from concepts.releasing import ReleaseInfo
-from concepts.roles import Action
-from concepts.sets import ConceptSet
-from concepts.store import Store
+from concepts.statistics.agreement import Measure
+from concepts.store.roles import Action
+from concepts.store.store import Store
 
 Answer = TypeVar("Answer")
 

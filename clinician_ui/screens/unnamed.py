@@ -8,16 +8,16 @@ import streamlit as st
 from clinician_ui import phrasing
 from clinician_ui.image_files import Place, image_url
 from clinician_ui.workplace import Reader, current_reader, runs_folder
-from concepts import curation
+from concepts.curation import door as curation
+from concepts.curation.sets import SetConcept
 from concepts.errors import DermaxisError
-from concepts.roles import Action
-from concepts.sets import SetConcept
+from concepts.store.roles import Action
 from concepts.vocabulary import load_vocabulary
-from pipeline.explanation.discovery.discovered import DirectionFound, Discovery, candidate_values, read_discovery
-from pipeline.report.case_phrasing import trait_name
 from pipeline.report.compose import diagnosis_name
-from pipeline.report.explained_phrasing import KINDS, SHOWN_RELATIONS
-from pipeline.run import RunFolder
+from pipeline.report.sentences.case import trait_name
+from pipeline.report.sentences.cases import KINDS, SHOWN_RELATIONS
+from pipeline.results.discovery import DirectionFound, Discovery, candidate_values, read_discovery
+from pipeline.run.folder import RunFolder
 
 OVERALL = "overall"
 OWN = "a new word"

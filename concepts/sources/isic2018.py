@@ -14,7 +14,7 @@ from PIL import Image
 
 from concepts.errors import DataError
 from concepts.example import ConceptEntry, Example, Origin, Polarity
-from concepts.measured import AsymmetryRule, asymmetry_example
+from concepts.measures.asymmetry import AsymmetryRule, asymmetry_example
 from concepts.release import Release, freeze
 from concepts.sources.masks import UNREADABLE, read_each, read_mask, require_files
 from concepts.vocabulary import load_vocabulary

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from concepts.errors import DataError
 from concepts.example import ConceptEntry, Example, Polarity
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
-from concepts.lesion_colours import ColoursRule, colour_shares
-from concepts.lesion_shape import BorderRule, DiameterRule, border_irregularity, diameter
 from concepts.mask import encode
-from concepts.measured import AsymmetryRule, asymmetry, is_cut_off
+from concepts.measures.asymmetry import AsymmetryRule, asymmetry, is_cut_off
+from concepts.measures.lesion_colours import ColoursRule, colour_shares
+from concepts.measures.lesion_shape import BorderRule, DiameterRule, border_irregularity, diameter
 from concepts.sources.masks import read_mask
 
 READER = "lesion mask"

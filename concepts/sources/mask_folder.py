@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from concepts.curation.sets import ImageRecord
 from concepts.errors import DataError
 from concepts.judgement import Judgement
-from concepts.sets import ImageRecord
 from concepts.sources.lesion_masks import LesionRules, lesion_judgements
 from concepts.sources.masks import UNREADABLE, read_each, read_mask
 

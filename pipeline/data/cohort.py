@@ -27,7 +27,7 @@ from pipeline.data.decoded import DecodedCache
 from pipeline.data.duplicates import near_duplicates
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part, Split, check_split, group_ids, limit_samples, make_split
-from pipeline.progress import Silent, Tracker
+from pipeline.run.progress import Silent, Tracker
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def source_release(settings: RunSettings, samples: Sequence[Sample]) -> Release:
 def _named_release(named: Path, settings: RunSettings) -> Release:
     if not _is_in_store(named):
         return read_release(named.expanduser())
-    from concepts.releasing import resolve_release
+    from concepts.curation.releasing import resolve_release
 
     return resolve_release(str(named), settings.concepts.store, _release_folder(named, settings))
 

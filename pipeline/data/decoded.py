@@ -19,7 +19,7 @@ from PIL import Image
 from concepts.errors import ImageError
 from pipeline.config import Fit
 from pipeline.data.sample import Sample
-from pipeline.images import MAX_PIXELS, READER_VERSION, Mask, Pixels, image_size, open_rgb, read_mask
+from pipeline.images.reader import MAX_PIXELS, READER_VERSION, Mask, Pixels, image_size, open_rgb, read_mask
 
 REGION_STRIDE = 4
 """Image pixels per mask pixel, in each direction."""

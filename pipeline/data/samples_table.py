@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.data.sample import Sample
-from pipeline.run import write_atomically
+from pipeline.run.folder import write_atomically
 
 
 def write_samples(samples: Sequence[Sample], path: Path) -> None:

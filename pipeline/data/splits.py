@@ -23,7 +23,7 @@ from scipy.sparse.csgraph import connected_components
 from concepts.errors import DataError, LeakError
 from pipeline.data.sample import Sample
 from pipeline.data.stratify import assign_groups, proportional_quotas
-from pipeline.run import write_atomically
+from pipeline.run.folder import write_atomically
 
 COLUMNS = ("image_id", "part", "group")
 

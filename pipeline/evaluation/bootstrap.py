@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from concepts.bootstrap import percentile_interval, ratio
 from concepts.errors import DataError
-from concepts.estimate import Estimate
+from concepts.statistics.bootstrap import percentile_interval, ratio
+from concepts.statistics.estimate import Estimate
 
 Weights = NDArray[np.floating]
 Statistic = Callable[[Weights], NDArray[np.float64]]

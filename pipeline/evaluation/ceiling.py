@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
-from concepts.bootstrap import ratio
-from concepts.estimate import Estimate
+from concepts.statistics.bootstrap import ratio
+from concepts.statistics.estimate import Estimate
 from pipeline.evaluation.bootstrap import Resampled, Weights, recentred, resample
 
 FOLDS = 5

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from concepts.bootstrap import ratio
 from concepts.errors import DataError
-from concepts.estimate import Estimate
+from concepts.statistics.bootstrap import ratio
+from concepts.statistics.estimate import Estimate
 from pipeline.evaluation.bootstrap import Resampled, Weights, auc, difference, mean_of, recentred, resample
 
 MACRO = "macro"

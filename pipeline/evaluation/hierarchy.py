@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from concepts.estimate import Estimate
+from concepts.statistics.estimate import Estimate
 from pipeline.evaluation.bootstrap import Weights, auc
 from pipeline.evaluation.purity import Assessability, assess, purity_matrix
 from pipeline.whitening.subspaces import AxisLayout, Subspace

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from pipeline.config import Activation
 from pipeline.data.loaders import place_images
 from pipeline.models.tail import split_at
-from pipeline.progress import Tracker
+from pipeline.run.progress import Tracker
 from pipeline.whitening.activation import axis_activations
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from concepts.errors import DataError
-from concepts.estimate import Estimate
+from concepts.statistics.estimate import Estimate
 from pipeline.config import Activation
 from pipeline.evaluation.bootstrap import Resampled, Weights, auc, mean_of, weighted_auc
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from concepts.bootstrap import ratio
-from concepts.estimate import Estimate
+from concepts.statistics.bootstrap import ratio
+from concepts.statistics.estimate import Estimate
 from pipeline.evaluation.bootstrap import Resampled, Weights, resample
 
 

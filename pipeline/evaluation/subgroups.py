@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from concepts.estimate import Estimate
+from concepts.statistics.estimate import Estimate
 from pipeline.data.phantom.skin import DARKEST_TONE, TONES
 from pipeline.data.sample import Sample
 from pipeline.evaluation.bootstrap import Resampled, Weights, auc, difference, mean_of

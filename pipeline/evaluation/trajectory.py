@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pipeline.data.loaders import place_images
-from pipeline.progress import Tracker
+from pipeline.run.progress import Tracker
 from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.surgery import whitening_layers
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 from torch import Tensor
 
-from concepts.estimate import Estimate
+from concepts.statistics.estimate import Estimate
 
 BLOCKS = 20
 

@@ -28,8 +28,8 @@ from pipeline.explanation.shortcuts.audit import audit_shortcuts
 from pipeline.explanation.stability import order_stability
 from pipeline.explanation.tcav import choose_examples, sides_of, tcav_scores
 from pipeline.models.checkpoint import load_model
-from pipeline.progress import Tracker
-from pipeline.run import RunFolder
+from pipeline.run.folder import RunFolder
+from pipeline.run.progress import Tracker
 from pipeline.training.phases import PLAIN, evaluation_loader, layer_name
 
 PERMUTATIONS = 2

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from concepts.bootstrap import COVERAGE, ratio
 from concepts.errors import DataError
-from concepts.estimate import Estimate
+from concepts.statistics.bootstrap import COVERAGE, ratio
+from concepts.statistics.estimate import Estimate
 from pipeline.evaluation.bootstrap import Resampled, Weights
 from pipeline.explanation.permutation import Effort, Joint, Layer, Losses, PermutedLosses, Tail, measure
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from concepts.bootstrap import COVERAGE
-from concepts.estimate import Estimate
+from concepts.statistics.bootstrap import COVERAGE
+from concepts.statistics.estimate import Estimate
 from pipeline.evaluation.bootstrap import Resampled
 
 Figure = NDArray[np.float64]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from concepts.errors import SettingsError
-from concepts.estimate import Estimate
+from concepts.statistics.estimate import Estimate
 from pipeline.explanation.permutation import Tail
 
 LAYER = "maps"

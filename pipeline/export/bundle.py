@@ -15,7 +15,7 @@ from concepts.errors import DermaxisError
 from pipeline.export.classifier import INTENDED_USE, load_classifier, open_whole_run, whitening_of
 from pipeline.export.metadata import bundle_metadata, prediction_columns
 from pipeline.models.checkpoint import ModelDescription
-from pipeline.run import RunFolder
+from pipeline.run.folder import RunFolder
 
 BATCH_SIZE = 16
 CARD = Path(__file__).with_name("card.md")

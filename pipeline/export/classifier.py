@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from concepts.errors import RunError
 from pipeline.models.checkpoint import ModelDescription, WhiteningDescription, build_network, load_model
-from pipeline.run import RunFolder, open_run
+from pipeline.run.folder import RunFolder, open_run
 from pipeline.whitening.fold import fold_concept_whitening
 
 MODEL = "model"

@@ -15,7 +15,7 @@ from concepts.errors import DataError, ImageError
 from pipeline.config import Fit
 from pipeline.data.decoded import decode_square
 from pipeline.data.geometry import crop_image
-from pipeline.images import MAX_PIXELS, Pixels
+from pipeline.images.reader import MAX_PIXELS, Pixels
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".dcm", ".dicom", ".ima"}
 

@@ -9,7 +9,7 @@ import pandas as pd
 from concepts.errors import RunError
 from pipeline.export.classifier import INTENDED_USE, whitening_of
 from pipeline.models.checkpoint import ModelDescription
-from pipeline.run import RunFolder
+from pipeline.run.folder import RunFolder
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
 REFERENCES = (

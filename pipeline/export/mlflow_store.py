@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from concepts.errors import RunError
-from pipeline.report.tables import figure_rows
-from pipeline.run import RunFolder, open_run
+from pipeline.report.pages.tables import figure_rows
+from pipeline.run.folder import RunFolder, open_run
 
 EXPERIMENT = "dermaxis"
 DATABASE = "mlflow.db"

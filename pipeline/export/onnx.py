@@ -18,7 +18,7 @@ from torch import Tensor
 from concepts.errors import DermaxisError
 from pipeline.export.classifier import INTENDED_USE, ConceptClassifier, load_classifier, open_whole_run, whitening_of
 from pipeline.models.checkpoint import ModelDescription
-from pipeline.run import RunFolder
+from pipeline.run.folder import RunFolder
 
 INPUT = "image"
 OUTPUTS = ("logits", "probabilities", "concept_activations")

@@ -13,8 +13,8 @@ from pathlib import Path
 from concepts.errors import RunError
 from pipeline.config import RunSettings, dump_settings, load_settings
 from pipeline.jobs.job import Job, State, checked_id, from_json, moment
-from pipeline.progress_file import Progress, read_progress
-from pipeline.run import write_atomically
+from pipeline.run.folder import write_atomically
+from pipeline.run.progress_file import Progress, read_progress
 
 FOLDER = ".jobs"
 OUTPUT_LINES, OUTPUT_BYTES = 30, 16_384

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from concepts.errors import DermaxisError
-from concepts.estimate import Estimate
-from pipeline.run import PARTIAL, RunFolder
+from concepts.statistics.estimate import Estimate
+from pipeline.run.folder import PARTIAL, RunFolder
 
 NONE = Estimate(nan, nan, nan, 0)
 

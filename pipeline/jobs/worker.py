@@ -16,7 +16,7 @@ from pipeline.jobs.job import Job, State
 from pipeline.jobs.ledger import Ledger
 from pipeline.jobs.queue import Queue
 from pipeline.jobs.supervise import GRACE_SECONDS, Ending, command, supervise
-from pipeline.run import RunFolder, find_unfinished
+from pipeline.run.folder import RunFolder, find_unfinished
 
 LOGGER = logging.getLogger(__name__)
 IDLE_SECONDS = 0.5

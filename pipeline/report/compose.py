@@ -5,12 +5,17 @@ from math import nan
 from typing import Any
 
 from concepts.errors import RunError
-from concepts.estimate import Estimate
 from concepts.example import Polarity
 from concepts.release import Release, read_release
+from concepts.statistics.estimate import Estimate
 from concepts.vocabulary import load_vocabulary
 from pipeline.config import RunSettings
-from pipeline.report.content import (
+from pipeline.report.explained_compose import compose_explained
+from pipeline.report.scrutiny_compose import compose_scrutiny
+from pipeline.report.sentences.results import OVERALL
+from pipeline.report.shortcut_compose import compose_shortcuts, compose_suppression
+from pipeline.report.tree import Tree
+from pipeline.results.run import (
     BASELINES,
     FURTHER_BASELINES,
     ChildFigures,
@@ -37,12 +42,7 @@ from pipeline.report.content import (
     Verdict,
     WhiteningFacts,
 )
-from pipeline.report.explained_compose import compose_explained
-from pipeline.report.phrasing import OVERALL
-from pipeline.report.scrutiny_compose import compose_scrutiny
-from pipeline.report.shortcut_compose import compose_shortcuts, compose_suppression
-from pipeline.report.tree import Tree
-from pipeline.run import RunFolder
+from pipeline.run.folder import RunFolder
 
 PARTS = ("train", "validation", "test")
 UNNAMED = "unnamed_share"

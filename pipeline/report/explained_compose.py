@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from math import nan
 
-from concepts.estimate import Estimate
-from pipeline.report.case_phrasing import trait_name
-from pipeline.report.explained_content import (
+from concepts.statistics.estimate import Estimate
+from pipeline.report.sentences.case import trait_name
+from pipeline.report.tree import Tree
+from pipeline.results.cases import (
     CasesFigures,
     CourseFigures,
     DirectionFigures,
@@ -15,7 +16,6 @@ from pipeline.report.explained_content import (
     PointingFigures,
     RelationFigures,
 )
-from pipeline.report.tree import Tree
 
 FLAGS = ("abstain", "conflict", "out_of_scope")
 ALL = "all concepts"

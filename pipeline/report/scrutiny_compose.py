@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
+from pipeline.comparison.noise import is_finite, judged
 from pipeline.explanation.cases.files import FOLDER, case_file
-from pipeline.report.compare_content import Method
-from pipeline.report.compare_noise import is_finite, judged
-from pipeline.report.scrutiny_content import (
+from pipeline.report.tree import Tree
+from pipeline.results.comparison import Method
+from pipeline.results.trust import (
     CeilingFigures,
     Check,
     ConceptOnly,
@@ -22,8 +23,7 @@ from pipeline.report.scrutiny_content import (
     SubgroupRow,
     Subgroups,
 )
-from pipeline.report.tree import Tree
-from pipeline.run import RunFolder
+from pipeline.run.folder import RunFolder
 
 Naming = Callable[[str], str]
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 
-from concepts.estimate import Estimate
+from concepts.statistics.estimate import Estimate
 from concepts.vocabulary import load_vocabulary
-from pipeline.report.compare_noise import wilson
-from pipeline.report.shortcut_content import (
+from pipeline.comparison.noise import wilson
+from pipeline.report.tree import Tree
+from pipeline.results.shortcuts import (
     ArtefactFigures,
     ArtefactOnDiagnosis,
     CounterpartFigures,
@@ -13,7 +14,6 @@ from pipeline.report.shortcut_content import (
     ShortcutAudit,
     Suppression,
 )
-from pipeline.report.tree import Tree
 
 Naming = Callable[[str], str]
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from concepts.errors import RunError
-from concepts.estimate import Estimate
+from concepts.statistics.estimate import Estimate
 
 
 class Tree:

@@ -6,8 +6,8 @@ from pipeline.config import ConceptLossSettings, RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.models.checkpoint import HeadDescription, load_model
 from pipeline.models.concept_head import put_head
-from pipeline.progress import Tracker
-from pipeline.run import RunFolder
+from pipeline.run.folder import RunFolder
+from pipeline.run.progress import Tracker
 from pipeline.training.engine import Phase, PhaseTrainer
 from pipeline.training.freeze import freeze
 from pipeline.training.loss import TrainingLoss

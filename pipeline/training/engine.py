@@ -24,7 +24,7 @@ from pipeline.config import Precision, TrainingSettings
 from pipeline.data.loaders import CaseDataset, place_images
 from pipeline.models.concept_head import ConceptHead
 from pipeline.models.state import load_state, save_state
-from pipeline.progress import Tracker
+from pipeline.run.progress import Tracker
 from pipeline.training.loss import TrainingLoss
 from pipeline.training.precision import PrecisionInferer, at_least_float32
 from pipeline.training.processes import agreed, is_first

@@ -26,8 +26,8 @@ from pipeline.models.checkpoint import (
     without_head,
 )
 from pipeline.models.weights import load_weights
-from pipeline.progress import Tracker
-from pipeline.run import RunFolder
+from pipeline.run.folder import RunFolder
+from pipeline.run.progress import Tracker
 from pipeline.training.alignment import ConceptAlignment, align
 from pipeline.training.axis_dropout import free_axes_dropped
 from pipeline.training.engine import History, Phase, PhaseTrainer

@@ -19,11 +19,11 @@ from streamlit.testing.v1 import AppTest
 
 from clinician_ui import workplace
 from clinician_ui.sessions import SESSIONS
-from concepts.accounts import OPERATOR, add_account
-from concepts.roles import Role
-from concepts.store import open_store
+from concepts.curation.accounts import OPERATOR, add_account
+from concepts.store.roles import Role
+from concepts.store.store import open_store
 from pipeline.explanation.cases.files import case_file, picture_file, read_case, write_case, write_index
-from pipeline.run import RunFolder, open_run
+from pipeline.run.folder import RunFolder, open_run
 
 
 def main() -> None:

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 import yaml
 
-from concepts.bootstrap import ratio
 from concepts.release import read_release
+from concepts.statistics.bootstrap import ratio
 from pipeline.data.cohort import Cohort, prepare_cohort
 from pipeline.data.splits import Part, read_split
 from pipeline.evaluation.bootstrap import group_weights, resample
@@ -29,8 +29,8 @@ from pipeline.explanation.cases.explain_cases import explain_cases
 from pipeline.explanation.cases.files import read_case
 from pipeline.explanation.cases.planted import cause_hits, causes
 from pipeline.explanation.explained_network import open_explained
-from pipeline.progress import Silent
-from pipeline.run import RunFolder, open_run
+from pipeline.run.folder import RunFolder, open_run
+from pipeline.run.progress import Silent
 
 RESAMPLES = 2000
 

@@ -41,11 +41,11 @@ from pipeline.explanation.shortcuts.artefact_space import joined
 from pipeline.explanation.shortcuts.figures import FIGURES, accuracy
 from pipeline.explanation.shortcuts.intercepts import fitted_intercepts
 from pipeline.explanation.shortcuts.repainting import drawn_logits, painted_lesions, with_artefact, without_shortcut
-from pipeline.explanation.shortcuts.suppressed_run import suppressed_network
 from pipeline.explanation.shortcuts.verdicts import Verdicts, judge_artefacts
-from pipeline.progress import Silent
 from pipeline.retrain import Stage, retrain
-from pipeline.run import RunFolder
+from pipeline.run.folder import RunFolder
+from pipeline.run.progress import Silent
+from pipeline.suppress import suppressed_network
 from pipeline.training.loss import class_weights
 
 CONFIG = Path(__file__).parents[2] / "configs" / "phantom_shortcut.yaml"

@@ -28,16 +28,16 @@ from uuid import uuid4
 import numpy as np
 from sqlalchemy import insert
 
-from concepts import curation
-from concepts.accounts import OPERATOR, add_account, find_account
+from concepts.curation import door as curation
+from concepts.curation.accounts import OPERATOR, add_account, find_account
+from concepts.curation.queue import Filter, Order
+from concepts.curation.sets import ImageRecord, SetConcept
 from concepts.example import ConceptEntry, Example, Origin, Polarity
 from concepts.judgement import Judgement, Kind, Verdict
-from concepts.queue import Filter, Order
 from concepts.release import freeze, write_release
-from concepts.roles import Role
-from concepts.schema import EmbeddingRow, JudgementRow, LaterRow, SuspicionRow
-from concepts.sets import ImageRecord, SetConcept
-from concepts.store import Store, open_store
+from concepts.store.roles import Role
+from concepts.store.schema import EmbeddingRow, JudgementRow, LaterRow, SuspicionRow
+from concepts.store.store import Store, open_store
 
 SET, RUN = "bench", "run"
 READERS_PER_CONCEPT = 2

@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 from sqlalchemy import func, select
 
-from concepts import audit
-from concepts.accounts import OPERATOR, add_account
-from concepts.curation import add_concept, add_images, add_to_set, create_set, judge
+from concepts.curation.accounts import OPERATOR, add_account
+from concepts.curation.door import add_concept, add_images, add_to_set, create_set, judge
+from concepts.curation.sets import ImageRecord
 from concepts.judgement import Judgement, Verdict
-from concepts.roles import Role
-from concepts.schema import JudgementRow
-from concepts.sets import ImageRecord
-from concepts.store import Store, open_store
+from concepts.store import audit
+from concepts.store.roles import Role
+from concepts.store.schema import JudgementRow
+from concepts.store.store import Store, open_store
 
 REPEATED = 10
 

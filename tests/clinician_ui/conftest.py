@@ -20,16 +20,16 @@ from streamlit.testing.v1 import AppTest
 
 from clinician_ui import workplace
 from clinician_ui.sessions import SESSIONS
-from concepts import accounts
-from concepts.accounts import OPERATOR, add_account, set_password
+from concepts.curation import accounts
+from concepts.curation.accounts import OPERATOR, add_account, set_password
+from concepts.curation.judging import judge
+from concepts.curation.sets import ImageRecord, add_concept, add_images, add_to_set, create_set
 from concepts.judgement import Judgement, Verdict
-from concepts.judging import judge
-from concepts.roles import Role
-from concepts.sets import ImageRecord, add_concept, add_images, add_to_set, create_set
-from concepts.store import Store, open_store
+from concepts.store.roles import Role
+from concepts.store.store import Store, open_store
 from pipeline.config import parse_overrides
-from pipeline.progress import Silent
-from pipeline.run import RunFolder
+from pipeline.run.folder import RunFolder
+from pipeline.run.progress import Silent
 
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).parents[2]

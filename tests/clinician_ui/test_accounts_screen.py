@@ -5,10 +5,10 @@ import pytest
 from clinician_ui import phrasing
 from clinician_ui.screens import accounts
 from clinician_ui.workplace import Reader
-from concepts.accounts import OPERATOR, find_account, list_accounts, sign_in
-from concepts.audit import history
+from concepts.curation.accounts import OPERATOR, find_account, list_accounts, sign_in
 from concepts.errors import PermissionDeniedError
-from concepts.roles import Role
+from concepts.store.audit import history
+from concepts.store.roles import Role
 
 
 def press(app, label: str):

@@ -5,12 +5,12 @@ from hashlib import sha256
 
 import pytest
 
-from concepts import curation
-from concepts.accounts import OPERATOR, set_roles
+from concepts.curation import door as curation
+from concepts.curation.accounts import OPERATOR, set_roles
+from concepts.curation.sets import ImageRecord, SetConcept
 from concepts.judgement import Judgement, Kind, RegionKind, Verdict
 from concepts.mask import rasterise
-from concepts.roles import Role
-from concepts.sets import ImageRecord, SetConcept
+from concepts.store.roles import Role
 
 pytestmark = pytest.mark.browser
 

@@ -10,21 +10,21 @@ import pytest
 from clinician_ui import phrasing
 from clinician_ui.report_files import comparison_file, comparison_name
 from clinician_ui.router import SCREENS
-from concepts import curation
-from concepts.accounts import OPERATOR, set_roles
-from concepts.case_review import Step
+from concepts.curation import door as curation
+from concepts.curation.accounts import OPERATOR, set_roles
+from concepts.curation.case_review import Step
 from concepts.judgement import Judgement, Verdict
-from concepts.roles import Role
+from concepts.store.roles import Role
+from pipeline.comparison.runs import compare_runs
 from pipeline.config import parse_overrides
 from pipeline.explanation.cases.index import read_index
-from pipeline.explanation.discovery.discovered import read_discovery
 from pipeline.jobs.job import State
 from pipeline.jobs.ledger import open_ledger
-from pipeline.progress_file import ProgressFile
-from pipeline.report.case_page import write_case_page
-from pipeline.report.compare import compare_runs
-from pipeline.report.compare_html import write_comparison
-from pipeline.run import RunFolder
+from pipeline.report.pages.case import write_case_page
+from pipeline.report.pages.comparison import write_comparison
+from pipeline.results.discovery import read_discovery
+from pipeline.run.folder import RunFolder
+from pipeline.run.progress_file import ProgressFile
 
 pytestmark = pytest.mark.browser
 PATIENCE = 120

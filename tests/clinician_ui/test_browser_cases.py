@@ -3,8 +3,8 @@
 import pytest
 
 from clinician_ui import phrasing
-from concepts.accounts import OPERATOR, set_password
-from concepts.case_review import Opinion, Step, read_reviews
+from concepts.curation.accounts import OPERATOR, set_password
+from concepts.curation.case_review import Opinion, Step, read_reviews
 from pipeline.explanation.cases.files import read_case
 from pipeline.explanation.cases.index import read_index
 

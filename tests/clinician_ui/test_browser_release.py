@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from concepts import curation
-from concepts.accounts import OPERATOR, add_account
+from concepts.curation import door as curation
+from concepts.curation.accounts import OPERATOR, add_account
+from concepts.curation.sets import ImageRecord
 from concepts.judgement import Judgement, Verdict
-from concepts.roles import Role
-from concepts.sets import ImageRecord
-from concepts.store import Store, open_store
+from concepts.store.roles import Role
+from concepts.store.store import Store, open_store
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "a password of length"

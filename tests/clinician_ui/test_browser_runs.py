@@ -13,7 +13,7 @@ import pytest
 
 from clinician_ui import run_phrasing
 from clinician_ui.screens.run_making import CONFIGS_VARIABLE
-from concepts.accounts import OPERATOR, set_password
+from concepts.curation.accounts import OPERATOR, set_password
 from pipeline.jobs.job import State
 from pipeline.jobs.ledger import open_ledger
 

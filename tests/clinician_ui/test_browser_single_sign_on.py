@@ -3,9 +3,9 @@
 import pytest
 
 from clinician_ui import phrasing
-from concepts import curation
-from concepts.accounts import OPERATOR, add_account, set_disabled
-from concepts.roles import Role
+from concepts.curation import door as curation
+from concepts.curation.accounts import OPERATOR, add_account, set_disabled
+from concepts.store.roles import Role
 
 # The provider is written for an older Authlib, and says so.
 pytestmark = [pytest.mark.browser, pytest.mark.filterwarnings("ignore::DeprecationWarning")]

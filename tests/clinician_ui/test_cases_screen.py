@@ -13,11 +13,13 @@ import pytest
 from PIL import Image
 
 from clinician_ui import phrasing, workplace
-from concepts import audit, curation
-from concepts.case_review import Opinion, Step, read_reviews
+from concepts.curation import door as curation
+from concepts.curation.case_review import Opinion, Step, read_reviews
 from concepts.judgement import Verdict
+from concepts.store import audit
 from pipeline.explanation.cases.concept_states import State
-from pipeline.explanation.cases.content import (
+from pipeline.explanation.cases.files import picture_file, write_case, write_index
+from pipeline.results.case import (
     CaseContent,
     ConceptContent,
     ConceptOnlyContent,
@@ -27,8 +29,7 @@ from pipeline.explanation.cases.content import (
     NeighbourContent,
     ScopeContent,
 )
-from pipeline.explanation.cases.files import picture_file, write_case, write_index
-from pipeline.run import RunFolder
+from pipeline.run.folder import RunFolder
 
 RUN = "small-20260101-000000"
 SHARES = {"melanoma": ContributionContent(share=0.75, error=0.0, alone=0.7)} | {

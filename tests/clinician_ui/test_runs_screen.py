@@ -19,16 +19,16 @@ from clinician_ui.report_files import (
 )
 from clinician_ui.screens import run_making
 from clinician_ui.sessions import COOKIE, Sessions
-from concepts import curation
+from concepts.curation import door as curation
+from concepts.curation.judging import judge
 from concepts.judgement import Judgement, Verdict
-from concepts.judging import judge
 from pipeline.config import dump_settings, parse_overrides
 from pipeline.jobs import desk
 from pipeline.jobs.job import State
 from pipeline.jobs.ledger import open_ledger
 from pipeline.jobs.overview import whole_runs
 from pipeline.jobs.queue import open_queue
-from pipeline.progress_file import ProgressFile
+from pipeline.run.progress_file import ProgressFile
 
 CANARY = "<script>document.title='broken'</script>"
 FIGURE = {"value": 0.912, "low": 0.881, "high": 0.94, "n": 520}

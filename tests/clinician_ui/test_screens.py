@@ -16,11 +16,11 @@ from clinician_ui.components.lesion_viewer.mount import parse_act
 from clinician_ui.router import SCREENS
 from clinician_ui.screens import adjudicate, curate, grid
 from clinician_ui.workplace import Reader
-from concepts import curation
-from concepts.accounts import OPERATOR, find_account
+from concepts.curation import door as curation
+from concepts.curation.accounts import OPERATOR, find_account
 from concepts.errors import DermaxisError
 from concepts.judgement import Kind, Verdict
-from concepts.roles import PERMISSIONS, Role
+from concepts.store.roles import PERMISSIONS, Role
 
 ROOT = Path(__file__).parents[2]
 ROLES = {

@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from clinician_ui.image_files import image_content, image_url
 from clinician_ui.routes import SIGN_IN, SIGN_OUT, routes
 from clinician_ui.sessions import FREE_FAILURES, IDLE_SECONDS, LONGEST_SECONDS, PAUSE_SECONDS, Sessions
-from concepts.accounts import OPERATOR, set_password
+from concepts.curation.accounts import OPERATOR, set_password
 from concepts.errors import ImageError
 
 PASSWORD = "correct horse"

@@ -8,8 +8,8 @@ import pytest
 from clinician_ui import phrasing
 from clinician_ui.screens.history import events_to_csv
 from clinician_ui.theme import SYMBOLS, TOKENS
-from concepts.audit import Event
 from concepts.judgement import Verdict
+from concepts.store.audit import Event
 
 TEXTS = ("text", "quiet", "present", "absent", "uncertain", "not_assessable", "alert")
 

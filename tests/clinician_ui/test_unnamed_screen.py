@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 
 from clinician_ui import workplace
-from concepts import audit, curation
-from concepts.accounts import OPERATOR
-from pipeline.explanation.discovery.discovered import candidate_values, read_discovery
-from pipeline.run import RunFolder
+from concepts.curation import door as curation
+from concepts.curation.accounts import OPERATOR
+from concepts.store import audit
+from pipeline.results.discovery import candidate_values, read_discovery
+from pipeline.run.folder import RunFolder
 
 FIGURE = {"value": 1.31, "low": 1.12, "high": 1.52, "n": 80}
 RUN = "small-20260101-000000"

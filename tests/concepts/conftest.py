@@ -12,11 +12,11 @@ from argon2 import PasswordHasher
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-from concepts import accounts
-from concepts.accounts import OPERATOR, add_account
-from concepts.roles import Role
-from concepts.sets import ImageRecord, add_concept, add_images, add_to_set, create_set
-from concepts.store import Store, open_store
+from concepts.curation import accounts
+from concepts.curation.accounts import OPERATOR, add_account
+from concepts.curation.sets import ImageRecord, add_concept, add_images, add_to_set, create_set
+from concepts.store.roles import Role
+from concepts.store.store import Store, open_store
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -6,18 +6,18 @@ from hashlib import sha256
 
 import pytest
 
-from concepts import curation
-from concepts.accounts import OPERATOR, add_account
+from concepts.curation import door as curation
+from concepts.curation.accounts import OPERATOR, add_account
+from concepts.curation.queue import Order
+from concepts.curation.sets import ImageRecord
 from concepts.judgement import Judgement, Verdict
-from concepts.queue import Order
-from concepts.roles import Role
-from concepts.sets import ImageRecord
-from concepts.store import open_store
+from concepts.store.roles import Role
+from concepts.store.store import open_store
 from pipeline.config import parse_overrides
-from pipeline.explanation.discovery.discovered import candidate_values, read_discovery
 from pipeline.models.checkpoint import load_model
-from pipeline.progress import Silent
+from pipeline.results.discovery import candidate_values, read_discovery
 from pipeline.retrain import Stage, retrain
+from pipeline.run.progress import Silent
 from pipeline.training.phases import MODEL
 
 NAMED = ("pigment_network", "globules")

@@ -16,22 +16,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from concepts import curation
-from concepts.accounts import OPERATOR
+from concepts.curation import door as curation
+from concepts.curation.accounts import OPERATOR
+from concepts.curation.queue import Order
+from concepts.curation.sets import ImageRecord
 from concepts.errors import RunError, SettingsError
-from concepts.queue import Order
-from concepts.sets import ImageRecord
-from concepts.store import open_store
+from concepts.store.store import open_store
 from pipeline.config import dump_settings, parse_overrides
 from pipeline.explanation.cases.files import read_case
 from pipeline.explanation.cases.index import concepts_of, read_index
 from pipeline.explanation.cases.network import CaseNetwork, explain_image
-from pipeline.explanation.discovery.discovered import read_discovery
-from pipeline.progress import Silent
-from pipeline.report.case_page import write_case_page
 from pipeline.report.compose import compose
+from pipeline.report.pages.case import write_case_page
+from pipeline.results.discovery import read_discovery
 from pipeline.retrain import retrain
-from pipeline.run import RunFolder
+from pipeline.run.folder import RunFolder
+from pipeline.run.progress import Silent
 from pipeline.whitening.activation import axis_activations
 
 pytestmark = pytest.mark.slow

@@ -7,9 +7,9 @@ import pytest
 
 from pipeline.config import load_settings
 from pipeline.data.sources.isic import load_isic
-from pipeline.images import image_size, read_image
-from pipeline.progress import Silent
+from pipeline.images.reader import image_size, read_image
 from pipeline.retrain import retrain
+from pipeline.run.progress import Silent
 
 CONFIG = Path(__file__).parents[2] / "configs" / "isic2018.yaml"
 

@@ -23,11 +23,11 @@ from pipeline.explanation.shortcuts.artefact_space import joined
 from pipeline.explanation.shortcuts.removal import logits_without
 from pipeline.explanation.shortcuts.repainting import drawn_logits, painted_lesions, with_artefact
 from pipeline.explanation.shortcuts.space_files import read_spaces
-from pipeline.explanation.shortcuts.suppressed_run import suppress_run, suppressed_network
-from pipeline.progress import Silent
 from pipeline.report.compose import compose
 from pipeline.retrain import retrain
-from pipeline.run import RunFolder
+from pipeline.run.folder import RunFolder
+from pipeline.run.progress import Silent
+from pipeline.suppress import suppress_run, suppressed_network
 
 pytestmark = pytest.mark.slow
 

@@ -5,8 +5,8 @@ import pytest
 from concepts.errors import SettingsError
 from pipeline.config import parse_overrides
 from pipeline.models.checkpoint import load_model
-from pipeline.progress import Silent
 from pipeline.retrain import retrain
+from pipeline.run.progress import Silent
 from pipeline.whitening.subspaces import Subspace
 from pipeline.whitening.surgery import whitening_layers
 

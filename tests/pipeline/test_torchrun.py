@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from pipeline.config import dump_settings, parse_overrides
-from pipeline.run import RunFolder
+from pipeline.run.folder import RunFolder
 
 pytestmark = pytest.mark.slow
 

@@ -9,9 +9,9 @@ import streamlit as st
 from clinician_ui import phrasing
 from clinician_ui.image_files import image_url
 from clinician_ui.theme import SYMBOLS
+from concepts.curation.queue import Case
 from concepts.errors import DataError
 from concepts.judgement import Verdict
-from concepts.queue import Case
 
 _FOLDER = Path(__file__).parent
 _KEYS = _FOLDER.parent / "lesion_viewer" / "keys.js"

@@ -11,7 +11,13 @@ from torch import Tensor
 
 from pipeline.config import Activation
 from pipeline.explanation.cases.calibration import UNUSUAL, percentile
-from pipeline.explanation.cases.content import (
+from pipeline.explanation.cases.contributions import Contributions, contributions
+from pipeline.explanation.cases.counterfactual import Flip, smallest_flip
+from pipeline.explanation.cases.evidence import averaged
+from pipeline.explanation.cases.reference import AxisReference, ExampleReference, Reference, nearest
+from pipeline.explanation.permutation import Tail
+from pipeline.images.measures.quality import ARTEFACTS, Quality, is_found
+from pipeline.results.case import (
     CaseContent,
     ConceptContent,
     ConceptOnlyContent,
@@ -25,12 +31,6 @@ from pipeline.explanation.cases.content import (
     ShiftContent,
     StageContent,
 )
-from pipeline.explanation.cases.contributions import Contributions, contributions
-from pipeline.explanation.cases.counterfactual import Flip, smallest_flip
-from pipeline.explanation.cases.evidence import averaged
-from pipeline.explanation.cases.quality import ARTEFACTS, Quality, is_found
-from pipeline.explanation.cases.reference import AxisReference, ExampleReference, Reference, nearest
-from pipeline.explanation.permutation import Tail
 from pipeline.whitening.activation import axis_activations
 
 EXTREME = 2.5

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from concepts.bootstrap import ratio
+from concepts.statistics.bootstrap import ratio
 from pipeline.evaluation.bootstrap import Resampled, Weights, difference, resample
 from pipeline.explanation.permutation import Tail
 

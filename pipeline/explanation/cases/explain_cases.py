@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from concepts.bootstrap import ratio
+from concepts.statistics.bootstrap import ratio
 from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.sample import Sample
@@ -22,12 +22,10 @@ from pipeline.evaluation.trajectory import activations_by_layer
 from pipeline.explanation.cases.calibration import calibrate
 from pipeline.explanation.cases.case import CaseInput, explain_case, summary
 from pipeline.explanation.cases.concept_states import set_thresholds
-from pipeline.explanation.cases.content import CaseContent
 from pipeline.explanation.cases.evidence import WIDTHS, choose_width, gradient_maps, pointing_figures
 from pipeline.explanation.cases.files import has_picture, write_case, write_index
 from pipeline.explanation.cases.network import REFERENCE, save_picture
 from pipeline.explanation.cases.planted import cause_hits, causes
-from pipeline.explanation.cases.quality import MEASURES, measure_quality
 from pipeline.explanation.cases.reference import (
     AxisReference,
     ExampleReference,
@@ -38,9 +36,11 @@ from pipeline.explanation.cases.reference import (
 from pipeline.explanation.cases.scope import fit_scope
 from pipeline.explanation.cases.trajectories import trajectory_figures
 from pipeline.explanation.explained_network import ExplainedNetwork
+from pipeline.images.measures.quality import MEASURES, measure_quality
 from pipeline.models.checkpoint import load_model
-from pipeline.progress import Tracker
-from pipeline.run import RunFolder
+from pipeline.results.case import CaseContent
+from pipeline.run.folder import RunFolder
+from pipeline.run.progress import Tracker
 from pipeline.training.phases import PLAIN, evaluation_loader, layer_name
 from pipeline.whitening.activation import axis_activations
 

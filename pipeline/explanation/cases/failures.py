@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from concepts.bootstrap import ratio
+from concepts.statistics.bootstrap import ratio
 from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.splits import Part
@@ -17,7 +17,7 @@ from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.cases.files import has_picture, picture_file
 from pipeline.explanation.cases.network import REFERENCE, save_picture
 from pipeline.explanation.cases.reference import Reference
-from pipeline.run import RunFolder
+from pipeline.run.folder import RunFolder
 
 CONFIDENT = 0.8
 """Calibrated probability of the call from which it counts as confident."""

@@ -10,8 +10,8 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from concepts.errors import RunError
-from pipeline.explanation.cases.content import CaseContent
-from pipeline.run import RunFolder
+from pipeline.results.case import CaseContent
+from pipeline.run.folder import RunFolder
 
 FOLDER = "cases"
 INDEX = "cases.csv"

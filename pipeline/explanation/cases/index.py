@@ -8,9 +8,9 @@ from pathlib import Path
 
 from concepts.errors import RunError
 from pipeline.explanation.cases.concept_states import State
-from pipeline.explanation.cases.content import CaseContent
 from pipeline.explanation.cases.files import INDEX, write_index
-from pipeline.run import PARTIAL, RunFolder
+from pipeline.results.case import CaseContent
+from pipeline.run.folder import PARTIAL, RunFolder
 
 STATE = "state_"
 FLAGS = ("wrong", "abstain", "conflict", "out_of_scope", "unusual_picture")

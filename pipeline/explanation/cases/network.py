@@ -21,14 +21,14 @@ from pipeline.data.decoded import decode_square
 from pipeline.data.transforms import display_transforms, eval_transforms
 from pipeline.evaluation.trajectory import layer_activations
 from pipeline.explanation.cases.case import CaseInput, explain_case, switched_off
-from pipeline.explanation.cases.content import CaseContent
 from pipeline.explanation.cases.files import FOLDER, case_file, has_picture, picture_file, write_case
 from pipeline.explanation.cases.index import add_to_index
-from pipeline.explanation.cases.quality import measure_quality
 from pipeline.explanation.cases.reference import Reference
+from pipeline.images.measures.quality import measure_quality
 from pipeline.models.checkpoint import load_model, main_layer
 from pipeline.models.tail import split_at
-from pipeline.run import RunFolder, open_run
+from pipeline.results.case import CaseContent
+from pipeline.run.folder import RunFolder, open_run
 from pipeline.training.phases import MODEL
 
 REFERENCE = "reference.json"

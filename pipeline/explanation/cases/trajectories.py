@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from concepts.bootstrap import ratio
+from concepts.statistics.bootstrap import ratio
 from pipeline.evaluation.bootstrap import Weights, resample
 from pipeline.explanation.cases.concept_states import State
-from pipeline.explanation.cases.content import CaseContent, StageContent
+from pipeline.results.case import CaseContent, StageContent
 
 EXAMPLES = 6
 """Images named for each concept in which a mistake is corrected."""

@@ -36,8 +36,8 @@ from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.importance import ImportanceTable, importance
 from pipeline.explanation.permutation import Effort
 from pipeline.models.state import write_tensors
-from pipeline.progress import Tracker
-from pipeline.run import RunFolder
+from pipeline.run.folder import RunFolder
+from pipeline.run.progress import Tracker
 from pipeline.whitening.activation import axis_activations
 
 DISCOVERY = 5

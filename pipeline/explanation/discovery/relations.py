@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from concepts.bootstrap import ratio
-from concepts.estimate import Estimate
+from concepts.statistics.bootstrap import ratio
+from concepts.statistics.estimate import Estimate
 from pipeline.evaluation.bootstrap import Resampled, Weights, resample
 
 FEWEST = 10

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pipeline.data.cohort import Cohort
 from pipeline.data.phantom.lesion import ARTEFACTS
 from pipeline.data.sample import Sample
-from pipeline.explanation.cases.quality import MEASURES, measure_quality
 from pipeline.explanation.discovery.relations import Trait, TraitKind
+from pipeline.images.measures.quality import MEASURES, measure_quality
 
 Values = NDArray[np.float64]
 

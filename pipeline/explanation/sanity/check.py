@@ -23,7 +23,7 @@ from pipeline.explanation.permutation import Layer, permuted_losses
 from pipeline.explanation.sanity.null_check import against_null
 from pipeline.explanation.sanity.randomised import randomised_tail
 from pipeline.explanation.sanity.relabelled import relabelled_axes
-from pipeline.progress import Tracker
+from pipeline.run.progress import Tracker
 from pipeline.whitening.activation import axis_activations
 from pipeline.whitening.surgery import whitening_layers
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from concepts.bootstrap import COVERAGE
-from concepts.estimate import Estimate
+from concepts.statistics.bootstrap import COVERAGE
+from concepts.statistics.estimate import Estimate
 from pipeline.evaluation.bootstrap import Resampled
 
 

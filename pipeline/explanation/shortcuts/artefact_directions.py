@@ -16,7 +16,7 @@ from pipeline.explanation.shortcuts.artefact_space import (
     permuted_inside,
 )
 from pipeline.explanation.shortcuts.artefacts import ArtefactLabels, own_axis
-from pipeline.progress import Tracker
+from pipeline.run.progress import Tracker
 
 DEALS = 20
 """How often an artefact's labels are dealt at random, for what chance gives."""

@@ -14,7 +14,7 @@ from pipeline.data.cohort import Cohort
 from pipeline.data.sample import Sample
 from pipeline.explanation.discovery.traits import planted_artefacts
 from pipeline.explanation.shortcuts.measured import MEASURED, measured_labels
-from pipeline.progress import Silent, Tracker
+from pipeline.run.progress import Silent, Tracker
 
 ARTEFACT = "artefact"
 """Concept of the vocabulary whose sub-concepts are artefacts."""

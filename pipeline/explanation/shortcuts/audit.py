@@ -20,8 +20,8 @@ from pipeline.explanation.shortcuts.figures import ArtefactMeasures, artefact_fi
 from pipeline.explanation.shortcuts.measured import KNOWN
 from pipeline.explanation.shortcuts.space_files import write_spaces
 from pipeline.explanation.shortcuts.verdicts import FEWEST, LEVEL, Verdicts, judge_artefacts
-from pipeline.progress import Tracker
-from pipeline.run import RunFolder
+from pipeline.run.folder import RunFolder
+from pipeline.run.progress import Tracker
 
 Entry = dict[str, Any]
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from concepts.bootstrap import ratio
+from concepts.statistics.bootstrap import ratio
 from pipeline.data.phantom.lesion import ARTEFACTS
 from pipeline.data.splits import Part
 from pipeline.evaluation.bootstrap import Resampled, Weights, auc, difference, resample
@@ -24,7 +24,7 @@ from pipeline.explanation.shortcuts.artefacts import artefact_labels
 from pipeline.explanation.shortcuts.removal import BATCH, logits_without
 from pipeline.explanation.shortcuts.repainting import drawn_logits, painted_lesions, with_artefact, without_shortcut
 from pipeline.explanation.shortcuts.verdicts import SHORTCUTS
-from pipeline.progress import Tracker
+from pipeline.run.progress import Tracker
 
 REPAINTED = 200
 """Most test images that are drawn again with and without an artefact."""

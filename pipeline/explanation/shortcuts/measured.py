@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from pipeline.data.cohort import Cohort
 from pipeline.data.decoded import DecodedCache
 from pipeline.data.sample import Sample
-from pipeline.explanation.cases.quality import MEASURES, MEASURES_VERSION, is_found, measure_quality
-from pipeline.progress import Tracker
-from pipeline.run import write_atomically
+from pipeline.images.measures.quality import MEASURES, MEASURES_VERSION, is_found, measure_quality
+from pipeline.run.folder import write_atomically
+from pipeline.run.progress import Tracker
 
 MEASURED: Mapping[str, str] = {
     "hair": "hair",

@@ -12,7 +12,7 @@ from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace
 from pipeline.explanation.shortcuts.suppression import suppress
 from pipeline.models.tail import split_at
-from pipeline.progress import Tracker
+from pipeline.run.progress import Tracker
 from pipeline.training.phases import diagnosis_weights, training_loader
 
 LEARNING_RATE = 1e-3

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace
 from pipeline.models.state import read_named_tensors, write_tensors
-from pipeline.run import RunFolder
+from pipeline.run.folder import RunFolder
 
 SPACES = "shortcuts/spaces.safetensors"
 PARTS = ("directions", "reference", "energies")

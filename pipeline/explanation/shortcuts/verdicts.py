@@ -26,7 +26,7 @@ from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace
 from pipeline.explanation.shortcuts.artefacts import ArtefactLabels, artefact_labels
 from pipeline.explanation.shortcuts.removal import logits_without
 from pipeline.explanation.shortcuts.score_tests import centred, largest_score_tests
-from pipeline.progress import Tracker
+from pipeline.run.progress import Tracker
 
 SHORTCUTS = 6
 """Distinguishes the generator of the audit from the run's others."""

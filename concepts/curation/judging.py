@@ -1,0 +1,362 @@
+"""Judging: give verdicts, take them back, put cases aside, bring judgements in from elsewhere. Nothing is erased."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Column, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from concepts.curation.sets import PARAMETERS
+from concepts.errors import DataError, StoreError
+from concepts.example import Origin
+from concepts.judgement import Judgement, Kind, Region
+from concepts.mask import check_mask
+from concepts.store.acts import Act, performing
+from concepts.store.audit import instant, now
+from concepts.store.judgement_rows import COLUMNS, region_json, regions_of, to_json, to_judgements
+from concepts.store.roles import Action
+from concepts.store.schema import (
+    AccountRow,
+    ConceptRow,
+    JudgementRow,
+    LaterRow,
+    MaskRow,
+    RegionRow,
+    SetImageRow,
+    SetRow,
+    table,
+)
+from concepts.store.store import Store
+
+Fields = dict[str, Any]
+CELL = ("set_name", "concept", "image_id", "reader", "kind", "reading")
+"""What has one current judgement."""
+SAID = ("verdict", "confidence", "note", "seconds", "blinded", "origin")
+"""What a judgement says, as opposed to about what and when."""
+
+JUDGEMENTS, MARKS = table(JudgementRow), table(LaterRow)
+NEWEST = select(func.max(JUDGEMENTS.c.id))
+CURRENT = select(JUDGEMENTS.c.id).where(
+    *(JUDGEMENTS.c[name] == bindparam(name) for name in CELL), JUDGEMENTS.c.superseded_by.is_(None)
+)
+SUPERSEDE = update(JUDGEMENTS).where(JUDGEMENTS.c.id == bindparam("older")).values(superseded_by=bindparam("newer"))
+WRITE = insert(JUDGEMENTS)
+UNMARK = delete(MARKS).where(*(MARKS.c[name] == bindparam(f"of_{name}") for name in ("set_name", "reader", "concept")))
+UNMARK_SOME = UNMARK.where(MARKS.c.image_id.in_(bindparam("some", expanding=True)))
+
+
+def _names_in(column: Column[str]) -> Select[str]:
+    return select(column).where(
+        column.table.c.set_name == bindparam("of_set"), column.in_(bindparam("some", expanding=True))
+    )
+
+
+IMAGES_IN, CONCEPTS_IN = _names_in(table(SetImageRow).c.image_id), _names_in(table(ConceptRow).c.id)
+
+
+def judge(store: Store, actor: str, set_name: str, judgement: Judgement, *, key: str) -> int:
+    """Give one verdict; it supersedes the reader's earlier one on the same case, and unmarks it where saved for later.
+
+    Args:
+        store: An open store.
+        actor: The reader; must be the judgement's.
+        set_name: The concept set.
+        judgement: A reading of origin ``judged``.
+        key: One for each submit.
+
+    Returns:
+        The judgement's number.
+
+    Raises:
+        PermissionDeniedError: If the actor may not judge.
+        StoreError: If the judgement is another reader's, image or concept are not in the set, or it is a second reading
+            of what the reader has no first reading of.
+    """
+    with performing(store, actor, Action.JUDGE, key=key, request=[set_name, to_json(judgement)]) as act:
+        if not act.is_repeat:
+            _refuse_other_than_own(actor, [judgement])
+            _give(act, set_name, [judgement])
+        return int(act.result[0])
+
+
+def judge_many(store: Store, actor: str, set_name: str, judgements: Sequence[Judgement], *, key: str) -> list[int]:
+    """Give many verdicts in one act, as from the grid; `undo` takes them back in one step.
+
+    Returns:
+        The judgements' numbers.
+
+    Raises:
+        PermissionDeniedError: If the actor may not judge.
+        StoreError: If a judgement is another reader's, image or concept are not in the set, or a case comes twice;
+            then none is written.
+    """
+    request = [set_name, [to_json(judgement) for judgement in judgements]]
+    with performing(store, actor, Action.JUDGE_MANY, key=key, request=request) as act:
+        if not act.is_repeat:
+            _refuse_other_than_own(actor, judgements)
+            _give(act, set_name, judgements)
+        return [int(number) for number in act.result]
+
+
+def undo(store: Store, actor: str, set_name: str, *, steps: int = 1, key: str) -> list[int]:
+    """Take back the actor's own latest acts of judging, newest first.
+
+    Each case returns to what it was before: a new judgement repeats the earlier verdict, or withdraws where there was
+    none. What was taken back stays in the store and is not taken back again.
+
+    Args:
+        store: An open store.
+        actor: The reader.
+        set_name: The concept set.
+        steps: How many acts; fewer where there are not so many.
+        key: One for each submit.
+
+    Returns:
+        Numbers of the judgements that were taken back, newest first; empty where there is nothing to take back.
+    """
+    with performing(store, actor, Action.UNDO, key=key, request=[set_name, steps]) as act:
+        if not act.is_repeat:
+            undone = [row for _ in range(steps) for row in _take_back_one_act(act, set_name)]
+            records = [record for _, record in undone]
+            payload = {"set": set_name, "steps": steps, "judgements": records}
+            act.record(set_name, payload, result=[number for number, _ in undone])
+        return [int(number) for number in act.result]
+
+
+def save_for_later(
+    store: Store, actor: str, set_name: str, image_id: str, concept: str, *, later: bool = True, key: str
+) -> None:
+    """Put a case aside, or (``later=False``) take it back into the row; it is no judgement.
+
+    Raises:
+        StoreError: If image or concept are not in the set.
+    """
+    case = {"set_name": set_name, "reader": actor, "concept": concept, "image_id": image_id}
+    with performing(store, actor, Action.SAVE_FOR_LATER, key=key, request=[case, later]) as act:
+        if act.is_repeat:
+            return
+        refuse_unknown_cases(act.session, set_name, [(image_id, concept)])
+        act.session.execute(delete(LaterRow).filter_by(**case))
+        if later:
+            act.session.execute(insert(LaterRow).values(**case, at=now()))
+        act.record(f"{set_name}/{concept}/{image_id}", {**case, "later": later})
+
+
+def import_judgements(
+    store: Store,
+    actor: str,
+    set_name: str,
+    judgements: Sequence[Judgement],
+    *,
+    places: Sequence[str] | None = None,
+    key: str,
+) -> int:
+    """Bring in judgements that were made elsewhere: all or none. `undo` does not reach them.
+
+    Readers without an account get one that cannot sign in. A judgement that says what the current one says is
+    passed over, so that importing a file twice, or a longer version of it, adds only what is new.
+
+    Args:
+        store: An open store.
+        actor: A curator.
+        set_name: The concept set.
+        judgements: Of any readers and origins.
+        places: Where each comes from, for errors, e.g. file and row; default: its number.
+        key: One for each submit.
+
+    Returns:
+        How many were written.
+
+    Raises:
+        PermissionDeniedError: If the actor is no curator.
+        DataError: If image or concept of a judgement are not in the set, or a case comes twice; ``rows`` lists all.
+    """
+    request = [set_name, [to_json(judgement) for judgement in judgements]]
+    with performing(store, actor, Action.IMPORT_JUDGEMENTS, key=key, request=request) as act:
+        if not act.is_repeat:
+            _refuse_bad_rows(act.session, set_name, judgements, places=places)
+            added = _add_readers(act.session, {judgement.reader for judgement in judgements})
+            fresh = [j for j in judgements if not _is_said_already(act.session, set_name, j)]
+            records = write(act, set_name, fresh, undoable=False)
+            act.record(set_name, {"set": set_name, "readers": added, "judgements": records}, result=len(fresh))
+        return int(act.result)
+
+
+def write(act: Act, set_name: str, judgements: Sequence[Judgement], *, undoable: bool) -> list[Fields]:
+    """Write judgements inside an act, each superseding the current one on its case.
+
+    Returns:
+        What the audit log is to say of them.
+    """
+    first = next_number(act.session)
+    moment = now()
+    records = []
+    for number, judgement in enumerate(judgements, start=first):
+        cell = {"set_name": set_name, **{name: getattr(judgement, name) for name in CELL[1:]}}
+        said = {name: getattr(judgement, name) for name in SAID}
+        at = instant(judgement.at) if judgement.at else moment
+        marks = {"id": number, "at": at, "act": act.key if undoable else None, "undoes": None}
+        records.append(_insert(act.session, {**cell, **said, **marks}, judgement.regions))
+    return records
+
+
+def next_number(session: Session) -> int:
+    """The number of the next judgement; without gaps, as writers are alone."""
+    return (session.scalar(NEWEST) or 0) + 1
+
+
+def refuse_unknown_cases(session: Session, set_name: str, cases: Iterable[tuple[str, str]]) -> None:
+    """Refuse images and concepts that are not in the set.
+
+    Raises:
+        StoreError: Names the first.
+    """
+    cases = list(cases)
+    images = _known(session, IMAGES_IN, set_name, [image_id for image_id, _ in cases])
+    concepts = _known(session, CONCEPTS_IN, set_name, [concept for _, concept in cases])
+    for image_id, concept in cases:
+        if image_id not in images:
+            raise StoreError(f"image {image_id!r:.80} is not in set {set_name!r:.80}; a curator can add it")
+        if concept not in concepts:
+            raise StoreError(f"concept {concept!r:.80} is not in set {set_name!r:.80}; a curator can add it")
+
+
+def _give(act: Act, set_name: str, judgements: Sequence[Judgement]) -> None:
+    refuse_unknown_cases(act.session, set_name, [(j.image_id, j.concept) for j in judgements])
+    if len({(j.image_id, j.concept, j.reading) for j in judgements}) < len(judgements):
+        raise StoreError("a case comes twice among the judgements; give one verdict on each image and concept")
+    _refuse_unread(act.session, set_name, [judgement for judgement in judgements if judgement.reading > 1])
+    records = write(act, set_name, judgements, undoable=True)
+    for concept in {judgement.concept for judgement in judgements}:
+        mine = {"of_set_name": set_name, "of_reader": act.actor, "of_concept": concept}
+        judged = [judgement.image_id for judgement in judgements if judgement.concept == concept]
+        for some in _portions(judged):
+            act.session.execute(UNMARK_SOME, mine | {"some": some})
+    subject = f"{set_name}/{judgements[0].concept}/{judgements[0].image_id}" if len(judgements) == 1 else set_name
+    act.record(subject, {"set": set_name, "judgements": records}, result=[record["id"] for record in records])
+
+
+def _insert(session: Session, fields: Fields, regions: Sequence[Region]) -> Fields:
+    current = session.scalar(CURRENT, {name: fields[name] for name in CELL})
+    if current is not None:
+        session.execute(SUPERSEDE, {"older": current, "newer": fields["id"]})
+    fields = {**fields, "supersedes": current}
+    session.execute(WRITE, {**fields, "superseded_by": None})
+    for position, region in enumerate(regions):
+        _insert_region(session, fields["id"], position, region)
+    return {**{name: fields[name] for name in COLUMNS}, "regions": [region_json(region) for region in regions]}
+
+
+def _insert_region(session: Session, number: int, position: int, region: Region) -> None:
+    if region.mask is not None:
+        check_mask(region.mask)
+        if session.get(MaskRow, region.digest) is None:
+            session.execute(insert(MaskRow).values(digest=region.digest, content=region.mask))
+    drawn = region_json(region)
+    vertices = json.dumps(drawn["vertices"])
+    session.execute(
+        insert(RegionRow).values(
+            judgement_id=number, position=position, kind=region.kind, vertices=vertices, mask=region.digest
+        )
+    )
+
+
+def _take_back_one_act(act: Act, set_name: str) -> list[tuple[int, Fields]]:
+    """Take back the newest act that still stands; the numbers taken back, each with the record of what replaced it."""
+    session = act.session
+    undone = select(JudgementRow.undoes).where(JudgementRow.undoes.is_not(None))
+    standing = select(JudgementRow).where(
+        JudgementRow.set_name == set_name,
+        JudgementRow.reader == act.actor,
+        JudgementRow.act.is_not(None),
+        JudgementRow.id.not_in(undone),
+    )
+    newest = session.scalar(standing.order_by(JudgementRow.id.desc()).limit(1))
+    if newest is None:
+        return []
+    rows = session.scalars(standing.where(JudgementRow.act == newest.act).order_by(JudgementRow.id.desc())).all()
+    replaced = []
+    for number, row in enumerate(rows, start=next_number(session)):
+        before = session.get(JudgementRow, row.supersedes) if row.supersedes else None
+        said = {name: getattr(before or row, name) for name in SAID} | ({} if before else {"verdict": None, "note": ""})
+        cell = {name: getattr(row, name) for name in CELL}
+        marks = {"id": number, "at": now(), "act": None, "undoes": row.id}
+        regions = regions_of(session, [before.id]).get(before.id, ()) if before else ()
+        replaced.append((row.id, _insert(session, {**cell, **said, **marks}, regions)))
+    return replaced
+
+
+def _refuse_other_than_own(actor: str, judgements: Iterable[Judgement]) -> None:
+    for judgement in judgements:
+        if judgement.reader != actor:
+            raise StoreError(f"{actor!r} cannot judge for {judgement.reader!r}; readers judge for themselves")
+        if judgement.kind is not Kind.READING or judgement.origin is not Origin.JUDGED:
+            raise StoreError(f"a reader gives a {Kind.READING} that is {Origin.JUDGED}, not {judgement.kind}")
+
+
+def _refuse_bad_rows(
+    session: Session, set_name: str, judgements: Sequence[Judgement], *, places: Sequence[str] | None
+) -> None:
+    if session.get(SetRow, set_name) is None:
+        raise StoreError(f"there is no concept set {set_name!r:.80}")
+    images = set(session.scalars(select(SetImageRow.image_id).filter_by(set_name=set_name)))
+    concepts = set(session.scalars(select(ConceptRow.id).filter_by(set_name=set_name)))
+    seen: set[tuple[object, ...]] = set()
+    faults = []
+    named = places or [f"judgement {row}" for row, _ in enumerate(judgements, start=1)]
+    for place, judgement in zip(named, judgements, strict=True):
+        cell = tuple(getattr(judgement, name) for name in CELL[1:])
+        checks = (
+            (judgement.image_id in images, f"image {judgement.image_id!r:.80} is not in the set"),
+            (judgement.concept in concepts, f"concept {judgement.concept!r:.80} is not in the set"),
+            (cell not in seen, f"{judgement.reader!r:.80} judges {judgement.image_id!r:.80} twice"),
+        )
+        faults += [f"{place}: {fault}" for holds, fault in checks if not holds]
+        seen.add(cell)
+    if faults:
+        raise DataError(
+            f"{faults[0]} ({len(faults)} faults in {len(judgements)} judgements for {set_name}; nothing was imported)",
+            rows=faults,
+        )
+
+
+def _refuse_unread(session: Session, set_name: str, seconds: Iterable[Judgement]) -> None:
+    for judgement in seconds:
+        cell = {"set_name": set_name, **{name: getattr(judgement, name) for name in CELL[1:]}}
+        first = select(JudgementRow.verdict).filter_by(**{**cell, "reading": judgement.reading - 1}, superseded_by=None)
+        if session.scalar(first) is None:
+            where = f"{judgement.image_id!r:.80}, concept {judgement.concept!r:.80}"
+            raise StoreError(f"{where}: there is no first reading of {judgement.reader!r:.80} to read again")
+
+
+def _add_readers(session: Session, names: set[str]) -> list[str]:
+    known = set(session.scalars(select(AccountRow.name).where(AccountRow.name.in_(names))))
+    new = sorted(names - known)
+    for name in new:
+        session.execute(insert(AccountRow).values(name=name, password=None, disabled=False, created=now()))
+    return new
+
+
+def _is_said_already(session: Session, set_name: str, judgement: Judgement) -> bool:
+    cell = {"set_name": set_name, **{name: getattr(judgement, name) for name in CELL[1:]}}
+    row = session.scalar(select(JudgementRow).filter_by(**cell, superseded_by=None))
+    if row is None or row.verdict is None:
+        return False
+    current = to_judgements(session, [row])[0]
+    unstored: Mapping[str, Any] = {"at": None, "id": None, "supersedes": None}
+    return replace(current, **unstored) == replace(judgement, **unstored)
+
+
+def _known(session: Session, query: Select[str], set_name: str, names: Iterable[str]) -> set[str]:
+    """Those of the names that the set has."""
+    found: set[str] = set()
+    for some in _portions(sorted(set(names))):
+        found.update(session.scalars(query, {"of_set": set_name, "some": some}))
+    return found
+
+
+def _portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """As many at a time as a statement takes."""
+    return (names[start : start + PARAMETERS] for start in range(0, len(names), PARAMETERS))

@@ -1,0 +1,1 @@
+"""What is measured in an image and its lesion mask, without a network."""

@@ -1,0 +1,1 @@
+"""Estimates, intervals, resampling and agreement."""

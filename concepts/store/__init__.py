@@ -1,0 +1,1 @@
+"""The concept store: schema, transactions, roles and the audit log."""

@@ -1,0 +1,1 @@
+"""Images: one reader for all formats, colour, DICOM."""

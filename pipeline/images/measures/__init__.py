@@ -1,0 +1,1 @@
+"""What is measured in a picture: sharpness, light, hair, rulers, colour patches."""

@@ -1,0 +1,113 @@
+"""One case on a page: what the network called it, by which concepts, where it saw them, and how far to rely on it.
+
+The same body serves the file beside the case, which opens anywhere, and the tool's screen.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.explanation.cases.files import FOLDER, picture_file, read_case
+from pipeline.report.compose import diagnosis_name
+from pipeline.report.pages.evidence_picture import evidence_uri
+from pipeline.report.sentences import case as case_phrasing
+from pipeline.report.sentences import numerals
+from pipeline.results.case import CaseContent
+from pipeline.run.folder import RunFolder
+from pipeline.run.pictures import data_uri
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+STYLE = TEMPLATES / "case.css"
+SETTLED = 2.0
+"""Largest absolute contribution, in nats, that the bars of every case have room for; larger ones widen the axis."""
+
+
+@dataclass(frozen=True)
+class CasePicture:
+    """Where the pictures of a case come from.
+
+    Attributes:
+        image: Gives the address of an image's picture by the image's identifier.
+    """
+
+    image: Callable[[str], str]
+
+
+def case_names(case: CaseContent) -> dict[str, str]:
+    """What people call the concepts and diagnoses of a case, by identifier."""
+    near = {one.diagnosis for one in (*case.supporting, *case.opposing)}
+    diagnoses = near | {one.diagnosis for one in case.differential}
+    known = {one: diagnosis_name(one) for one in sorted(diagnoses | ({case.reference} if case.reference else set()))}
+    return known | {one.concept: one.name for one in case.concepts}
+
+
+def case_body(
+    case: CaseContent, names: Mapping[str, str], pictures: CasePicture, *, diagnosis: str | None = None
+) -> Markup:
+    """The case as a piece of HTML without scripts; its style is the file `STYLE`.
+
+    Args:
+        case: What to show.
+        names: From `case_names`.
+        pictures: Where the pictures are.
+        diagnosis: For which contributions are shown; default: the call.
+
+    Raises:
+        RunError: If a map of the case is damaged.
+    """
+    chosen = diagnosis or case.call
+    shares = [one.contributions[chosen].share for one in case.concepts] + [case.free[chosen].share]
+    return Markup(
+        _environment()
+        .get_template("case.html")
+        .render(
+            case=case,
+            names=names,
+            say=case_phrasing,
+            write=numerals,
+            picture=pictures.image,
+            evidence=evidence_uri,
+            chosen=chosen,
+            reach=max(SETTLED, *(abs(one) for one in shares)),
+        )
+    )
+
+
+def write_case_page(run: RunFolder, image_id: str) -> Path:
+    """Write a case as one HTML file beside its JSON; it opens anywhere.
+
+    Raises:
+        RunError: If the case or a picture of it is missing or damaged.
+    """
+    case = read_case(run, image_id)
+    pictures = CasePicture(lambda image: data_uri(run.path, picture_file(image)))
+    page = (
+        _environment()
+        .get_template("case_page.html")
+        .render(
+            case=case,
+            body=case_body(case, case_names(case), pictures),
+            style=Markup(STYLE.read_text(encoding="utf-8")),
+            look=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+            research=case_phrasing.RESEARCH,
+        )
+    )
+    name = f"{FOLDER}/{quote(image_id, safe='')}.html"
+    run.write_text(name, page)
+    return run.file(name)
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,108 @@
+"""The figures of a run as CSV, and the few that the terminal shows."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pipeline.report.compose import compose
+from pipeline.report.sentences.numerals import plain_text, short
+from pipeline.results.run import ConceptImportance, RunReport, Verdict
+from pipeline.run.folder import RunFolder
+
+ESTIMATE = {"value", "low", "high", "n"}
+FIGURES = ("path", "value", "low", "high", "n")
+IMPORTANCE = (
+    "diagnosis",
+    "concept",
+    "name",
+    "ratio",
+    "low",
+    "high",
+    "n",
+    "rank",
+    "null_low",
+    "null_high",
+    "stands_out",
+    "axis",
+    "planted",
+)
+Cell = str | int | float | bool | None
+
+
+def write_tables(run: RunFolder, report: RunReport) -> None:
+    """Write ``figures.csv`` (every estimate of the run) and ``importance.csv``."""
+    trees = {name: run.read_json(f"{name}.json") for name in ("evaluation", "explanation")}
+    run.write_text("figures.csv", csv_text(FIGURES, list(figure_rows(trees))))
+    run.write_text("importance.csv", csv_text(IMPORTANCE, list(importance_rows(report))))
+
+
+def figure_rows(tree: Any, path: str = "") -> Iterator[tuple[Cell, ...]]:  # noqa: ANN401  # any JSON
+    """A row for every estimate in nested JSON: its dotted path, value, ends of the interval, and n."""
+    if not isinstance(tree, Mapping):
+        return
+    if tree.keys() == ESTIMATE:
+        yield (path, tree["value"], tree["low"], tree["high"], tree["n"])
+        return
+    for key, branch in tree.items():
+        yield from figure_rows(branch, f"{path}.{key}" if path else str(key))
+
+
+def importance_rows(report: RunReport) -> Iterator[tuple[Cell, ...]]:
+    """A row for each diagnosis and concept."""
+    for panel in report.importance:
+        for row in panel.concepts:
+            yield (panel.target.id, *_importance_cells(row))
+
+
+def csv_text(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """Rows as CSV; text that a spreadsheet would take for a formula is made inert by an apostrophe before it."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([_inert(cell) for cell in row] for row in rows)
+    return buffer.getvalue()
+
+
+def terminal_table(run: RunFolder) -> str:
+    """The run in a few lines: macro AUC of both networks, and each concept's axis."""
+    report = compose(run)
+    activation = report.whitening.activation
+    rows = [
+        ("macro AUC, plain network", short(report.plain.auc["macro"])),
+        ("macro AUC, whitened network", short(report.whitened.auc["macro"])),
+        ("whitened minus plain", short(report.difference)),
+    ]
+    for concept in report.concepts:
+        verdict = report.verdict(concept)
+        shown = "" if verdict is Verdict.NOT_ASSESSABLE else f"{short(concept.axis_auc[activation])}, "
+        rows.append((f"axis AUC, {concept.name}", f"{shown}{verdict}"))
+    width = max(len(label) for label, _ in rows)
+    return "\n".join(f"  {label:<{width}}  {plain_text(figure)}" for label, figure in rows)
+
+
+def _importance_cells(row: ConceptImportance) -> tuple[Cell, ...]:
+    ratio = row.ratio
+    return (
+        row.concept,
+        row.name,
+        *(_finite(value) for value in (ratio.value, ratio.low, ratio.high)),
+        ratio.n,
+        row.rank,
+        _finite(row.null_low),
+        _finite(row.null_high),
+        row.stands_out,
+        str(row.verdict),
+        row.planted,
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if value == value else None
+
+
+def _inert(cell: Cell) -> Cell:
+    if not isinstance(cell, str):
+        return cell
+    apostrophe = "'" if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else ""
+    return apostrophe + cell.replace("\r", " ").replace("\n", " ")

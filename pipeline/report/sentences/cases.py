@@ -1,0 +1,67 @@
+"""Every sentence that a reader of the report finds about cases, evidence, layers and what nobody named."""
+
+from pipeline.report.sentences.numerals import count, enumeration, number, percent, plural, share
+from pipeline.results.cases import CasesFigures, DirectionFigures, PointingFigures
+from pipeline.results.run import is_known
+
+FLAGS = {
+    "abstain": "more than one diagnosis plausible (abstains)",
+    "conflict": "concepts and call contradict each other",
+    "out_of_scope": "out of scope",
+}
+KINDS = {
+    "concept_axis": "activation of a named axis",
+    "concept": "label of the release",
+    "artefact": "artefact",
+    "metadata": "metadata",
+    "picture": "measured on the picture",
+}
+SHOWN_RELATIONS = 5
+WHITENING = ".whitening"
+"""Ending of an inserted layer's name, which says nothing to readers."""
+
+
+def cases(found: CasesFigures) -> str:
+    """How many cases were explained, and how often their calls and sets of plausible diagnoses are right."""
+    return (
+        f"{count(found.explained)} of {plural(found.of, 'test image')} explained one by one. The call is the recorded "
+        f"diagnosis in {share(found.right)}; the set of plausible diagnoses holds it in {share(found.covered)}."
+    )
+
+
+def planted(found: CasesFigures) -> str:
+    """How often contributions find the planted cause; empty where none is known."""
+    if found.planted_decided is None or found.planted_called is None:
+        return ""
+    return (
+        "In lesions that one planted concept decided by the rule, that concept has the largest contribution of all "
+        f"concepts to the rule's diagnosis in {share(found.planted_decided)}; among those that the network called so, "
+        f"in {share(found.planted_called)}. Decided means: without the concept another diagnosis would be the most "
+        "probable, and no other concept of the lesion is such a one."
+    )
+
+
+def pointing(row: PointingFigures) -> str:
+    """What a hit rate shows against chance and Grad-CAM."""
+    hit, chance, better = row.hit_rate, row.chance, row.above_grad_cam
+    if hit is None or chance is None or better is None or not is_known(hit) or not is_known(better):
+        return row.reason or "no interval"
+    against_chance = "above chance" if hit.low > chance.value else "not shown to be above chance"
+    if better.low > 0:
+        return f"{against_chance}, above Grad-CAM"
+    return f"{against_chance}, {'below Grad-CAM' if better.high < 0 else 'not told from Grad-CAM'}"
+
+
+def direction(found: DirectionFigures) -> str:
+    """How much of the network's use of the free axes lies along a direction, and what it goes with beyond chance."""
+    said = f"{percent(found.share_of_slope)} of the squared slope of all free axes lies along it."
+    sure = [one for one in found.relations[:SHOWN_RELATIONS] if one.beyond_chance]
+    if not sure:
+        return f"{said} It goes with nothing known by more than chance."
+    named = [f"{one.trait} ({KINDS.get(one.kind, one.kind)}, {number(one.correlation.value, 2)})" for one in sure]
+    return f"{said} Beyond chance it goes with {enumeration(named)}."
+
+
+def layer(name: str) -> str:
+    """A layer's name without what every inserted layer's name has."""
+    return name.removesuffix(WHITENING)

@@ -1,0 +1,314 @@
+"""What a run can say to the items of reporting checklists; None where it knows nothing."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import yaml
+
+from pipeline.report.sentences import patients as patients_phrasing
+from pipeline.report.sentences import results as phrasing
+from pipeline.report.sentences import sanity as sanity_phrasing
+from pipeline.report.sentences.facts import INTENDED_USE, NOT_FOR
+from pipeline.report.sentences.numerals import count, enumeration, estimate, interval, number, plural, share
+from pipeline.results.run import RunReport
+
+Answer = Callable[[RunReport], str | None]
+
+
+def _settings(report: RunReport) -> Mapping[str, Any]:
+    content = yaml.safe_load(report.provenance.settings)
+    return content if isinstance(content, Mapping) else {}
+
+
+def _group(report: RunReport, name: str) -> Mapping[str, Any]:
+    found = _settings(report).get(name, {})
+    return found if isinstance(found, Mapping) else {}
+
+
+def _technique(report: RunReport) -> str:
+    return f"Concept whitening of a {report.architecture} classifier, an interpretable layer of a deep network."
+
+
+def _summary(report: RunReport) -> str:
+    return f"Summary on top: {phrasing.comparison(report)}"
+
+
+def _intended_use(_: RunReport) -> str:
+    return f"{INTENDED_USE} {NOT_FOR}"
+
+
+def _goal(_: RunReport) -> str:
+    return "To retrain a classifier whose axes are named concepts, and to measure which of them it uses."
+
+
+def _sources(report: RunReport) -> str:
+    digest = report.provenance.digests.get("data")
+    return f"{phrasing.source(report)}; digest of images and labels {digest or 'not recorded'}."
+
+
+def _preprocessing(report: RunReport) -> str | None:
+    transforms = _group(report, "transforms")
+    if not transforms:
+        return None
+    side, fit, margin = (transforms.get(key, "unknown") for key in ("size", "fit", "margin"))
+    return f"Squares of {side} pixels ({fit}, margin {margin}), normalised; augmentation by the settings below."
+
+
+def _subset(report: RunReport) -> str | None:
+    data = _group(report, "data")
+    if not data:
+        return None
+    limit, kept = data.get("limit"), data.get("diagnoses")
+    said = [
+        f"at most {count(limit)} images, drawn at random by diagnosis" if limit else "",
+        f"only {enumeration([str(one) for one in kept])}" if kept else "",
+    ]
+    return f"{', '.join(filter(None, said)) or 'None: all images of the source'}."
+
+
+def _missing(report: RunReport) -> str:
+    treated = "count as absent" if report.provenance.unmarked_is_absent else "are left out"
+    return f"Concepts that were not marked {treated}; labels that are not known are left out of each figure."
+
+
+def _reference_standard(report: RunReport) -> str:
+    origins = sorted({phrasing.ORIGINS.get(one.origin, one.origin) for one in report.concepts})
+    return f"Concepts: {enumeration(origins)}. How diagnoses were established is not known to the run."
+
+
+def _annotations(report: RunReport) -> str:
+    release = report.release
+    said = f"Concept release {release.name}, version {release.version}, SHA-256 {release.digest[:12]}…"
+    return f"{said}. {release.description}".strip()
+
+
+def _test_annotations(report: RunReport) -> str:
+    images = plural(report.cohort.images("test"), "test image")
+    return f"The {images} have the labels of the same release as the training images; none was relabelled."
+
+
+def _reader_agreement(report: RunReport) -> str | None:
+    said = [f"{one.name} {estimate(one.agreement.value)}" for one in report.concepts if one.agreement is not None]
+    return f"Between readers: {'; '.join(said)}." if said else None
+
+
+def _partitions(report: RunReport) -> str:
+    parts = [f"{part.name} {count(part.images)}" for part in report.cohort.parts]
+    return f"At random with seed {report.provenance.seed}, by group and diagnosis: {enumeration(parts)} images."
+
+
+def _disjoint(report: RunReport) -> str:
+    return phrasing.splitting(report)
+
+
+def _model(report: RunReport) -> str:
+    facts = report.whitening
+    return (
+        f"{report.architecture}; whitening at {facts.layer} ({facts.placement}), {count(facts.channels)} axes, "
+        f"{plural(len(report.concepts), 'named one')}; outputs: {enumeration([one.name for one in report.classes])}."
+    )
+
+
+def _software(report: RunReport) -> str:
+    return f"{', '.join(f'{name} {version}' for name, version in report.provenance.versions.items())}."
+
+
+def _initial_weights(report: RunReport) -> str:
+    weights = report.provenance.weights
+    return f"From {weights['file']}." if weights and "file" in weights else "Random, by the seed."
+
+
+def _training(report: RunReport) -> str | None:
+    training = _group(report, "training")
+    if not training:
+        return None
+    said = [f"{key.replace('_', ' ')} {value}" for key, value in training.items() if not isinstance(value, Mapping)]
+    return f"{'; '.join(said)}; histories below."
+
+
+def _chosen_epoch(report: RunReport) -> str:
+    best = [f"{phase} network: epoch {epoch}" for phase, epoch in report.provenance.best_epoch.items()]
+    return f"The best epoch on validation images ({enumeration(best)}); the test part chose nothing."
+
+
+def _ensembles(report: RunReport) -> str:
+    turns = _group(report, "model").get("turns", 1)
+    averaged = f"; maps are averaged over {turns} turns of the image" if turns and turns > 1 else ""
+    return f"None: one network{averaged}."
+
+
+def _metrics(_: RunReport) -> str:
+    return (
+        "AUC by diagnosis and macro, balanced accuracy, sensitivity at 80 and 90 % specificity, calibration error; for "
+        "axes AUC; for importance loss ratios."
+    )
+
+
+def _uncertainty(report: RunReport) -> str:
+    return (
+        f"95 % intervals over {count(report.provenance.resamples)} bootstrap resamples of groups; subgroups and "
+        "relations corrected for their number, other figures not."
+    )
+
+
+def _robustness(report: RunReport) -> str | None:
+    found = report.scrutiny
+    said = [
+        sanity_phrasing.sanity_summary(found.sanity),
+        patients_phrasing.subgroups(found.subgroups) if found.subgroups else "",
+    ]
+    return " ".join(filter(None, said)) or None
+
+
+def _explainability(report: RunReport) -> str:
+    return (
+        f"Named axes with measured reliability and importance. {sanity_phrasing.sanity_summary(report.scrutiny.sanity)}"
+    )
+
+
+def _internal_data(report: RunReport) -> str:
+    return f"{plural(report.cohort.images('test'), 'test image')} of the same cohort, used for nothing else."
+
+
+def _external_data(_: RunReport) -> str:
+    return "None: every figure is of this cohort."
+
+
+def _included(report: RunReport) -> str:
+    parts = []
+    for part in report.cohort.parts:
+        counts = [f"{count(amount)} {_class(report, name)}" for name, amount in part.diagnoses.items()]
+        parts.append(f"{part.name}: {enumeration(counts)}")
+    return f"{'; '.join(parts)}. What was excluded before is not known to the run."
+
+
+def _class(report: RunReport, identifier: str) -> str:
+    return next((one.name for one in report.classes if one.id == identifier), identifier)
+
+
+def _characteristics(report: RunReport) -> str | None:
+    found = report.scrutiny.subgroups
+    if not found or not found.rows:
+        return None
+    said = [f"{row.attribute} {row.value}: {count(row.images)}" for row in found.rows]
+    return f"Test images only. {'; '.join(said)}."
+
+
+def _performance(report: RunReport) -> str:
+    found = report.whitened
+    return f"Macro AUC {estimate(found.auc['macro'])}, balanced accuracy {estimate(found.balanced_accuracy)}."
+
+
+def _precision(report: RunReport) -> str:
+    figures = [
+        f"{one.name} {number(report.whitened.auc[one.id].value)} ({interval(report.whitened.auc[one.id])})"
+        for one in report.classes
+    ]
+    return f"AUC {'; '.join(figures)}."
+
+
+def _failures(report: RunReport) -> str | None:
+    found = report.scrutiny.failures
+    return f"{patients_phrasing.failures(found)} Gallery in the section Failures." if found else None
+
+
+def _limitations(report: RunReport) -> str:
+    return f"Section Limits, {plural(len(phrasing.limits(report)), 'point')}."
+
+
+def _implications(_: RunReport) -> str:
+    return f"{NOT_FOR} A clinical role was not studied."
+
+
+def _availability(report: RunReport) -> str:
+    made = report.provenance
+    return f"Apache-2.0 code at commit {made.commit or 'unknown'}; settings, weights, digests, split in the run folder."
+
+
+def _system(report: RunReport) -> str:
+    return f"Run {report.provenance.id}. {phrasing.what_was_done(report)} {_performance(report)}"
+
+
+def _outputs(_: RunReport) -> str:
+    return "Calibrated probabilities by diagnosis, state and contribution of each concept, maps, nearest examples."
+
+
+def _errors_defined(_: RunReport) -> str:
+    return "A call that differs from the recorded diagnosis."
+
+
+def _fairness(report: RunReport) -> str | None:
+    found = report.scrutiny.subgroups
+    return patients_phrasing.subgroups(found) if found and found.rows else None
+
+
+def _artefacts(report: RunReport) -> str | None:
+    return "Audited in the section Artefacts and shortcuts." if getattr(report, "shortcuts", None) else None
+
+
+def _synthetic(report: RunReport) -> str:
+    return "All images are generated." if report.cohort.source == "phantom" else "None were added by this run."
+
+
+def _skin_tone(report: RunReport) -> str | None:
+    found = report.scrutiny.subgroups
+    rows = [row for row in found.rows if row.attribute == "skin tone"] if found else []
+    return f"Test images: {'; '.join(f'{row.value} {count(row.images)}' for row in rows)}." if rows else None
+
+
+def _out_of_scope(report: RunReport) -> str | None:
+    cases = report.explained.cases
+    flag = next((one for one in cases.flags if one.flag == "out_of_scope"), None) if cases else None
+    return f"Flagged as out of scope: {share(flag.share)} of the explained test images." if flag else None
+
+
+def _benchmark(report: RunReport) -> str:
+    return f"The plain network on the same test images. {phrasing.comparison(report)}"
+
+
+ANSWERS: Mapping[str, tuple[Answer, bool]] = {
+    "technique": (_technique, True),
+    "summary": (_summary, True),
+    "intended_use": (_intended_use, False),
+    "goal": (_goal, True),
+    "sources": (_sources, False),
+    "preprocessing": (_preprocessing, True),
+    "subset": (_subset, True),
+    "missing": (_missing, True),
+    "reference_standard": (_reference_standard, False),
+    "annotations": (_annotations, False),
+    "test_annotations": (_test_annotations, False),
+    "reader_agreement": (_reader_agreement, False),
+    "partitions": (_partitions, True),
+    "disjoint": (_disjoint, True),
+    "model": (_model, True),
+    "software": (_software, True),
+    "initial_weights": (_initial_weights, True),
+    "training": (_training, True),
+    "chosen_epoch": (_chosen_epoch, True),
+    "ensembles": (_ensembles, True),
+    "metrics": (_metrics, True),
+    "uncertainty": (_uncertainty, True),
+    "robustness": (_robustness, False),
+    "explainability": (_explainability, True),
+    "internal_data": (_internal_data, True),
+    "external_data": (_external_data, True),
+    "included": (_included, False),
+    "characteristics": (_characteristics, False),
+    "performance": (_performance, True),
+    "precision": (_precision, True),
+    "failures": (_failures, False),
+    "limitations": (_limitations, False),
+    "implications": (_implications, False),
+    "availability": (_availability, False),
+    "system": (_system, False),
+    "outputs": (_outputs, False),
+    "errors_defined": (_errors_defined, False),
+    "fairness": (_fairness, False),
+    "artefacts": (_artefacts, False),
+    "synthetic": (_synthetic, True),
+    "skin_tone": (_skin_tone, False),
+    "out_of_scope": (_out_of_scope, False),
+    "benchmark": (_benchmark, True),
+}
+"""By key: the answer, and whether it answers an item wholly (else partly)."""

@@ -1,0 +1,1 @@
+"""What a run says, typed once: stages build these objects, everyone else reads them."""

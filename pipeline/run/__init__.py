@@ -1,0 +1,1 @@
+"""A run's folder, its progress, its random streams and its memory."""

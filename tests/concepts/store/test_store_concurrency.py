@@ -1,0 +1,44 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from threading import Barrier, Thread
+
+import pytest
+from sqlalchemy import func, select
+
+from concepts.curation.door import judge
+from concepts.judgement import Judgement, Verdict
+from concepts.store import audit
+from concepts.store.schema import JudgementRow
+
+WRITERS = Path(__file__).parents[2] / "benchmarks" / "store_writers.py"
+PRESENT = Judgement(reader="ann", image_id="image0", concept="streaks", verdict=Verdict.PRESENT)
+
+
+def test_a_double_click_from_two_threads_makes_one_record(filled):
+    barrier, answers = Barrier(4), []
+
+    def click() -> None:
+        barrier.wait()
+        answers.append(judge(filled, "ann", "derm", PRESENT, key="once"))
+
+    threads = [Thread(target=click) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [1] * 4
+    with filled.reading() as session:
+        assert session.scalar(select(func.count()).select_from(JudgementRow)) == 1
+    assert audit.verify(filled) is None
+
+
+@pytest.mark.slow
+def test_nothing_acknowledged_is_lost_when_a_writer_is_killed(databases):
+    command = [sys.executable, str(WRITERS), "--store", databases.new(), "--writers", "16", "--judgements", "60"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["acknowledged"] > 15 * 60
+    assert (figures["lost"], figures["doubled"], figures["broken"]) == (0, 0, False)
