@@ -17,7 +17,7 @@ from concepts.judgement import Verdict
 from concepts.release import Release
 from concepts.statistics.agreement import Measure
 from concepts.statistics.estimate import Estimate
-from pipeline.results.discovery import DirectionFound
+from pipeline.report.discovery_content import DirectionFound
 
 VERDICTS = {
     Verdict.PRESENT: "Present",

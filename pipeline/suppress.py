@@ -15,7 +15,7 @@ from concepts.release import read_release
 from pipeline.config import Balance
 from pipeline.data.cohort import prepare_cohort
 from pipeline.data.splits import Part, read_split
-from pipeline.evaluation.evaluate import class_indices
+from pipeline.evaluation.evaluation_data import class_indices
 from pipeline.explanation.explained_network import ExplainedNetwork, open_explained
 from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace, axis_space, joined
 from pipeline.explanation.shortcuts.artefacts import artefact_labels

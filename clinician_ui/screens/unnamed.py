@@ -14,9 +14,9 @@ from concepts.errors import DermaxisError
 from concepts.store.roles import Action
 from concepts.vocabulary import load_vocabulary
 from pipeline.report.compose import diagnosis_name
+from pipeline.report.discovery_content import DirectionFound, Discovery, candidate_values, read_discovery
 from pipeline.report.sentences.case import trait_name
 from pipeline.report.sentences.cases import KINDS, SHOWN_RELATIONS
-from pipeline.results.discovery import DirectionFound, Discovery, candidate_values, read_discovery
 from pipeline.run.folder import RunFolder
 
 OVERALL = "overall"

@@ -13,8 +13,8 @@ from concepts.statistics.estimate import Estimate
 from pipeline.evaluation.bootstrap import Resampled, group_weights
 from pipeline.evaluation.bootstrap import difference as resampled_difference
 from pipeline.evaluation.diagnosis import MACRO, class_aucs, macro
+from pipeline.report.content import is_known
 from pipeline.results.comparison import Difference, Finding, Method
-from pipeline.results.run import is_known
 from pipeline.run.folder import RunFolder
 
 NETWORKS = ("plain", "whitened")

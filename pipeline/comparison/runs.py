@@ -25,6 +25,7 @@ from pipeline.comparison.seeds import seed_spreads
 from pipeline.config import RunSettings
 from pipeline.evaluation.diagnosis import MACRO
 from pipeline.report.compose import compose, diagnosis_name
+from pipeline.report.content import RunReport
 from pipeline.results.comparison import (
     ComparedRun,
     Comparison,
@@ -35,7 +36,6 @@ from pipeline.results.comparison import (
     SettingRow,
     Stability,
 )
-from pipeline.results.run import RunReport
 from pipeline.run.folder import RunFolder, open_run
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -20,6 +20,7 @@ from pipeline.evaluation.baselines import Probe, best_filter, linear_probe
 from pipeline.evaluation.bootstrap import Weights, group_weights
 from pipeline.evaluation.concept_only import concept_only_figures
 from pipeline.evaluation.diagnosis import auc_difference, diagnosis_figures
+from pipeline.evaluation.evaluation_data import class_indices
 from pipeline.evaluation.hierarchy import subspace_purity
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs, pooled_features
 from pipeline.evaluation.purity import Assessability, assess, concept_aucs, mean_auc, purity_figures
@@ -31,12 +32,10 @@ from pipeline.models.checkpoint import load_model, main_layer
 from pipeline.models.concept_head import concept_head
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
+from pipeline.run.seeds import Stream, random_generator
 from pipeline.training.phases import AUXILIARY, MODEL, PLAIN, evaluation_loader
 from pipeline.whitening.subspaces import AxisLayout, subspaces_of
 from pipeline.whitening.surgery import whitening_layers
-
-BOOTSTRAP = 1
-"""Distinguishes the generator of the bootstrap from the run's others."""
 
 
 def evaluate_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker) -> None:
@@ -129,13 +128,8 @@ def _trajectory(
 
 def bootstrap_weights(settings: RunSettings, groups: Sequence[str]) -> Weights:
     """The same resamples for every figure of a run, so that figures are paired."""
-    generator = np.random.default_rng([settings.seed, BOOTSTRAP])
+    generator = random_generator(settings.seed, Stream.BOOTSTRAP)
     return group_weights(groups, resamples=settings.evaluation.resamples, generator=generator)
-
-
-def class_indices(samples: Sequence[Sample], classes: Sequence[str]) -> NDArray[np.int64]:
-    """The index of each sample's diagnosis."""
-    return np.array([classes.index(sample.diagnosis) for sample in samples])
 
 
 def write_predictions(

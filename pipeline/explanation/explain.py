@@ -14,7 +14,8 @@ from pipeline.data.cohort import Cohort
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
 from pipeline.data.transforms import display_transforms
-from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
+from pipeline.evaluation.evaluate import bootstrap_weights
+from pipeline.evaluation.evaluation_data import class_indices
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
 from pipeline.explanation.cases.explain_cases import explain_cases
 from pipeline.explanation.cases.failures import gather_failures

@@ -10,12 +10,7 @@ from concepts.release import Release, read_release
 from concepts.statistics.estimate import Estimate
 from concepts.vocabulary import load_vocabulary
 from pipeline.config import RunSettings
-from pipeline.report.explained_compose import compose_explained
-from pipeline.report.scrutiny_compose import compose_scrutiny
-from pipeline.report.sentences.results import OVERALL
-from pipeline.report.shortcut_compose import compose_shortcuts, compose_suppression
-from pipeline.report.tree import Tree
-from pipeline.results.run import (
+from pipeline.report.content import (
     BASELINES,
     FURTHER_BASELINES,
     ChildFigures,
@@ -42,6 +37,11 @@ from pipeline.results.run import (
     Verdict,
     WhiteningFacts,
 )
+from pipeline.report.explained_compose import compose_explained
+from pipeline.report.scrutiny_compose import compose_scrutiny
+from pipeline.report.sentences.results import OVERALL
+from pipeline.report.shortcut_compose import compose_shortcuts, compose_suppression
+from pipeline.report.tree import Tree
 from pipeline.run.folder import RunFolder
 
 PARTS = ("train", "validation", "test")

@@ -4,9 +4,7 @@ from collections.abc import Callable, Mapping
 from math import nan
 
 from concepts.statistics.estimate import Estimate
-from pipeline.report.sentences.case import trait_name
-from pipeline.report.tree import Tree
-from pipeline.results.cases import (
+from pipeline.report.explained_content import (
     CasesFigures,
     CourseFigures,
     DirectionFigures,
@@ -16,6 +14,8 @@ from pipeline.results.cases import (
     PointingFigures,
     RelationFigures,
 )
+from pipeline.report.sentences.case import trait_name
+from pipeline.report.tree import Tree
 
 FLAGS = ("abstain", "conflict", "out_of_scope")
 ALL = "all concepts"

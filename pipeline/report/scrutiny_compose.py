@@ -5,9 +5,7 @@ from urllib.parse import quote
 
 from pipeline.comparison.noise import is_finite, judged
 from pipeline.explanation.cases.files import FOLDER, case_file
-from pipeline.report.tree import Tree
-from pipeline.results.comparison import Method
-from pipeline.results.trust import (
+from pipeline.report.scrutiny_content import (
     CeilingFigures,
     Check,
     ConceptOnly,
@@ -23,6 +21,8 @@ from pipeline.results.trust import (
     SubgroupRow,
     Subgroups,
 )
+from pipeline.report.tree import Tree
+from pipeline.results.comparison import Method
 from pipeline.run.folder import RunFolder
 
 Naming = Callable[[str], str]

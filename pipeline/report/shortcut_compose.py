@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concepts.statistics.estimate import Estimate
 from concepts.vocabulary import load_vocabulary
 from pipeline.comparison.noise import wilson
-from pipeline.report.tree import Tree
-from pipeline.results.shortcuts import (
+from pipeline.report.shortcut_content import (
     ArtefactFigures,
     ArtefactOnDiagnosis,
     CounterpartFigures,
@@ -14,6 +13,7 @@ from pipeline.results.shortcuts import (
     ShortcutAudit,
     Suppression,
 )
+from pipeline.report.tree import Tree
 
 Naming = Callable[[str], str]
 

@@ -1,26 +1,20 @@
-"""What a run found that nobody named, read from its folder; imports no torch."""
+"""Directions that the network uses and nobody named, as ``explanation.json`` has them."""
 
-import csv
-from typing import Any
+from collections.abc import Mapping
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from concepts.errors import RunError
-from pipeline.run.folder import RunFolder
-
-HIGH, LOW = "high", "low"
-Figure = dict[str, float | int | None]
-"""An `Estimate` as JSON has it: value, low, high, n."""
+from pipeline.results.importance import AxisImportance
+from pipeline.results.result import Figure, Result
 
 
-class Found(BaseModel):
-    """Part of what was found: immutable, closed to keys that it does not know."""
+class TraitRelation(Result):
+    """A trait that goes with a direction.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RelationFound(Found):
-    """A trait that goes with the direction: Spearman's correlation, and whether it is beyond chance (Holm)."""
+    Attributes:
+        trait: Which: a concept, an artefact, a diagnosis, age, a measure of the picture.
+        kind: What kind of trait it is.
+        correlation: Spearman's, on test images.
+        beyond_chance: Whether it is beyond chance after Holm's correction.
+    """
 
     trait: str
     kind: str
@@ -28,8 +22,17 @@ class RelationFound(Found):
     beyond_chance: bool
 
 
-class PatchFound(Found):
-    """A test image on which the direction is very active, and where: fractions of the image's sides."""
+class DirectionPatch(Result):
+    """A test image on which a direction is very active, and where.
+
+    Attributes:
+        image_id: Which image.
+        diagnosis: Its recorded diagnosis.
+        activation: Of the direction, pooled.
+        box: x0, y0, x1, y1 as fractions of the image's sides.
+        picture: File with what the network saw, in the run folder.
+        patch: File with the box alone.
+    """
 
     image_id: str
     diagnosis: str
@@ -39,73 +42,35 @@ class PatchFound(Found):
     patch: str
 
 
-class ImportanceFound(Found):
-    """Loss ratio for one diagnosis; the middle 95 % of random free directions as null band."""
-
-    ratio: Figure
-    rank: int | None
-    null: dict[str, float | None]
-
-
-class DirectionFound(Found):
+class Direction(Result):
     """One direction among the free axes.
 
     Attributes:
         name: What the run calls it, e.g. ``free_1``.
         share_of_slope: Share of the mean squared slope of all free axes that lies along it, 0 to 1.
-        importance: By diagnosis, and overall.
-        relations: Strongest first.
-        patches: Most active first.
+        importance: By target; the null band is of random free directions.
+        relations: The strongest first.
+        patches: The most active first.
         candidates: File with the training images at both ends.
     """
 
     name: str
     share_of_slope: float
-    importance: dict[str, ImportanceFound]
-    relations: tuple[RelationFound, ...]
-    patches: tuple[PatchFound, ...]
+    importance: Mapping[str, AxisImportance]
+    relations: tuple[TraitRelation, ...]
+    patches: tuple[DirectionPatch, ...]
     candidates: str
 
 
-class Discovery(Found):
-    """All directions of a run, the most salient first, and how many relations were looked at."""
+class Discovery(Result):
+    """All directions of a run.
 
-    directions: tuple[DirectionFound, ...]
+    Attributes:
+        directions: The most salient first.
+        relations_compared: How many relations were looked at.
+        chosen_on: The part on whose images the directions were chosen.
+    """
+
+    directions: tuple[Direction, ...]
     relations_compared: int
     chosen_on: str
-
-
-def read_discovery(run: RunFolder) -> Discovery | None:
-    """What a run found; None where it did not look.
-
-    Raises:
-        RunError: If the file is of another version.
-    """
-    content: dict[str, Any] = run.read_json("explanation.json")
-    if "discovery" not in content:
-        return None
-    try:
-        return Discovery.model_validate(content["discovery"])
-    except ValidationError as error:
-        raise RunError(f"{run.file('explanation.json')}: not of this version; explain the run again") from error
-
-
-def candidate_values(run: RunFolder, direction: DirectionFound) -> dict[str, float]:
-    """How strongly the direction is active on the candidates, by SHA-256 of the image file.
-
-    Returns:
-        1 for the most active of the high end down to 0.5, and below 0.5 down to 0 for the low end: places among the
-        candidates, not probabilities.
-
-    Raises:
-        RunError: If the file is missing or damaged.
-    """
-    path = run.file(direction.candidates)
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [(row["digest"], row["end"], float(row["activation"])) for row in csv.DictReader(file)]
-    except (OSError, KeyError, ValueError) as error:
-        raise RunError(f"{path}: cannot be read ({error!r:.60}); explain the run again") from error
-    ordered = [digest for digest, _, _ in sorted(rows, key=lambda row: (row[1] == LOW, -row[2]))]
-    last = max(1, len(ordered) - 1)
-    return {digest: 1 - place / last for place, digest in enumerate(ordered)}

@@ -1,162 +1,199 @@
-"""What the report says about how far its explanations and figures can be trusted: meaning only, no rendering."""
+"""How far figures and explanations can be trusted: sanity checks, stability, subgroups, failures, labels alone."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from concepts.statistics.estimate import Estimate
-from pipeline.results.comparison import Difference
+from pipeline.results.result import Figure, Result
 
 
-@dataclass(frozen=True)
-class Check:
+class NullCheck(Result):
     """A figure of the explanation against the same figure where there is nothing to explain.
 
     Attributes:
         own: The explanation's figure.
-        null: Mean over draws with the middle 95 %; n counts the draws.
+        null: Mean over the randomised draws with their middle 95 %; n counts the draws.
         difference: The first minus the second, with its interval.
         meaningless: Whether the two cannot be told apart; None where there is no figure.
     """
 
-    own: Estimate
-    null: Estimate
-    difference: Estimate
+    own: Figure
+    null: Figure
+    difference: Figure
     meaningless: bool | None
 
 
-@dataclass(frozen=True)
-class ConceptSanity:
-    """The checks of one concept.
+class SanityResult(Result):
+    """Importance and purity against randomised networks and permuted labels.
 
     Attributes:
-        name: For people.
-        weights: By diagnosis (or ``overall``): importance against networks with randomised weights.
-        labels: By diagnosis (or ``overall``): importance against axes aligned with permuted labels.
-        purity: Axis AUC against that of axes aligned with permuted labels.
-    """
-
-    name: str
-    weights: Mapping[str, Check]
-    labels: Mapping[str, Check]
-    purity: Check
-
-    def meaningless(self, target: str) -> bool | None:
-        """Whether its importance for a diagnosis survives either randomisation; None where there is no figure."""
-        found = [self.weights[target].meaningless, self.labels[target].meaningless]
-        return None if None in found else any(found)
-
-
-@dataclass(frozen=True)
-class Sanity:
-    """All sanity checks.
-
-    Attributes:
-        draws: Randomised networks, and permutations of labels for importance.
-        concepts: In axis order.
+        draws: Randomised networks, and permutations of labels, for importance.
+        importance_randomised_weights: By target (a diagnosis, or ``overall``), then by concept.
+        importance_permuted_labels: Likewise.
+        purity_permuted_labels: By concept.
     """
 
     draws: int
-    concepts: tuple[ConceptSanity, ...]
+    importance_randomised_weights: Mapping[str, Mapping[str, NullCheck]]
+    importance_permuted_labels: Mapping[str, Mapping[str, NullCheck]]
+    purity_permuted_labels: Mapping[str, NullCheck]
+
+    def is_meaningless(self, target: str, concept: str) -> bool | None:
+        """Return whether a concept's importance fails either check; None where there is no figure."""
+        checks = (self.importance_randomised_weights[target][concept], self.importance_permuted_labels[target][concept])
+        answers = [check.meaningless for check in checks]
+        return None if None in answers else any(answers)
 
 
-@dataclass(frozen=True)
-class RankRow:
-    """Where a concept stands by importance, over resamples of the test images.
+class RankStability(Result):
+    """The rank of one concept by importance over resamples of the test images.
 
     Attributes:
-        name: For people.
-        rank: On the test images themselves; ends: the middle 95 % of the resamples.
-        first: Share of the resamples in which it is first.
-        same: Share in which it has the rank of the test images themselves.
+        rank: On the test images themselves, 1 the most important; ends: the middle 95 % of the resamples.
+        first: Share of the resamples in which it is first, 0 to 1.
+        same: Share in which it has the rank of the test images themselves, 0 to 1.
     """
 
-    name: str
-    rank: Estimate
+    rank: Figure
     first: float
     same: float
 
 
-@dataclass(frozen=True)
-class StabilityPanel:
-    """The order of concepts for one diagnosis, over resamples.
+class OrderStability(Result):
+    """The order of all concepts by importance over resamples of the test images.
 
     Attributes:
-        target: Name of the diagnosis, or of all.
-        tau: Kendall's tau between the order on the test images and on resamples, mean and middle 95 %.
-        resamples: How many.
-        rows: First the most important.
+        tau: Mean of Kendall's tau between the order on the test images and on each resample, with the middle 95 %.
+        resamples: How many resamples had an importance for every concept.
+        concepts: By concept.
     """
 
-    target: str
-    tau: Estimate
+    tau: Figure
     resamples: int
-    rows: tuple[RankRow, ...]
+    concepts: Mapping[str, RankStability]
 
 
-@dataclass(frozen=True)
-class SubgroupRow:
-    """One subgroup of the test images.
+class Subgroup(Result):
+    """The whitened network in one part of the test images.
 
     Attributes:
-        attribute: What divides the patients.
-        value: Which part.
-        images: Number of images.
-        groups: Number of patients or groups of related images.
-        macro: Macro AUC of the whitened network.
-        balanced_accuracy: Of the same.
-        difference: Macro AUC minus that of all others, judged among all subgroups; None where it cannot be formed.
-        reason: Why there is no figure; None where there is one.
+        images: How many images.
+        groups: How many patients, or groups of related images.
+        diagnoses: Images by diagnosis.
+        auc: By diagnosis against the rest, and ``macro``; NaN where there are too few.
+        balanced_accuracy: NaN where there are too few.
+        difference: Macro AUC minus that of all other images whose value is known; NaN where either has too few.
+        reason: Why there is no macro AUC; None where there is one.
     """
 
-    attribute: str
-    value: str
     images: int
     groups: int
-    macro: Estimate
-    balanced_accuracy: Estimate
-    difference: Difference | None
+    diagnoses: Mapping[str, int]
+    auc: Mapping[str, Figure]
+    balanced_accuracy: Figure
+    difference: Figure
     reason: str | None
 
 
-@dataclass(frozen=True)
-class Subgroups:
-    """Figures by who the patients are.
+class SubgroupsResult(Result):
+    """Figures by age, sex, site and skin tone.
 
     Attributes:
-        rows: By attribute.
+        subgroups: By attribute, then by value.
         unknown: By attribute: test images whose value is not known.
         fewest: Images that a subgroup needs for a figure.
-        comparisons: Differences that are judged together.
     """
 
-    rows: tuple[SubgroupRow, ...]
+    subgroups: Mapping[str, Mapping[str, Subgroup]]
     unknown: Mapping[str, int]
     fewest: int
-    comparisons: int
 
 
-@dataclass(frozen=True)
-class SeenConcept:
-    """What the axis says of a concept in one image, and what the release says: True, False, or None if not known."""
+class LabelCeiling(Result):
+    """What the best rule from concept labels to a diagnosis can reach on the images.
 
-    name: str
+    Attributes:
+        accuracy: Share right where each profile of concepts gets its most frequent diagnosis.
+        balanced_accuracy: Mean sensitivity where each profile gets the diagnosis that serves this best.
+        conflicting: Share of the images whose profile occurs with more than one diagnosis.
+        profiles: How many profiles occur.
+        single: How many of them occur in one image only; such a profile cannot conflict, so it flatters the ceiling.
+    """
+
+    accuracy: Figure
+    balanced_accuracy: Figure
+    conflicting: Figure
+    profiles: int
+    single: int
+
+
+class LabelClassifier(Result):
+    """A logistic regression on concept labels, cross-validated by group, on all images with known labels.
+
+    Attributes:
+        macro_auc: Macro AUC.
+        balanced_accuracy: Mean of the diagnoses' sensitivities.
+    """
+
+    macro_auc: Figure
+    balanced_accuracy: Figure
+
+
+class LabelsAgainstNetwork(Result):
+    """The macro AUC of the classifier of labels and of the network on the same test images.
+
+    Attributes:
+        logistic: The classifier's.
+        network: The whitened network's.
+        difference: The second minus the first, paired.
+    """
+
+    logistic: Figure
+    network: Figure
+    difference: Figure
+
+
+class ConceptOnlyResult(Result):
+    """How far concept labels alone go, without a network.
+
+    Attributes:
+        images: Images whose labels are all known.
+        left_out: Images with a label that is not known.
+        ceiling: None where it cannot be formed.
+        logistic: None where a diagnosis has too few groups.
+        test: Against the network; None where no test image has all labels.
+    """
+
+    images: int
+    left_out: int
+    ceiling: LabelCeiling | None = None
+    logistic: LabelClassifier | None = None
+    test: LabelsAgainstNetwork | None = None
+
+
+class FailedConcept(Result):
+    """A concept in an image about which the network was wrong.
+
+    Attributes:
+        concept: Identifier.
+        state: What the axis says: ``present``, ``absent``, ``uncertain`` or ``not_assessable``.
+        label: What the release says; None where it says nothing.
+    """
+
+    concept: str
     state: str
     label: bool | None
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(Result):
     """A test image about which the network was confidently wrong.
 
     Attributes:
-        image_id: Which.
-        truth: The recorded diagnosis, for people.
-        call: What the network called it.
+        image_id: Which image.
+        truth: The recorded diagnosis.
+        call: The network's.
         probability: Of the call, calibrated.
-        probability_of_truth: Of the recorded diagnosis.
-        concepts: As seen and as known.
+        probability_of_truth: Of the recorded diagnosis, calibrated.
+        concepts: In axis order.
         picture: File in the run folder.
-        page: Address of its case page beside the report; None where there is none.
     """
 
     image_id: str
@@ -164,89 +201,21 @@ class Failure:
     call: str
     probability: float
     probability_of_truth: float
-    concepts: tuple[SeenConcept, ...]
+    concepts: tuple[FailedConcept, ...]
     picture: str
-    page: str | None
 
 
-@dataclass(frozen=True)
-class Failures:
+class FailuresResult(Result):
     """Where the network is wrong.
 
     Attributes:
         wrong: Share of the test images whose call is wrong.
         confident: Calibrated probability from which a call counts as confident.
         wrong_where_confident: Share of the confident calls that are wrong.
-        gallery: The most confident wrong calls, first the most confident.
+        gallery: The most confident wrong calls, the most confident first.
     """
 
-    wrong: Estimate
+    wrong: Figure
     confident: float
-    wrong_where_confident: Estimate
+    wrong_where_confident: Figure
     gallery: tuple[Failure, ...]
-
-
-@dataclass(frozen=True)
-class CeilingFigures:
-    """What the best rule from concept labels to a diagnosis can reach on the images.
-
-    Attributes:
-        accuracy: Share right.
-        balanced_accuracy: Mean sensitivity.
-        conflicting: Share of the images whose profile occurs with more than one diagnosis.
-        profiles: Different profiles.
-        single: Profiles of one image only.
-    """
-
-    accuracy: Estimate
-    balanced_accuracy: Estimate
-    conflicting: Estimate
-    profiles: int
-    single: int
-
-
-@dataclass(frozen=True)
-class LabelClassifier:
-    """A plain logistic regression on concept labels, cross-validated by group.
-
-    Attributes:
-        macro: Macro AUC over all images with known labels.
-        balanced_accuracy: Over the same.
-        test_macro: Macro AUC on the test images.
-        network_macro: The whitened network's on the same test images.
-        difference: The network's minus the classifier's, paired.
-    """
-
-    macro: Estimate
-    balanced_accuracy: Estimate
-    test_macro: Estimate | None
-    network_macro: Estimate | None
-    difference: Estimate | None
-
-
-@dataclass(frozen=True)
-class ConceptOnly:
-    """How far concept labels alone go.
-
-    Attributes:
-        images: Images whose labels are all known.
-        left_out: Images with a label that is not known.
-        ceiling: None where it cannot be formed.
-        classifier: None where a diagnosis has too few groups.
-    """
-
-    images: int
-    left_out: int
-    ceiling: CeilingFigures | None
-    classifier: LabelClassifier | None
-
-
-@dataclass(frozen=True)
-class Scrutiny:
-    """What is said about trust; each part is None, or empty, where the run is from before it was measured."""
-
-    sanity: Sanity | None = None
-    stability: tuple[StabilityPanel, ...] = ()
-    subgroups: Subgroups | None = None
-    failures: Failures | None = None
-    concept_only: ConceptOnly | None = None

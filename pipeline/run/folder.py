@@ -22,6 +22,7 @@ from typing import Any
 
 from concepts.errors import RunError
 from pipeline.config import RunSettings, dump_settings, load_settings
+from pipeline.results.result import F, ResultFile, parse_result
 
 PARTIAL = ".partial"
 PACKAGES = (
@@ -78,6 +79,20 @@ class RunFolder:
         if not self.has("settings.yaml"):
             raise RunError(f"{self.path}: not a run folder: it has no settings.yaml")
         return load_settings(self.file("settings.yaml"))
+
+    def read(self, model: type[F]) -> F:
+        """Read one of the run's results, e.g. ``run.read(Evaluation)``.
+
+        Raises:
+            RunError: If the stage that writes it has not finished, or the file is damaged or of another format.
+        """
+        if not self.has(model.file):
+            raise RunError(f"{self.path}: {model.file} is missing: resume the run with --resume")
+        return parse_result(model, self.file(model.file).read_text(encoding="utf-8"), str(self.file(model.file)))
+
+    def write(self, result: ResultFile) -> None:
+        """Write a result into its file in one step."""
+        self.write_text(result.file, result.to_text())
 
     def read_json(self, name: str) -> Any:  # noqa: ANN401  # JSON is whatever the file holds
         """One of the run's JSON files.

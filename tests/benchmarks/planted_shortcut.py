@@ -35,7 +35,8 @@ from pipeline.data.cohort import prepare_cohort
 from pipeline.data.phantom.lesion import ARTEFACTS
 from pipeline.data.phantom.rule import DIAGNOSES
 from pipeline.data.splits import Part, read_split
-from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
+from pipeline.evaluation.evaluate import bootstrap_weights
+from pipeline.evaluation.evaluation_data import class_indices
 from pipeline.explanation.explained_network import ExplainedNetwork, open_explained
 from pipeline.explanation.shortcuts.artefact_space import joined
 from pipeline.explanation.shortcuts.figures import FIGURES, accuracy

@@ -20,9 +20,9 @@ from pipeline.config import parse_overrides
 from pipeline.explanation.cases.index import read_index
 from pipeline.jobs.job import State
 from pipeline.jobs.ledger import open_ledger
+from pipeline.report.discovery_content import read_discovery
 from pipeline.report.pages.case import write_case_page
 from pipeline.report.pages.comparison import write_comparison
-from pipeline.results.discovery import read_discovery
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress_file import ProgressFile
 

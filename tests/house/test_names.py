@@ -13,12 +13,8 @@ VAGUE = frozenset({"one", "found", "known", "said", "own", "chosen", "place", "t
 """Names that say nothing about what they hold; a concept, an axis, a row or an image has a name of its own."""
 VAGUE_IN_CODE = VAGUE | {"wanted", "kept", "shown", "some", "done", "seen", "whole"}
 VAGUE_MODULES = frozenset({"utils", "util", "helpers", "common", "misc", "manager", "base", "tools"})
-PACKAGES = sorted(
-    str(folder.relative_to(ROOT))
-    for package in ("concepts", "pipeline", "clinician_ui", "tests")
-    for folder in (ROOT / package).rglob("*")
-    if folder.is_dir() and list(folder.glob("*.py"))
-) + ["concepts", "pipeline", "clinician_ui", "tests"]
+ROOMS = ("concepts", "pipeline", "clinician_ui", "tests")
+PACKAGES = sorted({str(file.parent.relative_to(ROOT)) for room in ROOMS for file in (ROOT / room).rglob("*.py")})
 
 
 def assigned_names(tree: ast.AST) -> Iterator[tuple[str, int]]:

@@ -27,8 +27,8 @@ from pipeline.explanation.cases.files import read_case
 from pipeline.explanation.cases.index import concepts_of, read_index
 from pipeline.explanation.cases.network import CaseNetwork, explain_image
 from pipeline.report.compose import compose
+from pipeline.report.discovery_content import read_discovery
 from pipeline.report.pages.case import write_case_page
-from pipeline.results.discovery import read_discovery
 from pipeline.retrain import retrain
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Silent

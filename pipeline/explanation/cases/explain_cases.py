@@ -16,7 +16,8 @@ from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
 from pipeline.data.transforms import display_transforms
 from pipeline.evaluation.bootstrap import Weights, resample
-from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
+from pipeline.evaluation.evaluate import bootstrap_weights
+from pipeline.evaluation.evaluation_data import class_indices
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
 from pipeline.evaluation.trajectory import activations_by_layer
 from pipeline.explanation.cases.calibration import calibrate

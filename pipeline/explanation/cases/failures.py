@@ -12,7 +12,8 @@ from pipeline.data.cohort import Cohort
 from pipeline.data.splits import Part
 from pipeline.data.transforms import display_transforms
 from pipeline.evaluation.bootstrap import Resampled, Weights, resample
-from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
+from pipeline.evaluation.evaluate import bootstrap_weights
+from pipeline.evaluation.evaluation_data import class_indices
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.cases.files import has_picture, picture_file
 from pipeline.explanation.cases.network import REFERENCE, save_picture

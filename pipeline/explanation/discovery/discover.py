@@ -21,7 +21,8 @@ from pipeline.data.cohort import Cohort
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
 from pipeline.data.transforms import display_transforms
-from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
+from pipeline.evaluation.evaluate import bootstrap_weights
+from pipeline.evaluation.evaluation_data import class_indices
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.discovery.relations import Relation, Trait, TraitKind, relations
 from pipeline.explanation.discovery.salient import (

@@ -13,7 +13,8 @@ from pipeline.config import Activation, RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.splits import Part
 from pipeline.evaluation.bootstrap import Resampled, Weights
-from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
+from pipeline.evaluation.evaluate import bootstrap_weights
+from pipeline.evaluation.evaluation_data import class_indices
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.evaluation.purity import assess, concept_aucs
 from pipeline.explanation.discovery.salient import coordinates, tail_of_coordinates

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.data.splits import Part
-from pipeline.evaluation.evaluate import class_indices
+from pipeline.evaluation.evaluation_data import class_indices
 from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.shortcuts.artefact_space import (
     ArtefactSpace,

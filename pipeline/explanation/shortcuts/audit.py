@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.cohort import Cohort
 from pipeline.data.splits import Part
-from pipeline.evaluation.evaluate import class_indices
+from pipeline.evaluation.evaluation_data import class_indices
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.shortcuts.artefacts import ArtefactLabels, LabelSource, artefact_labels, own_axis

@@ -13,7 +13,8 @@ from pipeline.data.phantom.lesion import ARTEFACTS
 from pipeline.data.splits import Part
 from pipeline.evaluation.bootstrap import Resampled, Weights, auc, difference, resample
 from pipeline.evaluation.diagnosis import balanced_accuracy, class_aucs, macro
-from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
+from pipeline.evaluation.evaluate import bootstrap_weights
+from pipeline.evaluation.evaluation_data import class_indices
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.cases.contributions import log_odds
 from pipeline.explanation.explained_network import ExplainedNetwork

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.data.cohort import Cohort
 from pipeline.data.splits import Part
-from pipeline.evaluation.evaluate import class_indices
+from pipeline.evaluation.evaluation_data import class_indices
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.cases.contributions import log_odds
 from pipeline.explanation.explained_network import ExplainedNetwork

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from pipeline.report.content import RunReport
 from pipeline.report.sentences.checklists import ANSWERS
-from pipeline.results.run import RunReport
 
 FOLDER = Path(__file__).parents[1] / "checklists"
 CHECKLISTS = ("claim_2024", "decide_ai", "clear_derm")

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from concepts.statistics.estimate import Estimate
+from pipeline.report.content import RunReport
 from pipeline.report.sentences import facts as facts_phrasing
 from pipeline.report.sentences import results as phrasing
-from pipeline.results.run import RunReport
 
 
 @dataclass(frozen=True)

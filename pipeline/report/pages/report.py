@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from concepts.statistics.estimate import Estimate
 from pipeline.report.compose import compose
+from pipeline.report.content import FURTHER_BASELINES, ConceptFigures, ImportancePanel, RunReport, Verdict
 from pipeline.report.pages import charts
 from pipeline.report.pages.case import write_case_page
 from pipeline.report.pages.charts import Dot, Scale
@@ -25,7 +26,6 @@ from pipeline.report.sentences import results as phrasing
 from pipeline.report.sentences import sanity as sanity_phrasing
 from pipeline.report.sentences import shortcuts as shortcut_phrasing
 from pipeline.report.sentences.numerals import SPACE
-from pipeline.results.run import FURTHER_BASELINES, ConceptFigures, ImportancePanel, RunReport, Verdict
 from pipeline.run.folder import RunFolder
 from pipeline.run.pictures import data_uri
 

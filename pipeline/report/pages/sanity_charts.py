@@ -4,8 +4,8 @@ from markupsafe import Markup
 
 from pipeline.report.pages import charts
 from pipeline.report.pages.charts import Dot
+from pipeline.report.scrutiny_content import Check, ConceptSanity, Sanity
 from pipeline.report.sentences.sanity import OVERALL
-from pipeline.results.trust import Check, ConceptSanity, Sanity
 
 
 class SanityCharts:

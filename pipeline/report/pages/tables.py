@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.report.compose import compose
+from pipeline.report.content import ConceptImportance, RunReport, Verdict
 from pipeline.report.sentences.numerals import plain_text, short
-from pipeline.results.run import ConceptImportance, RunReport, Verdict
 from pipeline.run.folder import RunFolder
 
 ESTIMATE = {"value", "low", "high", "n"}

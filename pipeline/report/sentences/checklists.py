@@ -5,12 +5,12 @@ from typing import Any
 
 import yaml
 
+from pipeline.report.content import RunReport
 from pipeline.report.sentences import patients as patients_phrasing
 from pipeline.report.sentences import results as phrasing
 from pipeline.report.sentences import sanity as sanity_phrasing
 from pipeline.report.sentences.facts import INTENDED_USE, NOT_FOR
 from pipeline.report.sentences.numerals import count, enumeration, estimate, interval, number, plural, share
-from pipeline.results.run import RunReport
 
 Answer = Callable[[RunReport], str | None]
 

@@ -1,10 +1,10 @@
 """The sentences of the one-page model facts."""
 
+from pipeline.report.content import RunReport, Verdict
 from pipeline.report.sentences import patients as patients_phrasing
 from pipeline.report.sentences import results as phrasing
 from pipeline.report.sentences import sanity as sanity_phrasing
 from pipeline.report.sentences.numerals import capital, count, enumeration, plural, share
-from pipeline.results.run import RunReport, Verdict
 
 CAUTION = (
     "Research software, not a medical device. It was not cleared or certified by anyone, and no study with patients "

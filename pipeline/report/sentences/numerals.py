@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from concepts.statistics.estimate import Estimate
-from pipeline.results.run import is_known
+from pipeline.report.content import is_known
 
 MINUS = "\N{MINUS SIGN}"
 SPACE = "\N{NO-BREAK SPACE}"

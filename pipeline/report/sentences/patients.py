@@ -1,6 +1,8 @@
 """Every sentence of the report about subgroups, failures, and how far concept labels alone go."""
 
 from concepts.statistics.estimate import Estimate
+from pipeline.report.content import is_known
+from pipeline.report.scrutiny_content import ConceptOnly, Failure, Failures, SubgroupRow, Subgroups
 from pipeline.report.sentences.numerals import (
     INTERVAL,
     NOT_ASSESSABLE,
@@ -16,8 +18,6 @@ from pipeline.report.sentences.numerals import (
     share,
 )
 from pipeline.results.comparison import Difference, Finding
-from pipeline.results.run import is_known
-from pipeline.results.trust import ConceptOnly, Failure, Failures, SubgroupRow, Subgroups
 
 STATES = {"present": "seen", "absent": "not seen", "uncertain": "uncertain", "not_assessable": NOT_ASSESSABLE}
 ATTRIBUTES = {"skin tone": "skin tone", "age": "age", "sex": "sex", "site": "site of the lesion"}

@@ -7,6 +7,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from concepts.statistics.estimate import Estimate
+from pipeline.report.content import (
+    RELIABLE_FROM,
+    ChildFigures,
+    ConceptFigures,
+    ConceptImportance,
+    Exemplar,
+    ImportancePanel,
+    Marking,
+    RunReport,
+    SubspaceFigures,
+    Verdict,
+    is_known,
+)
 from pipeline.report.sentences.numerals import (
     INTERVAL,
     NOT_ASSESSABLE,
@@ -22,19 +35,6 @@ from pipeline.report.sentences.numerals import (
     share,
     short,
     significant,
-)
-from pipeline.results.run import (
-    RELIABLE_FROM,
-    ChildFigures,
-    ConceptFigures,
-    ConceptImportance,
-    Exemplar,
-    ImportancePanel,
-    Marking,
-    RunReport,
-    SubspaceFigures,
-    Verdict,
-    is_known,
 )
 
 CHANCE = 0.5

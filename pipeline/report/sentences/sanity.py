@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from pipeline.report.content import is_known
+from pipeline.report.scrutiny_content import Check, ConceptSanity, RankRow, Sanity, StabilityPanel
 from pipeline.report.sentences.numerals import (
     INTERVAL,
     NOT_ASSESSABLE,
@@ -15,8 +17,6 @@ from pipeline.report.sentences.numerals import (
     plural,
     short,
 )
-from pipeline.results.run import is_known
-from pipeline.results.trust import Check, ConceptSanity, RankRow, Sanity, StabilityPanel
 
 OVERALL = "overall"
 SELDOM = 0.01

@@ -3,6 +3,7 @@
 from math import exp
 
 from concepts.statistics.estimate import Estimate
+from pipeline.report.content import is_known
 from pipeline.report.sentences.numerals import (
     INTERVAL,
     NOT_ASSESSABLE,
@@ -18,8 +19,7 @@ from pipeline.report.sentences.numerals import (
     plural,
     significant,
 )
-from pipeline.results.run import is_known
-from pipeline.results.shortcuts import (
+from pipeline.report.shortcut_content import (
     MEASURED,
     NAMED,
     PLANTED,

@@ -19,9 +19,9 @@ from concepts.example import ConceptEntry, Example, Origin, Polarity
 from concepts.release import Release, freeze, read_release, write_release
 from pipeline.config import dump_settings, parse_overrides
 from pipeline.report.compose import compose
+from pipeline.report.content import Marking, Verdict
 from pipeline.report.pages.report import TEMPLATES, render, write_report
 from pipeline.report.pages.tables import csv_text, figure_rows, terminal_table
-from pipeline.results.run import Marking, Verdict
 from pipeline.run.folder import RunFolder
 
 CLASSES = ("nevus", "melanoma", "seborrheic_keratosis")

@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from concepts.statistics.estimate import Estimate
-from pipeline.report.sentences import numerals
-from pipeline.report.sentences import results as phrasing
-from pipeline.results.run import (
+from pipeline.report.content import (
     ConceptFigures,
     ConceptImportance,
     Exemplar,
@@ -20,6 +18,8 @@ from pipeline.results.run import (
     Rival,
     Verdict,
 )
+from pipeline.report.sentences import numerals
+from pipeline.report.sentences import results as phrasing
 
 NAN = float("nan")
 UNKNOWN = Estimate(NAN, NAN, NAN, 12)

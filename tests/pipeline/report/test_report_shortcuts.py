@@ -13,8 +13,8 @@ from pipeline.report.pages.report import _environment
 from pipeline.report.sentences import numerals
 from pipeline.report.sentences import shortcuts as shortcut_phrasing
 from pipeline.report.shortcut_compose import compose_shortcuts, compose_suppression
+from pipeline.report.shortcut_content import MEASURED, NAMED, NOT_NAMED, PLANTED, READERS, TOO_FEW
 from pipeline.report.tree import Tree
-from pipeline.results.shortcuts import MEASURED, NAMED, NOT_NAMED, PLANTED, READERS, TOO_FEW
 
 DIAGNOSES = ("melanoma", "nevus")
 

@@ -10,9 +10,9 @@ from enum import StrEnum
 from typing import Any
 
 from concepts.statistics.estimate import Estimate
-from pipeline.results.cases import Explained
-from pipeline.results.shortcuts import ShortcutAudit, Suppression
-from pipeline.results.trust import Scrutiny
+from pipeline.report.explained_content import Explained
+from pipeline.report.scrutiny_content import Scrutiny
+from pipeline.report.shortcut_content import ShortcutAudit, Suppression
 
 RELIABLE_FROM = 0.7
 """Lower end of the axis AUC's interval from which an axis is called reliable."""
