@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from concepts.statistics.estimate import Estimate
+from concepts.statistics.estimate import Estimate, is_known
 from pipeline.results.cases import Explained
 from pipeline.results.shortcuts import ShortcutAudit, Suppression
 from pipeline.results.trust import Scrutiny
@@ -455,8 +455,3 @@ class RunReport:
     def verdict(self, concept: ConceptFigures) -> Verdict:
         """The verdict on a concept's axis, by the configured activation."""
         return concept.verdict(self.whitening.activation)
-
-
-def is_known(figure: Estimate) -> bool:
-    """Whether a figure could be assessed, with its interval."""
-    return all(number == number for number in (figure.value, figure.low, figure.high))

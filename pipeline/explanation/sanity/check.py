@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from concepts.statistics.bootstrap import Resampled, Weights
 from pipeline.config import Activation, RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.splits import Part
-from pipeline.evaluation.bootstrap import Resampled, Weights
 from pipeline.evaluation.evaluate import bootstrap_weights, class_indices
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.evaluation.purity import assess, concept_aucs

@@ -1,8 +1,8 @@
 """Every sentence that a reader of the report finds about cases, evidence, layers and what nobody named."""
 
+from concepts.statistics.estimate import is_known
 from pipeline.report.sentences.numerals import count, enumeration, number, percent, plural, share
 from pipeline.results.cases import CasesFigures, DirectionFigures, PointingFigures
-from pipeline.results.run import is_known
 
 FLAGS = {
     "abstain": "more than one diagnosis plausible (abstains)",

@@ -1,6 +1,6 @@
 """Every sentence of the report about subgroups, failures, and how far concept labels alone go."""
 
-from concepts.statistics.estimate import Estimate
+from concepts.statistics.estimate import Estimate, is_known
 from pipeline.report.sentences.numerals import (
     INTERVAL,
     NOT_ASSESSABLE,
@@ -16,7 +16,6 @@ from pipeline.report.sentences.numerals import (
     share,
 )
 from pipeline.results.comparison import Difference, Finding
-from pipeline.results.run import is_known
 from pipeline.results.trust import ConceptOnly, Failure, Failures, SubgroupRow, Subgroups
 
 STATES = {"present": "seen", "absent": "not seen", "uncertain": "uncertain", "not_assessable": NOT_ASSESSABLE}

@@ -6,7 +6,7 @@ Sentences say what the network did on these test images; none says what a lesion
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from concepts.statistics.estimate import Estimate
+from concepts.statistics.estimate import Estimate, is_known
 from pipeline.report.sentences.numerals import (
     INTERVAL,
     NOT_ASSESSABLE,
@@ -34,7 +34,6 @@ from pipeline.results.run import (
     RunReport,
     SubspaceFigures,
     Verdict,
-    is_known,
 )
 
 CHANCE = 0.5

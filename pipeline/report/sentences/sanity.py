@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from concepts.statistics.estimate import is_known
 from pipeline.report.sentences.numerals import (
     INTERVAL,
     NOT_ASSESSABLE,
@@ -15,7 +16,6 @@ from pipeline.report.sentences.numerals import (
     plural,
     short,
 )
-from pipeline.results.run import is_known
 from pipeline.results.trust import Check, ConceptSanity, RankRow, Sanity, StabilityPanel
 
 OVERALL = "overall"

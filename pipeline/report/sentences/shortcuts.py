@@ -2,7 +2,7 @@
 
 from math import exp
 
-from concepts.statistics.estimate import Estimate
+from concepts.statistics.estimate import Estimate, is_known
 from pipeline.report.sentences.numerals import (
     INTERVAL,
     NOT_ASSESSABLE,
@@ -18,7 +18,6 @@ from pipeline.report.sentences.numerals import (
     plural,
     significant,
 )
-from pipeline.results.run import is_known
 from pipeline.results.shortcuts import (
     MEASURED,
     NAMED,
