@@ -12,7 +12,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from concepts.statistics.estimate import Estimate
-from pipeline.config import Activation, RunSettings
+from pipeline.choices import Activation
+from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
@@ -29,10 +30,11 @@ from pipeline.evaluation.trajectory import activations_by_layer
 from pipeline.evaluation.whiteness import BlockMoments, block_numbers, residual_estimate
 from pipeline.models.checkpoint import load_model, main_layer
 from pipeline.models.concept_head import concept_head
+from pipeline.models.whitened import subspaces_of
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
 from pipeline.training.phases import AUXILIARY, MODEL, PLAIN, evaluation_loader
-from pipeline.whitening.subspaces import AxisLayout, subspaces_of
+from pipeline.whitening.subspaces import AxisLayout
 from pipeline.whitening.surgery import whitening_layers
 
 BOOTSTRAP = 1

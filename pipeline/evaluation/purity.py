@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from concepts.errors import DataError
 from concepts.statistics.estimate import Estimate
-from pipeline.config import Activation
+from pipeline.choices import Activation
 from pipeline.evaluation.bootstrap import Resampled, Weights, auc, mean_of, weighted_auc
 
 FEWEST_TEST_CASES = 5

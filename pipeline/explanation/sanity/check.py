@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.config import Activation, RunSettings
+from pipeline.choices import Activation
+from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.splits import Part
 from pipeline.evaluation.bootstrap import Resampled, Weights

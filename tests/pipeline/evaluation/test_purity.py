@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from concepts.errors import DataError
-from pipeline.config import Activation
+from pipeline.choices import Activation
 from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.purity import assess, concept_aucs, mean_auc, purity_figures, purity_matrix
 

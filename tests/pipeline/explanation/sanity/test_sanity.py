@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.config import Activation, Objective
+from pipeline.choices import Activation, Objective
 from pipeline.evaluation.bootstrap import Resampled, group_weights
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.importance import OVERALL, importance
