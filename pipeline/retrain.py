@@ -1,85 +1,39 @@
-"""The main job: retrain and report. Each stage leaves its files in the run folder and is skipped where they exist."""
+"""The main job: retrain and report. Each stage leaves its files in the run folder and is skipped where they exist.
+
+Nothing heavy is imported before a stage needs it, so that a report is written without torch.
+"""
 
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-
-import torch
-from ignite import distributed as idist
+from typing import TYPE_CHECKING
 
 from concepts.errors import RunError
-from concepts.release import read_release, write_release
+from concepts.release import write_release
 from pipeline.choices import Baseline
 from pipeline.config import RunSettings
-from pipeline.data.cohort import Cohort, prepare_cohort
-from pipeline.data.samples_table import write_samples
-from pipeline.data.splits import read_split, write_split
-from pipeline.evaluation.evaluate import evaluate_run
-from pipeline.explanation.explain import explain_run
-from pipeline.explanation.tcav import require_captum
-from pipeline.report.pages.report import write_report
 from pipeline.run.folder import RunFolder, create_run, find_unfinished, open_run
 from pipeline.run.progress import Tracker
-from pipeline.training.auxiliary import train_auxiliary
-from pipeline.training.phases import check_model, train_plain, train_whitened
-from pipeline.training.processes import agreed, from_first, is_first, joined_processes, started_with_others
+from pipeline.stages import NEEDS, Stage, stages
 
-
-class Stage(StrEnum):
-    """The stages of a run, in order; each one's file is its mark of being done."""
-
-    PLAIN = "plain"
-    AUXILIARY = "auxiliary"
-    WHITENED = "whitened"
-    EVALUATION = "evaluation"
-    EXPLANATION = "explanation"
-    REPORT = "report"
-
-
-TRAINING = (Stage.PLAIN, Stage.AUXILIARY, Stage.WHITENED)
-"""The stages that several processes do together."""
-
-MARKS = {
-    Stage.PLAIN: "plain.json",
-    Stage.AUXILIARY: "auxiliary.json",
-    Stage.WHITENED: "model.json",
-    Stage.EVALUATION: "evaluation.json",
-    Stage.EXPLANATION: "explanation.json",
-    Stage.REPORT: "report.html",
-}
+if TYPE_CHECKING:
+    from pipeline.data.cohort import Cohort
 
 
 @dataclass(frozen=True)
-class Job:
-    """What every stage needs."""
+class Retraining:
+    """A run with the images that its stages work on."""
 
     settings: RunSettings
-    cohort: Cohort
+    cohort: "Cohort"
     run: RunFolder
     tracker: Tracker
 
 
-STAGES: dict[Stage, Callable[[Job], None]] = {
-    Stage.PLAIN: lambda job: train_plain(job.settings, job.cohort, run=job.run, tracker=job.tracker),
-    Stage.AUXILIARY: lambda job: train_auxiliary(job.settings, job.cohort, run=job.run, tracker=job.tracker),
-    Stage.WHITENED: lambda job: train_whitened(job.settings, job.cohort, run=job.run, tracker=job.tracker),
-    Stage.EVALUATION: lambda job: evaluate_run(job.settings, job.cohort, run=job.run, tracker=job.tracker),
-    Stage.EXPLANATION: lambda job: explain_run(job.settings, job.cohort, run=job.run, tracker=job.tracker),
-    Stage.REPORT: lambda job: write_report(job.run),
-}
-
-
-def stages(settings: RunSettings) -> tuple[Stage, ...]:
-    """The stages that a run with these settings has, in order."""
-    left_out = set() if settings.training.auxiliary.epochs > 0 else {Stage.AUXILIARY}
-    return tuple(stage for stage in Stage if stage not in left_out)
-
-
 def retrain(settings: RunSettings, *, tracker: Tracker, resume: bool = False, last: Stage = Stage.REPORT) -> RunFolder:
-    """Train, whiten, evaluate, explain and report; everything that can be refused is refused before a folder is made.
+    """Train, whiten, evaluate, explain and report; refuse what can be refused before a folder is made.
 
     Under ``torchrun`` all processes train together; the first alone writes, and does what comes after training.
 
@@ -87,60 +41,127 @@ def retrain(settings: RunSettings, *, tracker: Tracker, resume: bool = False, la
         settings: The experiment.
         tracker: Where progress is shown.
         resume: Continue the newest unfinished run with the same settings.
-        last: The stage after which to stop; the folder is renamed as whole only after the report.
+        last: The stage after which to stop; the folder gets its final name only after the report.
 
     Returns:
         The run's folder.
     """
+    import torch
+
+    from pipeline.training.processes import joined_processes
+
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
+    upto = [stage for stage in stages(settings) if list(Stage).index(stage) <= list(Stage).index(last)]
     with joined_processes():
         job = _prepare(settings, tracker, resume=resume)
         with job.run.lock():
-            _do(job, upto=last, only=TRAINING)
+            _train(job, [stage for stage in upto if NEEDS[stage].together])
     if not job.run.writes:
         return job.run
     with job.run.lock():
-        _do(job, upto=last)
+        _do(job, [stage for stage in upto if not NEEDS[stage].together and not job.run.has(stage.mark)])
     return job.run if last is not Stage.REPORT else _finish(job.run)
 
 
 def redo(path: Path, stage: Stage, *, tracker: Tracker) -> RunFolder:
     """Do one stage of an existing run again, and those before it that are missing.
 
+    The images are read only where a stage needs them: a report is written from the run folder alone.
+
     Raises:
         RunError: If there is no run, it was not trained yet, or several processes were started.
     """
-    if started_with_others():
-        raise RunError(f"'{stage}' is done by one process; start it without torchrun")
     run = open_run(path)
-    missing = [MARKS[one] for one in (Stage.PLAIN, Stage.WHITENED) if not run.has(MARKS[one])]
-    if missing:
+    untrained = [mark for mark in (Stage.PLAIN.mark, Stage.WHITENED.mark) if not run.has(mark)]
+    if untrained:
         raise RunError(
-            f"{run.path}: not trained yet ({', '.join(missing)} missing); continue it with 'dermaxis run --resume'"
+            f"{run.path}: not trained yet ({', '.join(untrained)} missing); continue it with 'dermaxis run --resume'"
         )
     settings = run.settings()
-    job = Job(settings, _cohort(settings, run, tracker), run, tracker)
+    order = stages(settings)
+    due = [step for step in order[: order.index(stage)] if not run.has(step.mark)] + [stage]
     with run.lock():
-        _do(job, upto=stage, again=stage)
-    complete = all(run.has(MARKS[one]) for one in stages(settings))
+        if any(NEEDS[step].images for step in due):
+            _do(_reopen(run, settings, stage, tracker), due)
+        else:
+            tracker.stage(stage)
+            with run.timed(stage):
+                _report(run)
+    complete = all(run.has(step.mark) for step in order)
     return _finish(run) if complete and not run.is_whole else run
 
 
-def _do(job: Job, *, upto: Stage, only: Collection[Stage] = tuple(Stage), again: Stage | None = None) -> None:
-    done = from_first([stage for stage in Stage if stage is not again and job.run.has(MARKS[stage])])
-    for stage in stages(job.settings):
-        if stage in only and stage not in done:
-            job.tracker.stage(stage)
-            with job.run.timed(stage):
-                STAGES[stage](job)
+def _train(job: Retraining, steps: list[Stage]) -> None:
+    """Do the stages of training that are missing, in step with the other processes."""
+    from ignite import distributed as idist
+
+    from pipeline.training.processes import from_first
+
+    finished = from_first([stage for stage in steps if job.run.has(stage.mark)])
+    for stage in steps:
+        if stage not in finished:
+            _do(job, [stage])
             idist.barrier()
-        if stage is upto:
-            return
 
 
-def _prepare(settings: RunSettings, tracker: Tracker, *, resume: bool) -> Job:
-    """The first process reads the images and makes the folder; then the others read what it decided."""
+def _do(job: Retraining, steps: list[Stage]) -> None:
+    for stage in steps:
+        job.tracker.stage(stage)
+        with job.run.timed(stage):
+            STEPS[stage](job)
+
+
+def _train_plain(job: Retraining) -> None:
+    from pipeline.training.phases import train_plain
+
+    train_plain(job.settings, job.cohort, run=job.run, tracker=job.tracker)
+
+
+def _train_auxiliary(job: Retraining) -> None:
+    from pipeline.training.auxiliary import train_auxiliary
+
+    train_auxiliary(job.settings, job.cohort, run=job.run, tracker=job.tracker)
+
+
+def _train_whitened(job: Retraining) -> None:
+    from pipeline.training.phases import train_whitened
+
+    train_whitened(job.settings, job.cohort, run=job.run, tracker=job.tracker)
+
+
+def _evaluate(job: Retraining) -> None:
+    from pipeline.evaluation.evaluate import evaluate_run
+
+    evaluate_run(job.settings, job.cohort, run=job.run, tracker=job.tracker)
+
+
+def _explain(job: Retraining) -> None:
+    from pipeline.explanation.explain import explain_run
+
+    explain_run(job.settings, job.cohort, run=job.run, tracker=job.tracker)
+
+
+def _report(run: RunFolder) -> None:
+    from pipeline.report.pages.report import write_report
+
+    write_report(run)
+
+
+STEPS: dict[Stage, Callable[[Retraining], None]] = {
+    Stage.PLAIN: _train_plain,
+    Stage.AUXILIARY: _train_auxiliary,
+    Stage.WHITENED: _train_whitened,
+    Stage.EVALUATION: _evaluate,
+    Stage.EXPLANATION: _explain,
+    Stage.REPORT: lambda job: _report(job.run),
+}
+
+
+def _prepare(settings: RunSettings, tracker: Tracker, *, resume: bool) -> Retraining:
+    """Let the first process read the images and make the folder; then let the others read what it decided."""
+    from pipeline.training.processes import agreed, from_first, is_first
+
     with agreed():
         job = _lead(settings, tracker, resume=resume) if is_first() else None
     path = from_first(str(job.run.path) if job else None)
@@ -154,23 +175,32 @@ def _prepare(settings: RunSettings, tracker: Tracker, *, resume: bool) -> Job:
     return job
 
 
-def _lead(settings: RunSettings, tracker: Tracker, *, resume: bool) -> Job:
+def _lead(settings: RunSettings, tracker: Tracker, *, resume: bool) -> Retraining:
+    from pipeline.training.phases import check_model
+
     if Baseline.TCAV in settings.evaluation.baselines:
+        from pipeline.explanation.tcav import require_captum
+
         require_captum()
     run = find_unfinished(settings) if resume else None
     cohort = _cohort(settings, run, tracker)
     check_model(settings, cohort)
-    return Job(settings, cohort, run or _start(settings, cohort), tracker)
+    return Retraining(settings, cohort, run or _start(settings, cohort), tracker)
 
 
-def _follow(settings: RunSettings, tracker: Tracker, *, path: Path) -> Job:
+def _follow(settings: RunSettings, tracker: Tracker, *, path: Path) -> Retraining:
+    from pipeline.training.phases import check_model
+
     run = RunFolder(path, writes=False)
     cohort = _cohort(settings, run, tracker)
     check_model(settings, cohort)
-    return Job(settings, cohort, run, tracker)
+    return Retraining(settings, cohort, run, tracker)
 
 
-def _start(settings: RunSettings, cohort: Cohort) -> RunFolder:
+def _start(settings: RunSettings, cohort: "Cohort") -> RunFolder:
+    from pipeline.data.samples_table import write_samples
+    from pipeline.data.splits import write_split
+
     run = create_run(settings)
     try:
         write_split(cohort.split, run.file("split.csv"))
@@ -183,21 +213,23 @@ def _start(settings: RunSettings, cohort: Cohort) -> RunFolder:
     return run
 
 
-def _cohort(settings: RunSettings, run: RunFolder | None, tracker: Tracker) -> Cohort:
-    if run is None:
-        return prepare_cohort(settings, tracker=tracker)
-    split, release = read_split(run.file("split.csv")), read_release(run.file("release.json"))
-    cohort = prepare_cohort(settings, tracker=tracker, split=split, release=release)
-    recorded = run.read_json("run.json")["digests"]["data"]
-    if recorded != cohort.digest:
-        raise RunError(f"{run.path}: the images or labels changed since this run was started; start a new run")
-    return cohort
+def _reopen(run: RunFolder, settings: RunSettings, stage: Stage, tracker: Tracker) -> Retraining:
+    from pipeline.training.processes import started_with_others
+
+    if started_with_others():
+        raise RunError(f"'{stage}' is done by one process; start it without torchrun")
+    return Retraining(settings, _cohort(settings, run, tracker), run, tracker)
+
+
+def _cohort(settings: RunSettings, run: RunFolder | None, tracker: Tracker) -> "Cohort":
+    from pipeline.data.cohort import prepare_cohort, reopen_cohort
+
+    return prepare_cohort(settings, tracker=tracker) if run is None else reopen_cohort(settings, run, tracker=tracker)
 
 
 def _finish(run: RunFolder) -> RunFolder:
     run.record(finished=datetime.now(UTC).isoformat(timespec="seconds"))
-    for leftover in run.path.glob("*.state.*"):
-        leftover.unlink()
-    for leftover in run.path.glob("*.best.*"):
-        leftover.unlink()
+    for ending in ("state", "best"):
+        for leftover in run.path.glob(f"*.{ending}.*"):
+            leftover.unlink()
     return run.finish()

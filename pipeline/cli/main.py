@@ -71,8 +71,9 @@ def run(
         _when_input_closes(_interrupt)
     settings = _settings(config, overrides)
     with _resumable():
-        from pipeline.retrain import retrain, stages
+        from pipeline.retrain import retrain
         from pipeline.run.progress_file import ProgressFile
+        from pipeline.stages import stages
 
         tracker = _tracker()
         if progress is not None and _is_first():
@@ -86,7 +87,8 @@ def run(
 @app.command()
 def train(config: SettingsFile, overrides: Overrides = None, resume: Resume = False) -> None:
     """Train only: leaves an unfinished run that 'evaluate', 'explain' and 'report' go on from."""
-    from pipeline.retrain import Stage, retrain
+    from pipeline.retrain import retrain
+    from pipeline.stages import Stage
 
     settings = _settings(config, overrides)
     with _resumable():
@@ -97,7 +99,8 @@ def train(config: SettingsFile, overrides: Overrides = None, resume: Resume = Fa
 @app.command()
 def evaluate(run_path: RunPath) -> None:
     """Evaluate a trained run again (evaluation.json)."""
-    from pipeline.retrain import Stage, redo
+    from pipeline.retrain import redo
+    from pipeline.stages import Stage
 
     typer.echo(redo(run_path, Stage.EVALUATION, tracker=_tracker()).file("evaluation.json"))
 
@@ -119,7 +122,8 @@ def explain(
         typer.echo(file)
         typer.echo(write_case_page(open_run(run_path), image_id))
         return
-    from pipeline.retrain import Stage, redo
+    from pipeline.retrain import redo
+    from pipeline.stages import Stage
 
     typer.echo(redo(run_path, Stage.EXPLANATION, tracker=_tracker()).file("explanation.json"))
 
@@ -131,7 +135,8 @@ def report(
 ) -> None:
     """Write a run's report again (report.html, model facts, checklists, CSV); finishes a run that lacks only that."""
     from pipeline.report.pages.pdf import require_weasyprint, write_pdf
-    from pipeline.retrain import Stage, redo
+    from pipeline.retrain import redo
+    from pipeline.stages import Stage
 
     if pdf:
         require_weasyprint()
@@ -152,7 +157,8 @@ def suppress_axes(
     ] = 0,
 ) -> None:
     """Keep a run's network from seeing axes or artefacts: a new run in which everything is measured again."""
-    from pipeline.retrain import Stage, redo
+    from pipeline.retrain import redo
+    from pipeline.stages import Stage
     from pipeline.suppress import suppress_run
 
     tracker = _tracker()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from concepts.errors import DataError, ReleaseError, SettingsError
+from concepts.errors import DataError, ReleaseError, RunError, SettingsError
 from concepts.release import Release, read_release, split_word, verify_images
 from concepts.selection import (
     Finding,
@@ -26,7 +26,8 @@ from pipeline.config import DataSettings, RunSettings
 from pipeline.data.decoded import DecodedCache
 from pipeline.data.duplicates import near_duplicates
 from pipeline.data.sample import Sample
-from pipeline.data.splits import Part, Split, check_split, group_ids, limit_samples, make_split
+from pipeline.data.splits import Part, Split, check_split, group_ids, limit_samples, make_split, read_split
+from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Silent, Tracker
 
 
@@ -316,6 +317,19 @@ def _refuse_unknown_diagnoses(wanted: Sequence[str], samples: Sequence[Sample]) 
     unknown = [diagnosis for diagnosis in wanted if diagnosis not in known]
     if unknown:
         raise SettingsError(f"data.diagnoses: {', '.join(unknown)} not in this cohort; it has {', '.join(known)}")
+
+
+def reopen_cohort(settings: RunSettings, run: RunFolder, *, tracker: Tracker) -> Cohort:
+    """Prepare the cohort of a run that was started before, with its split and its release.
+
+    Raises:
+        RunError: If images or labels changed since.
+    """
+    split, release = read_split(run.file("split.csv")), read_release(run.file("release.json"))
+    cohort = prepare_cohort(settings, tracker=tracker, split=split, release=release)
+    if run.read_json("run.json")["digests"]["data"] != cohort.digest:
+        raise RunError(f"{run.path}: the images or labels changed since this run was started; start a new run")
+    return cohort
 
 
 def _counts(samples: Sequence[Sample], split: Split) -> dict[str, Any]:

@@ -43,9 +43,10 @@ from pipeline.explanation.shortcuts.figures import FIGURES, accuracy
 from pipeline.explanation.shortcuts.intercepts import fitted_intercepts
 from pipeline.explanation.shortcuts.repainting import drawn_logits, painted_lesions, with_artefact, without_shortcut
 from pipeline.explanation.shortcuts.verdicts import Verdicts, judge_artefacts
-from pipeline.retrain import Stage, retrain
+from pipeline.retrain import retrain
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Silent
+from pipeline.stages import Stage
 from pipeline.suppress import suppressed_network
 from pipeline.training.loss import class_weights
 

@@ -100,8 +100,9 @@ def test_open_run(settings, tmp_path):
 
 
 def test_a_stage_is_not_redone_by_several_processes(settings, monkeypatch):
-    from pipeline.retrain import Stage, redo
+    from pipeline.retrain import redo
     from pipeline.run.progress import Silent
+    from pipeline.stages import Stage
 
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RunError, match="without torchrun"):

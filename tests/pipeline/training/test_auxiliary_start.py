@@ -5,8 +5,9 @@ import torch
 
 from pipeline.config import parse_overrides
 from pipeline.models.checkpoint import load_model
-from pipeline.retrain import Stage, retrain
+from pipeline.retrain import retrain
 from pipeline.run.progress import Silent
+from pipeline.stages import Stage
 
 SMALL = [
     "data.phantom.images=60",
