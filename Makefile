@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints-dev.txt
 SETTINGS ?= configs/demo.yaml
+PACKAGE ?= evaluation
 UI ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test unit lint bench clean
+.PHONY: help demo ui test unit lint mutate bench clean
 
 help:  ## list the chores
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -30,6 +31,9 @@ lint: $(VENV)/.dev  ## ruff, mypy and the floors of the house
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+mutate: $(VENV)/.dev  ## how many planted faults the unit tests of PACKAGE find (see tests/benchmarks/mutation_score.py)
+	$(BIN)/python tests/benchmarks/mutation_score.py $(PACKAGE)
 
 bench: $(VENV)/.dev  ## what concept whitening costs (docs/speed.md); some ten minutes on an idle machine
 	$(BIN)/python tests/benchmarks/whitening_speed.py
