@@ -24,8 +24,10 @@ from pipeline.report.pages.report import write_report
 from pipeline.run.folder import RunFolder, create_run, find_unfinished, open_run
 from pipeline.run.progress import Tracker
 from pipeline.training.auxiliary import train_auxiliary
-from pipeline.training.phases import check_model, train_plain, train_whitened
+from pipeline.training.plain import train_plain
 from pipeline.training.processes import agreed, from_first, is_first, joined_processes, started_with_others
+from pipeline.training.start import check_model
+from pipeline.training.whitened import train_whitened
 
 
 class Stage(StrEnum):

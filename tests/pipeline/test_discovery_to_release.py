@@ -17,8 +17,8 @@ from pipeline.config import parse_overrides
 from pipeline.models.checkpoint import load_model
 from pipeline.results.discovery import candidate_values, read_discovery
 from pipeline.retrain import Stage, retrain
+from pipeline.run.files import MODEL
 from pipeline.run.progress import Silent
-from pipeline.training.phases import MODEL
 
 NAMED = ("pigment_network", "globules")
 UNNAMED = "blue_whitish_veil"
