@@ -29,10 +29,12 @@ from pipeline.explanation.sanity.check import check_sanity
 from pipeline.explanation.shortcuts.audit import audit_shortcuts
 from pipeline.explanation.stability import order_stability
 from pipeline.explanation.tcav import choose_examples, sides_of, tcav_scores
+from pipeline.models.backbones import layer_name
 from pipeline.models.checkpoint import load_model
+from pipeline.models.inputs import evaluation_loader
+from pipeline.run.files import PLAIN
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
-from pipeline.training.phases import PLAIN, evaluation_loader, layer_name
 
 PERMUTATIONS = 2
 """Distinguishes the generator of the permutations from the run's others."""
@@ -102,7 +104,7 @@ def _tcav(settings: RunSettings, cohort: Cohort, run: RunFolder, tracker: Tracke
     train, test = cohort.part(Part.TRAIN), cohort.part(Part.TEST)
     rows = choose_examples(cohort.concept_labels(train), generator)
     examples = [train[row] for row in rows]
-    layer = layer_name(settings, cohort)
+    layer = layer_name(settings.model)
 
     def outputs(samples: Sequence[Sample], title: str) -> LayerOutputs:
         loader = evaluation_loader(settings, cohort, description, samples)

@@ -13,10 +13,11 @@ from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
 from pipeline.models.checkpoint import ModelDescription, load_model, main_layer
+from pipeline.models.inputs import evaluation_loader
 from pipeline.models.tail import split_at
+from pipeline.run.files import MODEL
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
-from pipeline.training.phases import MODEL, evaluation_loader
 from pipeline.whitening.surgery import whitening_layers
 
 KEPT = 2 * 2**30

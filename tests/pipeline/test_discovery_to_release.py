@@ -17,9 +17,9 @@ from pipeline.config import parse_overrides
 from pipeline.models.checkpoint import load_model
 from pipeline.report.discovery_content import candidate_values, read_discovery
 from pipeline.retrain import retrain
+from pipeline.run.files import MODEL
 from pipeline.run.progress import Silent
 from pipeline.stages import Stage
-from pipeline.training.phases import MODEL
 
 NAMED = ("pigment_network", "globules")
 UNNAMED = "blue_whitish_veil"

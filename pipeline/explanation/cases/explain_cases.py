@@ -37,11 +37,13 @@ from pipeline.explanation.cases.scope import fit_scope
 from pipeline.explanation.cases.trajectories import trajectory_figures
 from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.images.measures.quality import MEASURES, measure_quality
+from pipeline.models.backbones import layer_name
 from pipeline.models.checkpoint import load_model
+from pipeline.models.inputs import evaluation_loader
 from pipeline.results.case import CaseContent
+from pipeline.run.files import PLAIN
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
-from pipeline.training.phases import PLAIN, evaluation_loader, layer_name
 from pipeline.whitening.activation import axis_activations
 
 FEWEST_WITHOUT = 10
@@ -319,7 +321,7 @@ def _pointing(
     loader = evaluation_loader(settings, cohort, description, test)
     plain = layer_outputs(
         network,
-        layer_name(settings, cohort),
+        layer_name(settings.model),
         loader,
         turns=settings.model.turns,
         tracker=tracker,

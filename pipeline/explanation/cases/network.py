@@ -28,8 +28,8 @@ from pipeline.images.measures.quality import measure_quality
 from pipeline.models.checkpoint import load_model, main_layer
 from pipeline.models.tail import split_at
 from pipeline.results.case import CaseContent
+from pipeline.run.files import MODEL
 from pipeline.run.folder import RunFolder, open_run
-from pipeline.training.phases import MODEL
 
 REFERENCE = "reference.json"
 JPEG_QUALITY = 88
