@@ -101,14 +101,14 @@ class CaseDataset(Dataset[Item]):
                 step.set_random_state(state=state)
 
     def _unmarked(self, row: int) -> npt.NDArray[np.bool_]:
-        """Concepts of a row that have no mask, though they are not known to be absent."""
+        """Mark the concepts of a row that have no mask, though they are not known to be absent."""
         paths = () if self.region_paths is None else self.region_paths[row]
         missing = np.array([path is None for path in paths], dtype=np.bool_)
         return missing if self.concept_labels is None else missing & (self.concept_labels[row] != 0)
 
 
 def epoch_order(labels: npt.ArrayLike, *, balance: Balance, seed: int, epoch: int) -> Rows:
-    """The rows of one epoch, in the order in which they are drawn.
+    """Draw the rows of one epoch, in order.
 
     With ``Balance.SAMPLER`` every class that occurs gets an equal share of the N places, and inside a class no row
     comes again before all have come. Against independent draws with weights (PyTorch's ``WeightedRandomSampler``) the
@@ -187,7 +187,7 @@ def train_loader(
     rank: int = 0,
     world_size: int = 1,
 ) -> DataLoader[Item]:
-    """Shuffled, full batches of the epoch that ``dataset.set_epoch`` chose, in an order that depends on seed and epoch.
+    """Load shuffled, full batches of the epoch set by ``dataset.set_epoch``, in an order by seed and epoch.
 
     Args:
         dataset: The training data.
@@ -207,7 +207,7 @@ def train_loader(
 def eval_loader(
     dataset: CaseDataset, *, batch_size: int, workers: int = 0, rank: int = 0, world_size: int = 1
 ) -> DataLoader[Item]:
-    """All cases in their order; the last batch may be smaller.
+    """Load all cases in their order; the last batch may be smaller.
 
     Args:
         dataset: The cases.
@@ -231,7 +231,7 @@ def eval_loader(
 
 
 def place_images(images: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """N x C x H x W images where the network is, in the order of memory that convolutions are fastest with.
+    """Move N x C x H x W images to the network's device, in the memory order that suits convolutions best.
 
     Channels last: on a CPU a third faster than PyTorch's own order for the networks used here.
     """
@@ -239,7 +239,7 @@ def place_images(images: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def _cycle(rows: Rows, count: int, generator: np.random.Generator) -> Rows:
-    """``count`` of the rows: as many permutations of them as it takes, one after the other."""
+    """Draw ``count`` of the rows: as many permutations of them as it takes, one after the other."""
     rounds = -(-count // len(rows))
     return np.concatenate([generator.permutation(rows) for _ in range(rounds)] or [rows])[:count]
 

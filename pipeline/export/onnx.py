@@ -73,7 +73,7 @@ def check_packages(names: Sequence[str]) -> None:
 
 
 def onnx_properties(run: RunFolder, description: ModelDescription) -> dict[str, str]:
-    """What a user of the file must know, as strings; lists and objects as JSON."""
+    """Return what a user of the file must know, as strings; lists and objects as JSON."""
     whitening = whitening_of(description)
     return {
         "classes": json.dumps(description.classes),
@@ -95,7 +95,7 @@ def onnx_properties(run: RunFolder, description: ModelDescription) -> dict[str, 
 
 
 def largest_difference(classifier: ConceptClassifier, path: Path, *, size: int) -> float:
-    """How far onnxruntime is from PyTorch, over all outputs, for one image and for three of noise and plain colours.
+    """Return how far onnxruntime is from PyTorch over all outputs, for one image and for three of fading noise.
 
     Returns:
         max |a - b| / max(1, |b|).
@@ -149,7 +149,7 @@ def _write(classifier: ConceptClassifier, size: int, path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks on its own deprecated parts and on torchvision, which is not used here."""
+    """Silence the exporter's remarks on its deprecated parts and on torchvision, which is not used here."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -41,7 +41,7 @@ def check_pixels(path: Path, size: tuple[int, int], *, max_pixels: int) -> None:
 
 
 def dicom_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels, from the header.
+    """Read width and height in pixels from the header.
 
     Raises:
         ImageError: If the file is not DICOM or holds no image.
@@ -50,7 +50,7 @@ def dicom_size(path: Path) -> tuple[int, int]:
 
 
 def read_dicom(path: Path, *, max_pixels: int) -> tuple[npt.NDArray[np.uint8], bytes | None]:
-    """The picture in a DICOM file.
+    """Read the picture in a DICOM file.
 
     Args:
         path: A DICOM file with one frame: RGB, YBR, PALETTE COLOR, MONOCHROME1 or MONOCHROME2; uncompressed, deflated,
@@ -158,7 +158,7 @@ def _grey(dataset: Dataset, values: Values) -> npt.NDArray[np.uint8]:
 
 
 def _window(dataset: Dataset, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The first window (PS3.3 C.11.2.1.2 and C.11.2.1.3), mapped onto 0 to 1."""
+    """Map the first window (PS3.3 C.11.2.1.2 and C.11.2.1.3) onto 0 to 1."""
     centre, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
     function = dataset.get("VOILUTFunction") or "LINEAR"
     if function == "SIGMOID":
@@ -173,7 +173,7 @@ def _first(value: Any) -> float:  # noqa: ANN401 - one number or several, as the
 
 
 def _range(dataset: Dataset) -> Range:
-    """What the stored bits can express, after the modality transform."""
+    """Return the range that the stored bits can express, after the modality transform."""
     if dataset.get("ModalityLUTSequence"):
         return 0, 2 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
     bits, signed = int(dataset.BitsStored), int(dataset.PixelRepresentation)

@@ -64,7 +64,7 @@ _FORMATS: dict[bytes, Callable[[IO[bytes]], ImageFile]] = {
 
 
 def read_image(path: Path, *, longest_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """An image file as upright RGB.
+    """Read an image file as upright RGB.
 
     Args:
         path: A JPEG, PNG, TIFF, BMP or DICOM file.
@@ -88,7 +88,7 @@ def read_image(path: Path, *, longest_side: int | None = None, max_pixels: int =
 
 
 def open_rgb(path: Path, *, at_least: tuple[int, int] | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """An image file as a decoded upright picture of mode RGB, for callers that resize it next.
+    """Decode an image file as an upright picture of mode RGB, for callers that resize it next.
 
     Args:
         path: A JPEG, PNG, TIFF, BMP or DICOM file.
@@ -105,7 +105,7 @@ def open_rgb(path: Path, *, at_least: tuple[int, int] | None = None, max_pixels:
 
 
 def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> Mask:
-    """A mask file as upright booleans.
+    """Read a mask file as upright booleans.
 
     Inside is what is not zero in any channel, so masks of 0 and 1, of 0 and 255 and painted ones read alike; what is
     fully transparent is outside. JPEG smears the values, so there inside starts at half of the range.
@@ -125,7 +125,7 @@ def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> Mask:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels as `read_image` would give them, from the file's header alone.
+    """Read width and height in pixels as `read_image` would give them, from the file's header alone.
 
     Raises:
         ImageError: If the file is missing or is not an image.
@@ -155,11 +155,11 @@ class DermoscopyReader(ImageReader):
         self.max_pixels = max_pixels
 
     def verify_suffix(self, filename: Any) -> bool:  # noqa: ANN401 - MONAI's signature
-        """True: files are told by their content."""
+        """Accept any suffix: formats are told by content."""
         return True
 
     def read(self, data: Any, **kwargs: Any) -> list[Path]:  # noqa: ANN401 - MONAI's signature
-        """The files to decode, as paths."""
+        """Return the files to decode, as paths."""
         return [Path(data)] if isinstance(data, str | Path) else [Path(name) for name in data]
 
     def get_data(self, img: Sequence[Path]) -> tuple[Pixels, dict[str, Any]]:
@@ -259,7 +259,7 @@ def _open(path: Path, file: IO[bytes], *, max_pixels: int | None) -> ImageFile:
 
 
 def _orientation(image: ImageFile) -> int:
-    """The EXIF orientation, 1 to 8, that is still to be applied."""
+    """Return the EXIF orientation, 1 to 8, that is still to be applied."""
     if isinstance(image, TiffImageFile):  # Pillow turns these while it loads them
         return 1
     if isinstance(image, PngImageFile) and "exif" not in image.info:  # asking would decode the whole file
