@@ -37,11 +37,13 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a writer that needs a path a temporary one, which becomes the target when the block ends.
 
     Args:
         path: The target, in a folder that exists; the temporary path has its suffix.
+        durable: Wait for the disk, so that not even a power failure leaves an incomplete file. It takes milliseconds;
+            a cache that rebuilds a damaged entry does without.
 
     Raises:
         OSError: If the folder cannot be written. After an error, the block's own too, nothing is left behind.
@@ -61,8 +63,9 @@ def replacing(path: Path) -> Iterator[Path]:
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
-        with temporary.open("r+b") as file:
-            os.fsync(file.fileno())
+        if durable:
+            with temporary.open("r+b") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
