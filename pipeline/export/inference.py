@@ -1,7 +1,7 @@
 """What a bundle's inference configuration names: which images, how they are read, and the table of results."""
 
 import csv
-import os
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from monai.utils import ImageMetaKey, MetaKeys
 from torch import Tensor
 
 from concepts.errors import DataError, ImageError
+from concepts.files import write_atomically
 from pipeline.config import Fit
 from pipeline.data.decoded import decode_square
 from pipeline.data.geometry import crop_image
+from pipeline.images.formats import SUFFIXES
 from pipeline.images.reader import MAX_PIXELS, Pixels
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".dcm", ".dicom", ".ima"}
 
 
 class NetworkViewReader(ImageReader):
@@ -118,8 +118,7 @@ class PredictionTable:
     def finalize(self) -> None:
         """Write the table."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([["image", *self.columns], *self.rows])
-        temporary.replace(self.path)
+        table = io.StringIO(newline="")
+        csv.writer(table, lineterminator="\n").writerows([["image", *self.columns], *self.rows])
+        write_atomically(self.path, table.getvalue())
         self.rows = []

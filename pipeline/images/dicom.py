@@ -1,8 +1,8 @@
 """Pixels of a DICOM file as a picture: 8 bits, grey or RGB.
 
-pydicom decodes and converts YBR to RGB; the palettes, the windows and the bit depths are applied here. Grey values go
-through the modality transform, then through the file's first window or VOI table where it has one, else through the
-full range that its stored bits allow. One frame only: a dermoscopic image is one picture.
+pydicom decodes and converts YBR to RGB; palettes, windows and bit depths are applied here. Grey values pass through the
+modality transform, then through the file's first window or VOI table where it has one, else through the full range that
+its stored bits allow. One frame only: a dermoscopic image is one picture.
 
 Source: DICOM PS3.3, C.7.6.3 (image pixel), C.7.9 (palettes), C.11.1 (modality LUT), C.11.2 (VOI LUT, windows).
 """
@@ -70,7 +70,7 @@ def read_dicom(path: Path, *, max_pixels: int) -> tuple[npt.NDArray[np.uint8], b
         raise ImageError(f"{path}: a DICOM file without pixel data; expected an image")
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
-        raise ImageError(f"{path}: {frames} frames, and no saying which is meant; save the one as a file of its own")
+        raise ImageError(f"{path}: {frames} frames; expected a single picture: save the right one as a separate file")
     _check_decoder(path, dataset.file_meta.TransferSyntaxUID)
     return _picture(path, dataset, pixel_array(dataset)), _profile(dataset)
 
@@ -87,7 +87,7 @@ def _read(path: Path, *, stop_before_pixels: bool = False) -> Dataset:
 
 def _size(path: Path, dataset: Dataset) -> tuple[int, int]:
     if not dataset.get("Rows") or not dataset.get("Columns"):
-        raise ImageError(f"{path}: a DICOM file without an image (no Rows and Columns)")
+        raise ImageError(f"{path}: a DICOM file without an image (no Rows and Columns); give one that holds a picture")
     return int(dataset.Columns), int(dataset.Rows)
 
 

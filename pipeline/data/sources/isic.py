@@ -37,11 +37,11 @@ from concepts.vocabulary import load_vocabulary
 from pipeline.data.digests import file_digests
 from pipeline.data.sample import Sample
 from pipeline.data.sources.metadata import Row, collect_samples, read_side_file, read_table
+from pipeline.images.formats import SUFFIXES
 
 logger = logging.getLogger(__name__)
 
 TABLES = ("metadata.csv", "HAM10000_metadata.csv", "HAM10000_metadata")
-SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".dcm"}
 IMAGE = ("isic_id", "image_id", "image", "image_name", "name")
 LEVELS = tuple(f"diagnosis_{level}" for level in range(5, 1, -1))
 DIAGNOSIS = (*LEVELS, "diagnosis", "dx")
