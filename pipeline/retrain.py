@@ -14,7 +14,7 @@ from concepts.errors import RunError
 from concepts.release import read_release, write_release
 from pipeline.config import Baseline, RunSettings
 from pipeline.data.cohort import Cohort, prepare_cohort
-from pipeline.data.samples_table import write_samples
+from pipeline.data.sample import write_samples
 from pipeline.data.splits import read_split, write_split
 from pipeline.evaluation.evaluate import evaluate_run
 from pipeline.explanation.explain import explain_run

@@ -5,8 +5,6 @@ version of the reader), so an entry is never stale and may be deleted at any tim
 """
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from concepts.errors import ImageError
+from concepts.files import replacing
 from pipeline.config import Fit
 from pipeline.data.sample import Sample
 from pipeline.images.reader import MAX_PIXELS, READER_VERSION, Mask, Pixels, image_size, open_rgb, read_mask
@@ -248,17 +247,7 @@ def _cached(entry: Path, shape: tuple[int, ...], decode: Callable[[], npt.NDArra
     except (OSError, ValueError, EOFError):  # not there yet, or damaged: built again below
         pass
     array = np.ascontiguousarray(decode())
-    _write(entry, array)
-    return array
-
-
-def _write(entry: Path, array: npt.NDArray[np.uint8]) -> None:
     entry.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=entry.parent, suffix=".part")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.save(file, array, allow_pickle=False)
-        Path(name).replace(entry)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with replacing(entry, durable=False) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+    return array

@@ -21,9 +21,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from concepts.errors import DataError, LeakError
+from concepts.files import write_atomically
 from pipeline.data.sample import Sample
 from pipeline.data.stratify import assign_groups, proportional_quotas
-from pipeline.run.folder import write_atomically
+from pipeline.run.seeds import Stream, random_generator
 
 COLUMNS = ("image_id", "part", "group")
 
@@ -104,7 +105,7 @@ def make_split(samples: Sequence[Sample], *, groups: Sequence[str], validation: 
         DataError: If a diagnosis has too few groups to be in every part.
     """
     names, diagnoses, counts = _count_by_group(samples, groups)
-    generator = np.random.default_rng(seed)
+    generator = random_generator(seed, Stream.SPLIT)
     assigned = assign_groups(counts, (1 - validation - test, validation, test), generator)
     _refuse_uncovered(counts, assigned, diagnoses)
     part_of = {name: list(Part)[number] for name, number in zip(names, assigned, strict=True)}
@@ -188,12 +189,12 @@ def limit_samples(samples: Sequence[Sample], limit: int, seed: int) -> list[Samp
     diagnoses = sorted(rows_of)
     sizes = np.array([len(rows_of[diagnosis]) for diagnosis in diagnoses])
     quotas = proportional_quotas(sizes, limit, least=len(Part))
-    generator = np.random.default_rng(seed)
-    kept = [
+    generator = random_generator(seed, Stream.LIMIT)
+    rows = [
         generator.choice(rows_of[diagnosis], quota, replace=False)
         for diagnosis, quota in zip(diagnoses, quotas, strict=True)
     ]
-    return [samples[row] for row in np.sort(np.concatenate(kept))]
+    return [samples[row] for row in np.sort(np.concatenate(rows))]
 
 
 def _links(keys: Iterable[Hashable]) -> list[tuple[int, int]]:
