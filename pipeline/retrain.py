@@ -192,7 +192,7 @@ def _follow(settings: RunSettings, tracker: Tracker, *, path: Path) -> Retrainin
 
 
 def _start(settings: RunSettings, cohort: "Cohort") -> RunFolder:
-    from pipeline.data.samples_table import write_samples
+    from pipeline.data.sample import write_samples
     from pipeline.data.splits import write_split
 
     run = create_run(settings)

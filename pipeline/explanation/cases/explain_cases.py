@@ -23,8 +23,8 @@ from pipeline.explanation.cases.calibration import calibrate
 from pipeline.explanation.cases.case import CaseInput, explain_case, summary
 from pipeline.explanation.cases.concept_states import set_thresholds
 from pipeline.explanation.cases.evidence import WIDTHS, choose_width, gradient_maps, pointing_figures
-from pipeline.explanation.cases.files import has_picture, write_case, write_index
-from pipeline.explanation.cases.network import REFERENCE, save_picture
+from pipeline.explanation.cases.files import has_picture, picture_file, write_case, write_index
+from pipeline.explanation.cases.network import REFERENCE
 from pipeline.explanation.cases.planted import cause_hits, causes
 from pipeline.explanation.cases.reference import (
     AxisReference,
@@ -43,6 +43,7 @@ from pipeline.models.inputs import evaluation_loader
 from pipeline.results.case import CaseContent
 from pipeline.run.files import PLAIN
 from pipeline.run.folder import RunFolder
+from pipeline.run.pictures import save_picture
 from pipeline.run.progress import Tracker
 from pipeline.whitening.activation import axis_activations
 
@@ -92,7 +93,7 @@ def explain_cases(
                 part=str(Part.TEST),
                 reference=sample.diagnosis,
                 labels=labels[row].tolist(),
-                picture=save_picture(run, sample.image_id, shown),
+                picture=save_picture(run, picture_file(sample.image_id), shown),
                 by_layer={name: one[row].tolist() for name, one in by_layer.items()},
             )
             content = explain_case(
@@ -105,7 +106,8 @@ def explain_cases(
             )
             for example in (*content.supporting, *content.opposing):
                 if not has_picture(run, example.image_id):
-                    save_picture(run, example.image_id, _shown(settings, cohort, by_id[example.image_id]))
+                    picture = _shown(settings, cohort, by_id[example.image_id])
+                    save_picture(run, picture_file(example.image_id), picture)
             write_case(run, content)
             written.append(content)
             advance(1)

@@ -65,4 +65,5 @@ def write_index(run: RunFolder, rows: Sequence[dict[str, Any]]) -> None:
 
 def stored_cases(run: RunFolder) -> Iterable[str]:
     """Names of the files of all cases of a run, in order."""
-    return sorted(path.name for path in run.file(FOLDER).glob("*.json"))
+    # A hidden file is one that is being written.
+    return sorted(path.name for path in run.file(FOLDER).glob("*.json") if not path.name.startswith("."))

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -21,7 +20,7 @@ from pipeline.data.decoded import decode_square
 from pipeline.data.transforms import display_transforms, eval_transforms
 from pipeline.evaluation.trajectory import layer_activations
 from pipeline.explanation.cases.case import CaseInput, explain_case, switched_off
-from pipeline.explanation.cases.files import FOLDER, case_file, has_picture, picture_file, write_case
+from pipeline.explanation.cases.files import case_file, has_picture, picture_file, write_case
 from pipeline.explanation.cases.index import add_to_index
 from pipeline.explanation.cases.reference import Reference
 from pipeline.images.measures.quality import measure_quality
@@ -29,10 +28,10 @@ from pipeline.models.checkpoint import load_model, main_layer
 from pipeline.models.tail import split_at
 from pipeline.results.case import CaseContent
 from pipeline.run.files import MODEL
-from pipeline.run.folder import RunFolder, open_run
+from pipeline.run.folder import open_run
+from pipeline.run.pictures import save_picture
 
 REFERENCE = "reference.json"
-JPEG_QUALITY = 88
 NAME_LETTERS = 8
 """Digits of the digest in the name of an image that is not of the cohort."""
 
@@ -140,7 +139,7 @@ class CaseNetwork:
         decoded = self.decode(path)
         opened = self.open_image(decoded)
         shown = self._show(decoded)
-        save_picture(self.run, image_id, shown)
+        save_picture(self.run, picture_file(image_id), shown)
         with path.open("rb") as file:
             digest = file_digest(file, "sha256").hexdigest()
         case = CaseInput(
@@ -166,7 +165,8 @@ class CaseNetwork:
         )
         for example in (*content.supporting, *content.opposing):
             if not has_picture(self.run, example.image_id):
-                save_picture(self.run, example.image_id, self._show(self.decode(self.path_of(example.image_id))))
+                picture = self._show(self.decode(self.path_of(example.image_id)))
+                save_picture(self.run, picture_file(example.image_id), picture)
         write_case(self.run, content)
         add_to_index(self.run, content)
         return content
@@ -190,16 +190,6 @@ class CaseNetwork:
 
     def _show(self, decoded: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.asarray(display_transforms(self.settings.transforms)({"image": decoded})["image"])
-
-
-def save_picture(run: RunFolder, image_id: str, shown: NDArray[np.uint8]) -> str:
-    """Write an image as the network sees it into the run folder; returns its name there."""
-    run.file(FOLDER).mkdir(exist_ok=True)
-    name = picture_file(image_id)
-    temporary = run.file(f"{name}.tmp")
-    Image.fromarray(shown).save(temporary, format="JPEG", quality=JPEG_QUALITY)
-    temporary.replace(run.file(name))
-    return name
 
 
 def explain_image(run_path: Path, image: str) -> tuple[str, Path]:
