@@ -7,7 +7,7 @@ next release can have it.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -19,7 +19,6 @@ from concepts.errors import DataError
 from concepts.judgement import TEXT_LIMIT, Judgement, Verdict, is_plain
 from concepts.store.acts import Act, looking, performing
 from concepts.store.audit import now
-from concepts.store.review_rows import review_record
 from concepts.store.roles import Action
 from concepts.store.schema import CaseReviewRow, ConceptRow, ImageRow, SetImageRow
 from concepts.store.store import Store
@@ -113,7 +112,7 @@ def review_case(store: Store, actor: str, review: CaseReview, *, place: ImagePla
         DataError: If the review is another person's.
         StoreError: If image or concept are not in the place's set.
     """
-    request = [review_record(review), None if place is None else [place.set_name, place.image_id]]
+    request = [_record(review), None if place is None else [place.set_name, place.image_id]]
     with performing(store, actor, Action.REVIEW_CASE, key=key, request=request) as act:
         if not act.is_repeat:
             if review.reviewer != actor:
@@ -151,10 +150,16 @@ def find_image(store: Store, actor: str, digest: str) -> list[ImagePlace]:
         return [ImagePlace(name, image, _concepts_of(session, name)) for name, image in session.execute(query)]
 
 
+def _record(review: CaseReview) -> dict[str, Any]:
+    """Return a review that is to be written as the audit chain has it, but for its number and time."""
+    written = {part.name: getattr(review, part.name) for part in fields(review) if part.name not in ("id", "at")}
+    return written | {"corrections": {name: str(verdict) for name, verdict in sorted(review.corrections.items())}}
+
+
 def _keep(act: Act, review: CaseReview, place: ImagePlace | None) -> None:
     session = act.session
     number = (session.scalar(select(func.max(CaseReviewRow.id))) or 0) + 1
-    record = review_record(review) | {"id": number, "at": now()}
+    record = _record(review) | {"id": number, "at": now()}
     session.execute(insert(CaseReviewRow).values(**record | {"corrections": json.dumps(record["corrections"])}))
     written = _write_corrections(act, review, place)
     act.record(f"{review.run}/{review.image_id}", {"review": record, **written}, result=number)

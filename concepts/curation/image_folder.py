@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from concepts.curation.sets import ImageRecord
 from concepts.errors import DataError
+from concepts.image_record import ImageRecord
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 TABLE = "metadata.csv"

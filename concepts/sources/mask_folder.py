@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from concepts.curation.sets import ImageRecord
 from concepts.errors import DataError
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement
 from concepts.sources.lesion_masks import LesionRules, lesion_judgements
 from concepts.sources.masks import UNREADABLE, read_each, read_mask

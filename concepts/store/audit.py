@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 
 from concepts.release import canonical_json
 from concepts.store.judgement_rows import record_of
-from concepts.store.review_rows import stored_record
 from concepts.store.schema import CaseReviewRow, EventRow, JudgementRow, MaskRow, RegionRow, ReleaseRow, table
 from concepts.store.store import Store
 
@@ -184,7 +183,12 @@ def _stands(session: Session, record: Mapping[str, Any]) -> bool:
 
 def _review_stands(session: Session, record: Mapping[str, Any]) -> bool:
     row = session.get(CaseReviewRow, record["id"])
-    return row is not None and canonical_json(stored_record(row)) == canonical_json(record)
+    return row is not None and canonical_json(_review_record(row)) == canonical_json(record)
+
+
+def _review_record(row: CaseReviewRow) -> dict[str, Any]:
+    columns = {column.name: getattr(row, column.name) for column in CaseReviewRow.__table__.columns}
+    return columns | {"corrections": json.loads(row.corrections)}
 
 
 def _mask_stands(session: Session, digest: str) -> bool:

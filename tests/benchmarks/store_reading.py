@@ -31,8 +31,9 @@ from sqlalchemy import insert
 from concepts.curation import door as curation
 from concepts.curation.accounts import OPERATOR, add_account, find_account
 from concepts.curation.queue import Filter, Order
-from concepts.curation.sets import ImageRecord, SetConcept
+from concepts.curation.sets import SetConcept
 from concepts.example import ConceptEntry, Example, Origin, Polarity
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Kind, Verdict
 from concepts.release import freeze, write_release
 from concepts.store.roles import Role

@@ -7,7 +7,8 @@ import pytest
 
 from concepts.curation import door as curation
 from concepts.curation.accounts import OPERATOR, set_roles
-from concepts.curation.sets import ImageRecord, SetConcept
+from concepts.curation.sets import SetConcept
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Kind, RegionKind, Verdict
 from concepts.mask import rasterise
 from concepts.store.roles import Role

@@ -14,7 +14,8 @@ from sqlalchemy.engine import make_url
 
 from concepts.curation import accounts
 from concepts.curation.accounts import OPERATOR, add_account
-from concepts.curation.sets import ImageRecord, add_concept, add_images, add_to_set, create_set
+from concepts.curation.sets import add_concept, add_images, add_to_set, create_set
+from concepts.image_record import ImageRecord
 from concepts.store.roles import Role
 from concepts.store.store import Store, open_store
 

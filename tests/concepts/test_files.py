@@ -24,6 +24,12 @@ def test_what_is_written_is_there_to_the_byte_and_nothing_else_is(tmp_path: Path
     assert names(tmp_path) == ["file.json"]
 
 
+def write_half(path: Path, error: type[BaseException]) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
 def test_a_file_is_replaced_in_one_step(tmp_path: Path):
     path = tmp_path / "file.json"
     path.write_text("before")
@@ -39,9 +45,8 @@ def test_a_file_is_replaced_in_one_step(tmp_path: Path):
 def test_an_error_leaves_what_was_there_before(tmp_path: Path, error: type[BaseException]):
     path = tmp_path / "file.json"
     path.write_text("before")
-    with pytest.raises(error), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise error
+    with pytest.raises(error):
+        write_half(path, error)
     assert path.read_text() == "before"
     assert names(tmp_path) == ["file.json"]
 

@@ -16,8 +16,9 @@ from sqlalchemy import select
 
 from concepts.curation import door as curation
 from concepts.curation.accounts import OPERATOR
-from concepts.curation.sets import ImageRecord, SetConcept
+from concepts.curation.sets import SetConcept
 from concepts.errors import StoreError
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.mask import encode
 from concepts.store import audit
