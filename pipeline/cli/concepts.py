@@ -164,8 +164,8 @@ def import_judgements(
         if is_table:
             concepts = {one.id for one in curation.read_set(opened, OPERATOR, set_name).concepts}
             said = within(said, images=images, concepts=concepts)
-        places = None if is_table else found.places
-        written = curation.import_judgements(opened, OPERATOR, set_name, said, places=places, key=uuid4().hex)
+        places = None if is_table else found.locations
+        written = curation.import_judgements(opened, OPERATOR, set_name, said, locations=places, key=uuid4().hex)
     elsewhere = len(found.judgements) - len(said)
     typer.echo(
         f"{written} judgements written, {len(said) - written} were there already"

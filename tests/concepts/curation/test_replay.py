@@ -155,7 +155,7 @@ def live(store) -> None:
     said = {"image_id": "image0", "concept": "streaks"}
     curation.create_set(store, OPERATOR, "second", description="d", consensus={"minimum_readers": 1}, key="second")
     curation.update_set(store, OPERATOR, "second", blinded=False, consensus={"majority": 0.75}, key="update")
-    own = SetConcept(id="blue_dots", name="Blue dots", definition="Small, blue.", own=True)
+    own = SetConcept(id="blue_dots", name="Blue dots", definition="Small, blue.", is_own=True)
     curation.add_concept(store, OPERATOR, "second", own, key="own")
     image = ImageRecord(id="new", digest="ab" * 32, path="n.png", width=4, height=4, age=41.5)
     curation.add_images(store, OPERATOR, [image], key="new")

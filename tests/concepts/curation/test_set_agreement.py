@@ -103,7 +103,7 @@ def test_the_mean_is_over_defined_concepts_and_paired():
     alpha = Measure.KRIPPENDORFF
     assert twice.mean[alpha].value == pytest.approx(alone.concepts[0].figures[alpha].value, abs=1e-12)
     assert twice.mean[alpha].low == pytest.approx(alone.mean[alpha].low, abs=1e-12)
-    assert twice.mean[Measure.PERCENT].value > one.mean[Measure.PERCENT].value
+    assert twice.mean[Measure.PERCENT].value > alone.mean[Measure.PERCENT].value
     assert twice.mean[alpha].n == 60
 
 
