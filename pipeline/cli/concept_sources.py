@@ -130,7 +130,7 @@ def _add_concept(store: "Store", set_name: str, entry: "ConceptEntry") -> None:
     if entry.id in load_vocabulary().concepts:
         curation.add_concept(store, OPERATOR, set_name, entry.id, rule=entry.rule, key=uuid4().hex)
         return
-    concept = SetConcept(id=entry.id, name=entry.name, definition=entry.definition, own=True, rule=entry.rule)
+    concept = SetConcept(id=entry.id, name=entry.name, definition=entry.definition, is_own=True, rule=entry.rule)
     curation.add_concept(store, OPERATOR, set_name, concept, key=uuid4().hex)
 
 

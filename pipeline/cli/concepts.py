@@ -180,8 +180,10 @@ def import_judgements(
         if is_table:
             concepts = {concept.id for concept in curation.read_set(opened, OPERATOR, set_name).concepts}
             judgements = within(judgements, images=images, concepts=concepts)
-        places = None if is_table else file.places
-        written = curation.import_judgements(opened, OPERATOR, set_name, judgements, places=places, key=uuid4().hex)
+        locations = None if is_table else file.locations
+        written = curation.import_judgements(
+            opened, OPERATOR, set_name, judgements, locations=locations, key=uuid4().hex
+        )
     outside = len(file.judgements) - len(judgements)
     typer.echo(
         f"{written} judgements imported, {len(judgements) - written} existed already"

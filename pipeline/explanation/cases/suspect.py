@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 
-from concepts.curation.sets import ImageRecord
 from concepts.errors import DataError
+from concepts.image_record import ImageRecord
 from pipeline.data.splits import Part
 from pipeline.explanation.cases.network import CaseNetwork
 from pipeline.run.progress import Advance, Tracker

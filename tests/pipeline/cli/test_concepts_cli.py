@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from concepts.curation import accounts
 from concepts.curation.accounts import OPERATOR, add_account, sign_in
 from concepts.curation.door import add_concept, add_images, add_to_set, create_set, judge, read_judgements, read_set
-from concepts.curation.sets import ImageRecord
 from concepts.errors import DataError, SettingsError, StoreError
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.release import read_release
 from concepts.store.roles import Role
