@@ -1,4 +1,4 @@
-"""Files that appear when they are complete, whatever happens while they are written.
+"""Files and folders that appear when they are complete, whatever happens while they are written.
 
 The content goes to a new file with a random name in the same folder, reaches the disk, and then takes the name of its
 target in one step. A reader sees the file of before or the new one. Nothing is written through a link: a link in the
@@ -7,6 +7,7 @@ place of the target is replaced, and the file it points to stays as it is.
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,4 +70,34 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def completing(folder: Path) -> Iterator[Path]:
+    """Give a writer of several files a temporary folder, which becomes the target when the block ends.
+
+    Args:
+        folder: The target, in a folder that exists; it must not exist or be empty.
+
+    Raises:
+        OSError: If the folder cannot be made. After an error, the block's own too, nothing is left behind.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp(), "bundle")
+        >>> with completing(folder) as temporary:
+        ...     write_atomically(temporary / "note.txt", "globules: present")
+        ...     folder.exists()
+        False
+        >>> [file.name for file in folder.iterdir()]
+        ['note.txt']
+    """
+    temporary = folder.with_name(f".{folder.name[:LONGEST_STEM]}.{secrets.token_hex(8)}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        temporary.replace(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
         raise

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from concepts import files
-from concepts.files import replacing, write_atomically
+from concepts.files import completing, replacing, write_atomically
 
 
 def names(folder: Path) -> list[str]:
@@ -114,3 +114,41 @@ def test_the_file_may_be_read_by_whom_the_umask_lets(tmp_path: Path):
 def test_a_folder_that_is_missing_is_an_error(tmp_path: Path):
     with pytest.raises(FileNotFoundError):
         write_atomically(tmp_path / "absent" / "file.json", "content")
+
+
+def test_a_folder_appears_with_all_its_files(tmp_path: Path):
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    with completing(folder) as temporary:
+        (temporary / "first").write_text("1")
+        assert names(folder) == []
+        (temporary / "second").write_text("2")
+    assert names(folder) == ["first", "second"]
+    assert names(tmp_path) == ["bundle"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_leaves_no_folder(tmp_path: Path, error: type[BaseException]):
+    with pytest.raises(error), completing(tmp_path / "bundle") as temporary:
+        (temporary / "first").write_text("1")
+        raise error
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_holds_something_is_not_replaced(tmp_path: Path):
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "mine").write_text("before")
+    with pytest.raises(OSError, match=r"not empty"), completing(tmp_path / "bundle") as temporary:
+        (temporary / "first").write_text("1")
+    assert names(tmp_path / "bundle") == ["mine"]
+    assert names(tmp_path) == ["bundle"]
+
+
+def test_only_a_durable_file_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    synced = []
+    monkeypatch.setattr(files.os, "fsync", synced.append)
+    for durable in (False, True):
+        with replacing(tmp_path / "file", durable=durable) as temporary:
+            temporary.write_text("content")
+        assert len(synced) == durable
+    assert (tmp_path / "file").read_text() == "content"
