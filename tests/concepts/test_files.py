@@ -129,9 +129,13 @@ def test_a_folder_appears_with_all_its_files(tmp_path: Path):
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_an_error_leaves_no_folder(tmp_path: Path, error: type[BaseException]):
-    with pytest.raises(error), completing(tmp_path / "bundle") as temporary:
-        (temporary / "first").write_text("1")
-        raise error
+    def fail() -> None:
+        with completing(tmp_path / "bundle") as temporary:
+            (temporary / "first").write_text("1")
+            raise error
+
+    with pytest.raises(error):
+        fail()
     assert names(tmp_path) == []
 
 

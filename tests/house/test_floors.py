@@ -14,7 +14,7 @@ def test_imports_go_down_only():
     command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout
-    assert "4 kept, 0 broken" in done.stdout
+    assert ", 0 broken" in done.stdout
 
 
 @pytest.mark.parametrize("module", ["pipeline.cli.main", "pipeline.config", "concepts.release", "concepts.vocabulary"])
