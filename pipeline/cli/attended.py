@@ -31,13 +31,18 @@ def interrupt_when_input_closes() -> None:
     when_input_closes(_interrupt)
 
 
-def when_input_closes(act: Callable[[], object]) -> None:
-    """Call ``act`` once, in a thread of its own, when nobody holds the other end of standard input any more."""
+def when_input_closes(act: Callable[[], object], *, descriptor: int = 0) -> None:
+    """Call ``act`` once, in a thread of its own, when nobody holds the other end of an input any more.
+
+    Args:
+        act: What to call.
+        descriptor: Of the input, by number; default: standard input.
+    """
     import threading
 
     def wait() -> None:
         # Not sys.stdin: the interpreter cannot end while a thread holds the lock of its buffer.
-        while os.read(0, 4096):
+        while os.read(descriptor, 4096):
             pass
         act()
 

@@ -1,4 +1,4 @@
-"""The cohort of a run: samples that were read and checked, their split, and the concept release that goes with them."""
+"""The cohort of a run: samples that were read and checked, their split, and the concept release to train on."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -59,8 +59,8 @@ class Cohort:
 
     def part(self, part: Part) -> list[Sample]:
         """Return the samples of one part, in the cohort's order."""
-        wanted = set(self.split.image_ids(part))
-        return [sample for sample in self.samples if sample.image_id in wanted]
+        image_ids = set(self.split.image_ids(part))
+        return [sample for sample in self.samples if sample.image_id in image_ids]
 
     def refuse_test_images(self, samples: Sequence[Sample]) -> None:
         """Refuse to learn from samples whose concept examples belong to test images, by name or by content.
@@ -71,7 +71,7 @@ class Cohort:
         names = {sample.image_id for sample in samples}
         test = self.part(Part.TEST)
         held_out = {sample.image_id for sample in test} | {sample.digest for sample in test}
-        refuse_held_out((one for one in self.release.examples if one.image_id in names), held_out)
+        refuse_held_out((example for example in self.release.examples if example.image_id in names), held_out)
 
     def groups(self, samples: Sequence[Sample]) -> list[str]:
         """Return the group (patient, lesion or near-duplicates) of each sample."""
@@ -111,8 +111,8 @@ def prepare_cohort(
     Args:
         settings: The experiment.
         tracker: Where progress is shown.
-        split: The split of a run that goes on; default: a new one.
-        release: The release of a run that goes on; default: the settings' one, or one frozen from the source.
+        split: The split of a run that is resumed; default: a new one.
+        release: The release of a run that is resumed; default: as `read_or_freeze` gives it.
 
     Raises:
         DataError: If samples or images cannot be used; ``rows`` of the exception lists them all.
@@ -128,7 +128,8 @@ def prepare_cohort(
     release = release or read_or_freeze(settings, samples)
     train = split.image_ids(Part.TRAIN)
     concepts = settings.concepts.names or release.concept_ids
-    configured = {child: parent for parent, one in settings.concepts.subspaces.items() for child in one.children}
+    subspaces = settings.concepts.subspaces
+    configured = {child: parent for parent, subspace in subspaces.items() for child in subspace.children}
     refuse_orphans(release, declared_parents(release, concepts) | configured)
     findings = check_usable(
         release,
@@ -157,15 +158,18 @@ def load_samples(settings: RunSettings) -> list[Sample]:
         DataError: If the source cannot be read or fewer than two diagnoses are left.
     """
     samples = _load(settings.data)
-    wanted = settings.data.diagnoses
-    if wanted is not None:
-        _refuse_unknown_diagnoses(wanted, samples)
-        samples = [sample for sample in samples if sample.diagnosis in wanted]
+    selected = settings.data.diagnoses
+    if selected is not None:
+        _refuse_unknown_diagnoses(selected, samples)
+        samples = [sample for sample in samples if sample.diagnosis in selected]
     if settings.data.limit is not None:
         samples = limit_samples(samples, settings.data.limit, settings.seed)
     diagnoses = sorted({sample.diagnosis for sample in samples})
     if len(diagnoses) < 2:
-        raise DataError(f"{settings.data.root}: a classifier needs two diagnoses or more; found {diagnoses}")
+        raise DataError(
+            f"{settings.data.root}: a classifier needs at least two diagnoses; this cohort has "
+            f"{', '.join(diagnoses) or 'none'}; change data.diagnoses or the data set"
+        )
     return samples
 
 
@@ -179,7 +183,7 @@ def data_root(settings: DataSettings, tracker: Tracker | None = None) -> Path:
     if settings.source == "phantom":
         return _phantom_root(settings, tracker or Silent())
     if settings.root is None:
-        raise SettingsError(f"data.root is needed for data.source={settings.source}: give data.root=FOLDER")
+        raise SettingsError(f"data.source={settings.source} needs the folder of the data set: give data.root=FOLDER")
     root = settings.root.expanduser()
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; data.root must name the folder of the {settings.source} data")
@@ -228,7 +232,7 @@ def read_or_freeze(settings: RunSettings, samples: Sequence[Sample]) -> Release:
 
 
 def region_root(settings: RunSettings, release: Release) -> Path:
-    """Folder to which the release's region paths are relative: where its masks lie beside it, that; else the data's."""
+    """Return the folder of the release's masks: that of the release where they lie beside it, else the data set's."""
     named = settings.concepts.release
     region = next((example.region for example in release.examples if example.region is not None), None)
     if named is None or region is None:
@@ -312,11 +316,11 @@ def _phantom_root(settings: DataSettings, tracker: Tracker) -> Path:
     return root
 
 
-def _refuse_unknown_diagnoses(wanted: Sequence[str], samples: Sequence[Sample]) -> None:
-    known = sorted({sample.diagnosis for sample in samples})
-    unknown = [diagnosis for diagnosis in wanted if diagnosis not in known]
+def _refuse_unknown_diagnoses(selected: Sequence[str], samples: Sequence[Sample]) -> None:
+    available = sorted({sample.diagnosis for sample in samples})
+    unknown = [diagnosis for diagnosis in selected if diagnosis not in available]
     if unknown:
-        raise SettingsError(f"data.diagnoses: {', '.join(unknown)} not in this cohort; it has {', '.join(known)}")
+        raise SettingsError(f"data.diagnoses: {', '.join(unknown)} not in this cohort; it has {', '.join(available)}")
 
 
 def reopen_cohort(settings: RunSettings, run: RunFolder, *, tracker: Tracker) -> Cohort:

@@ -1,7 +1,7 @@
-"""Which images train, which choose the checkpoint, and which are only tested on.
+"""Which images the network trains on, which choose the checkpoint, and which are used in tests only.
 
 Related images (of one patient, of one lesion, or near-duplicates) form a group, and a group is never divided: a network
-that has seen a lesion recognises it again, and every figure on its other pictures is then too good.
+that was trained on a lesion recognises it, and every figure on its other pictures is then too good.
 """
 
 import csv
@@ -27,6 +27,8 @@ from pipeline.data.stratify import assign_groups, proportional_quotas
 from pipeline.run.seeds import Stream, random_generator
 
 COLUMNS = ("image_id", "part", "group")
+MOST_NAMES = 3
+"""Images that an error names."""
 
 
 class Part(StrEnum):
@@ -125,12 +127,12 @@ def check_split(split: Split, samples: Sequence[Sample], groups: Sequence[str]) 
         LeakError: If a group, of those given or the split's own, is in more than one part; ``rows`` lists all such.
         DataError: If a sample is not in the split or is listed twice, or the split holds an image that is no sample.
     """
-    known = {sample.image_id for sample in samples}
-    if len(known) < len(samples):
+    image_ids = {sample.image_id for sample in samples}
+    if len(image_ids) < len(samples):
         repeated, _ = Counter(sample.image_id for sample in samples).most_common(1)[0]
         raise DataError(f"image '{repeated}' is listed twice among the samples; an image has one row")
-    _refuse_strangers(known - set(split.parts), "samples are not in the split")
-    _refuse_strangers(set(split.parts) - known, "images of the split are not among the samples")
+    _refuse_strangers(image_ids - set(split.parts), "samples are not in the split")
+    _refuse_strangers(set(split.parts) - image_ids, "images of the split are not among the samples")
     current = {sample.image_id: group for sample, group in zip(samples, groups, strict=True)}
     leaks = _leaks(split.parts, current) or _leaks(split.parts, split.groups)
     if leaks:
@@ -157,8 +159,8 @@ def read_split(path: Path) -> Split:
     reader = csv.DictReader(io.StringIO(text, newline=""))
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
     if missing:
-        found = ", ".join(reader.fieldnames or ()) or "nothing"
-        raise DataError(f"{path}: no column '{missing[0]}'; it has {found}; expected {', '.join(COLUMNS)}")
+        columns = ", ".join(reader.fieldnames or ()) or "no columns"
+        raise DataError(f"{path}: no column '{missing[0]}'; it has {columns}; expected {', '.join(COLUMNS)}")
     parts: dict[str, Part] = {}
     groups: dict[str, str] = {}
     for row in reader:
@@ -235,7 +237,7 @@ def _refuse_uncovered(counts: NDArray[np.int64], assigned: NDArray[np.int64], di
             raise DataError(
                 f"diagnosis '{diagnosis}' cannot be in train, validation and test: its {images.sum()} images are in "
                 f"{(images > 0).sum()} groups of related images, and a group is not divided; add images of other "
-                "patients, or leave it out with data.diagnoses"
+                "patients, or exclude the diagnosis with data.diagnoses"
             )
 
 
@@ -245,7 +247,8 @@ def _leaks(parts: Mapping[str, Part], groups: Mapping[str, str]) -> list[str]:
     for image_id, group in sorted(groups.items()):
         members[group][parts[image_id]].append(image_id)
     return [
-        f"group '{group}' is in {' and '.join(f'{part} ({_some(by_part[part])})' for part in Part if part in by_part)}"
+        f"group '{group}' is in "
+        + " and ".join(f"{part} ({_first_few(by_part[part])})" for part in Part if part in by_part)
         for group, by_part in members.items()
         if len(by_part) > 1
     ]
@@ -253,12 +256,12 @@ def _leaks(parts: Mapping[str, Part], groups: Mapping[str, str]) -> list[str]:
 
 def _refuse_strangers(image_ids: set[str], what: str) -> None:
     if image_ids:
-        raise DataError(f"{len(image_ids)} {what}: {_some(sorted(image_ids))}; use the data that the split is of")
+        raise DataError(f"{len(image_ids)} {what}: {_first_few(sorted(image_ids))}; use the data set that was split")
 
 
-def _some(names: Sequence[str], shown: int = 3) -> str:
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
+def _first_few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def _table(split: Split) -> str:
@@ -269,12 +272,12 @@ def _table(split: Split) -> str:
     return buffer.getvalue()
 
 
-def _checked(row: Mapping[str, str | None], seen: Mapping[str, Part], *, origin: str) -> tuple[str, Part, str]:
+def _checked(row: Mapping[str, str | None], earlier: Mapping[str, Part], *, origin: str) -> tuple[str, Part, str]:
     image_id, part, group = (row[column] or "" for column in COLUMNS)
     if not image_id or not group:
         raise DataError(f"{origin}: image_id and group must not be empty")
-    if image_id in seen:
-        raise DataError(f"{origin}: image '{image_id}' is listed before; an image has one row")
+    if image_id in earlier:
+        raise DataError(f"{origin}: image '{image_id}' was listed before; an image has one row")
     if part not in list(Part):
         raise DataError(f"{origin}: unknown part '{part}'; expected {', '.join(Part)}")
     return image_id, Part(part), group

@@ -50,13 +50,13 @@ def proportional_quotas(sizes: Counts, total: int, *, least: int) -> Counts:
     Returns:
         As many numbers, each at most the size, in proportion but for rounding and the least.
     """
-    wanted = total * sizes / sizes.sum()
+    exact = total * sizes / sizes.sum()
     floor = np.minimum(sizes, min(least, total // len(sizes)))
-    quotas = np.maximum(floor, wanted.astype(np.int64))
+    quotas = np.maximum(floor, exact.astype(np.int64))
     while quotas.sum() < total:
-        quotas[np.argmax(np.where(quotas < sizes, wanted - quotas, -np.inf))] += 1
+        quotas[np.argmax(np.where(quotas < sizes, exact - quotas, -np.inf))] += 1
     while quotas.sum() > total:
-        quotas[np.argmax(np.where(quotas > floor, quotas - wanted, -np.inf))] -= 1
+        quotas[np.argmax(np.where(quotas > floor, quotas - exact, -np.inf))] -= 1
     return quotas
 
 

@@ -1,8 +1,6 @@
-"""A run as a MONAI bundle: a folder that MONAI's own commands verify and run."""
+"""A run as a MONAI bundle: a folder that MONAI's commands verify and run."""
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from importlib.metadata import distribution
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 import torch
 
 from concepts.errors import DermaxisError
+from concepts.files import completing
 from pipeline.export.classifier import INTENDED_USE, load_classifier, open_whole_run, whitening_of
 from pipeline.export.metadata import bundle_metadata, prediction_columns
 from pipeline.models.checkpoint import ModelDescription
@@ -41,20 +40,17 @@ def export_bundle(run: Path, folder: Path) -> None:
     metadata = bundle_metadata(source, description)
     if folder.exists() or not folder.parent.is_dir():
         raise DermaxisError(f"{folder}: cannot be made; give a folder that does not exist, inside one that does")
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
-        for name in ("configs", "models", "docs"):
-            (partial / name).mkdir(parents=True)
-        _write_json(partial / "configs" / "metadata.json", metadata)
-        _write_json(partial / "configs" / "inference.json", inference_config(description))
-        torch.save(classifier.state_dict(), partial / "models" / "model.pt")
-        (partial / "docs" / "README.md").write_text(model_card(source, description, metadata), encoding="utf-8")
-        (partial / "LICENSE").write_text(licence_text(), encoding="utf-8")
-        partial.rename(folder)
+        with completing(folder) as unfinished:
+            for name in ("configs", "models", "docs"):
+                (unfinished / name).mkdir()
+            _write_json(unfinished / "configs" / "metadata.json", metadata)
+            _write_json(unfinished / "configs" / "inference.json", inference_config(description))
+            torch.save(classifier.state_dict(), unfinished / "models" / "model.pt")
+            (unfinished / "docs" / "README.md").write_text(model_card(source, description, metadata), encoding="utf-8")
+            (unfinished / "LICENSE").write_text(licence_text(), encoding="utf-8")
     except OSError as error:
-        raise DermaxisError(f"{folder}: cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        raise DermaxisError(f"{folder}: cannot be written ({error.strerror or error}); give another folder") from error
 
 
 def inference_config(description: ModelDescription) -> dict[str, Any]:
@@ -131,7 +127,7 @@ def inference_config(description: ModelDescription) -> dict[str, Any]:
 def model_card(run: RunFolder, description: ModelDescription, metadata: Mapping[str, Any]) -> str:
     """Write the text of ``docs/README.md``: what the network is, how to run it, how well it did, and what it is not."""
     whitening = whitening_of(description)
-    figures = [f"| {name} | {_figure(one)} |" for name, one in metadata["eval_metrics"].items()]
+    figures = [f"| {name} | {_figure(estimate)} |" for name, estimate in metadata["eval_metrics"].items()]
     return Template(CARD.read_text(encoding="utf-8")).substitute(
         name=metadata["name"],
         description=metadata["description"],

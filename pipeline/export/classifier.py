@@ -1,4 +1,4 @@
-"""A run's network as others use it: folded, fed with plain RGB, giving probabilities and concept activations."""
+"""A run's network as others use it: folded, from plain RGB to probabilities and concept activations."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,11 +9,9 @@ from torch import Tensor, nn
 from concepts.errors import RunError
 from pipeline.models.checkpoint import ModelDescription, WhiteningDescription, build_network, load_model
 from pipeline.models.whitened import whitening_refusals
+from pipeline.run.files import MODEL
 from pipeline.run.folder import RunFolder, open_run
 from pipeline.whitening.fold import fold_concept_whitening
-
-MODEL = "model"
-"""Stem of the whitened network's files in a run."""
 
 INTENDED_USE = (
     "Research on concept-based classification of dermoscopic images. Not a medical device; not for diagnosis."

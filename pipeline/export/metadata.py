@@ -122,9 +122,9 @@ def evaluation_metrics(run: RunFolder) -> dict[str, Any]:
     try:
         figures = evaluation["diagnosis"]["whitened"]
         metrics = {name: figures[name] for name in FIGURES}
-        metrics |= {f"{name}_{key}": one for name in BY_CLASS for key, one in figures[name].items()}
+        metrics |= {f"{name}_{key}": estimate for name in BY_CLASS for key, estimate in figures[name].items()}
         activation = evaluation["whitening"]["activation"]
-        metrics |= {f"axis_auc_{key}": one["axis_auc"][activation] for key, one in evaluation["purity"].items()}
+        metrics |= {f"axis_auc_{key}": axis["axis_auc"][activation] for key, axis in evaluation["purity"].items()}
     except (KeyError, TypeError) as error:
         raise RunError(
             f"{run.file('evaluation.json')}: has no {error}; write it again: dermaxis evaluate RUN"

@@ -130,8 +130,10 @@ def _write(client: Any, run: RunFolder, artefacts: str | None) -> str:  # noqa: 
     from mlflow.entities import Metric, Param, RunTag
 
     record = run.read_json("run.json")
-    found = client.get_experiment_by_name(EXPERIMENT)
-    experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT, artifact_location=artefacts)
+    existing = client.get_experiment_by_name(EXPERIMENT)
+    experiment = (
+        existing.experiment_id if existing else client.create_experiment(EXPERIMENT, artifact_location=artefacts)
+    )
     started = round(datetime.fromisoformat(record["started"]).timestamp() * 1000)
     identifier: str = client.create_run(experiment, start_time=started, run_name=run.id).info.run_id
     trees = {name: run.read_json(f"{name}.json") for name in ("evaluation", "explanation")}
@@ -162,5 +164,5 @@ def _write(client: Any, run: RunFolder, artefacts: str | None) -> str:  # noqa: 
 def _tags(run: RunFolder, record: Mapping[str, Any]) -> dict[str, str]:
     digests = {f"digest.{key}": str(value) for key, value in record.get("digests", {}).items() if value}
     versions = {f"version.{key}": str(value) for key, value in record.get("versions", {}).items()}
-    own = {"run": run.id, "commit": str(record.get("commit") or "unknown"), "seed": str(record.get("seed"))}
-    return {**own, **digests, **versions, "caution": "research software, not a medical device"}
+    origin = {"run": run.id, "commit": str(record.get("commit") or "unknown"), "seed": str(record.get("seed"))}
+    return {**origin, **digests, **versions, "caution": "research software, not a medical device"}

@@ -1,4 +1,4 @@
-"""A run as one ONNX file: the folded network with its normalisation, the names of its outputs in the metadata."""
+"""A run as a single ONNX file: the folded network with its normalisation; names of classes and concepts as metadata."""
 
 import json
 import logging
@@ -111,8 +111,8 @@ def largest_difference(classifier: ConceptClassifier, path: Path, *, size: int) 
         )
         with torch.no_grad():
             expected = classifier(images)
-        found = session.run(list(OUTPUTS), {INPUT: images.numpy()})
-        differences += [_relative(one, other) for one, other in zip(found, expected, strict=True)]
+        outputs = session.run(list(OUTPUTS), {INPUT: images.numpy()})
+        differences += [_relative(output, tensor) for output, tensor in zip(outputs, expected, strict=True)]
     return max(differences)
 
 
@@ -169,6 +169,6 @@ def _describe(path: Path, properties: Mapping[str, str]) -> None:
     onnx.save(model, path)
 
 
-def _relative(found: NDArray[np.float32], expected: Tensor) -> float:
+def _relative(output: NDArray[np.float32], expected: Tensor) -> float:
     reference = expected.numpy()
-    return float(np.max(np.abs(found - reference) / np.maximum(1, np.abs(reference)), initial=0.0))
+    return float(np.max(np.abs(output - reference) / np.maximum(1, np.abs(reference)), initial=0.0))

@@ -5,10 +5,7 @@ only), ``metadata.csv``, and ``phantom.json`` with the settings, the rule and th
 """
 
 import json
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ import pandas as pd
 from PIL import Image
 
 from concepts.errors import DataError
+from concepts.files import completing
 from pipeline.config import PhantomSettings
 from pipeline.data.phantom.lesion import ARTEFACTS, draw
 from pipeline.data.phantom.patients import BASE_RATE, PhantomImage, throw_cohort
@@ -32,6 +30,7 @@ from pipeline.data.phantom.rule import (
     diagnosis_shares,
     true_importance,
 )
+from pipeline.run.progress import Advance
 
 DRAWING_VERSION = 3
 """Raised whenever the same settings would give other files, so that no cohort in the cache is taken for current."""
@@ -45,10 +44,8 @@ COLUMNS = (
 """Of ``metadata.csv``. The skin tone is the individual typology angle in degrees. Types of the pigment network, where
 they are asked for, have columns after these."""
 
-Progress = Callable[[int], None]
 
-
-def generate_cohort(settings: PhantomSettings, folder: Path, *, progress: Progress | None = None) -> None:
+def generate_cohort(settings: PhantomSettings, folder: Path, *, progress: Advance | None = None) -> None:
     """Draw a cohort and write it; the folder appears when it is whole.
 
     The same settings give the same bytes.
@@ -65,15 +62,14 @@ def generate_cohort(settings: PhantomSettings, folder: Path, *, progress: Progre
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder}: exists and is not an empty folder; remove it, or give another one")
     cohort = throw_cohort(settings)
-    with _whole_or_not_at_all(folder) as partial:
-        (partial / "images").mkdir()
-        (partial / "masks").mkdir()
-        for image in cohort:
-            _write_image(image, partial)
-            if progress is not None:
-                progress(1)
-        _table(cohort, settings).to_csv(partial / "metadata.csv", index=False, lineterminator="\n")
-        (partial / "phantom.json").write_text(_to_json(describe(settings)) + "\n", encoding="utf-8")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with completing(folder) as unfinished:
+            _write_cohort(cohort, settings, unfinished, progress or (lambda images: None))
+    except OSError as error:
+        # Where another process completed the same cohort first, its files are these.
+        if not (folder / "phantom.json").is_file():
+            raise DataError(f"{folder}: cannot be written ({error.strerror}); give another folder") from error
 
 
 def phantom_digest(settings: PhantomSettings) -> str:
@@ -100,6 +96,17 @@ def describe(settings: PhantomSettings) -> dict[str, Any]:
     }
 
 
+def _write_cohort(cohort: Sequence[PhantomImage], settings: PhantomSettings, folder: Path, progress: Advance) -> None:
+    (folder / "images").mkdir()
+    (folder / "masks").mkdir()
+    for image in cohort:
+        _write_image(image, folder)
+        progress(1)
+    _table(cohort, settings).to_csv(folder / "metadata.csv", index=False, lineterminator="\n")
+    content = json.dumps(describe(settings), indent=1, allow_nan=False)
+    (folder / "phantom.json").write_text(content + "\n", encoding="utf-8")
+
+
 def _write_image(image: PhantomImage, folder: Path) -> None:
     drawing = draw(image.lesion)
     Image.fromarray(drawing.image).save(folder / "images" / f"{image.image_id}.png", compress_level=1)
@@ -122,28 +129,3 @@ def _row(image: PhantomImage) -> tuple[object, ...]:
         *(int(artefact in lesion.artefacts) for artefact in ARTEFACTS),
         *(lesion.seed, lesion.image_seed),
     )
-
-
-def _to_json(content: dict[str, Any]) -> str:
-    return json.dumps(content, indent=1, allow_nan=False)
-
-
-@contextmanager
-def _whole_or_not_at_all(folder: Path) -> Iterator[Path]:
-    """Yield a folder that takes the place of ``folder`` when all went well, and vanishes when not."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".partial", dir=folder.parent))
-    try:
-        partial.chmod(0o755)
-        yield partial
-        _take_name(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _take_name(partial: Path, folder: Path) -> None:
-    try:
-        partial.rename(folder)
-    except OSError as error:
-        if not (folder / "phantom.json").is_file():
-            raise DataError(f"{folder}: cannot be written ({error.strerror}); give another folder") from error

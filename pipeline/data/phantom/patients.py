@@ -172,9 +172,10 @@ def _photographed(
 def _check_shortcut(shortcut: ShortcutSettings | None) -> None:
     if shortcut is None:
         return
-    for key, value, known in (
+    for key, value, allowed in (
         ("artefact", shortcut.artefact, ARTEFACTS),
         ("diagnosis", shortcut.diagnosis, DIAGNOSES),
     ):
-        if value not in known:
-            raise SettingsError(f"data.phantom.shortcut.{key}: '{value}' is not in the phantom; use {', '.join(known)}")
+        if value not in allowed:
+            names = ", ".join(allowed)
+            raise SettingsError(f"data.phantom.shortcut.{key}: '{value}' is not in the phantom; use one of {names}")

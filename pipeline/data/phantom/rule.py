@@ -55,7 +55,7 @@ NETWORK_TYPES = ("typical_network", "atypical_network")
 no say in the diagnosis."""
 
 ALIKENESS = 8.0
-"""How alike the lesions of one patient are: his own prevalence of a concept is Beta(a p, a (1 - p)), with mean p."""
+"""How alike a patient's lesions are: the patient's prevalence of a concept is Beta(a p, a (1 - p)), with mean p."""
 
 
 def probabilities(table: Array) -> Array:
@@ -86,8 +86,8 @@ def throw_concepts(tendency: Array, rng: np.random.Generator) -> frozenset[str]:
 
 def throw_network_type(concepts: frozenset[str], rng: np.random.Generator) -> frozenset[str]:
     """Add the type of the pigment network to the concepts of a lesion that has one."""
-    chosen = NETWORK_TYPES[int(rng.random() < 0.5)]
-    return concepts | {chosen} if NETWORK in concepts else concepts
+    kind = NETWORK_TYPES[int(rng.random() < 0.5)]
+    return concepts | {kind} if NETWORK in concepts else concepts
 
 
 def throw_diagnosis(concepts: frozenset[str], rng: np.random.Generator) -> str:

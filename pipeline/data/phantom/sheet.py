@@ -70,7 +70,7 @@ def _row(name: str, seed: int) -> list[Pixels]:
 
 
 def _example(name: str, rng: np.random.Generator, *, others: bool) -> Lesion:
-    chosen = throw_concepts(throw_tendency(rng), rng) if others else frozenset[str]()
+    concepts = throw_concepts(throw_tendency(rng), rng) if others else frozenset[str]()
     seed, image_seed = rng.integers(2**53, size=2).tolist()
     photograph = Photograph(
         size=CELL,
@@ -79,4 +79,4 @@ def _example(name: str, rng: np.random.Generator, *, others: bool) -> Lesion:
         image_seed=image_seed,
         artefacts=frozenset({name} & set(ARTEFACTS)),
     )
-    return throw_lesion(seed, chosen | ({name} & set(CONCEPTS)), photograph)
+    return throw_lesion(seed, concepts | ({name} & set(CONCEPTS)), photograph)

@@ -1,6 +1,6 @@
 """Samples from any download of the ISIC archive: images, with a ``metadata.csv`` or with a JSON file beside each.
 
-Columns differ from download to download; of each line of this table, the first column with a value counts.
+Columns differ from download to download; in each line of this table, the first column with a value counts.
 
 ============  ==========================================================================================
 of a sample   columns
@@ -20,9 +20,9 @@ licence       ``copyright_license``, ``license``
 ``isic_id`` and ``diagnosis_1`` to ``diagnosis_5`` are the archive's present names, ``diagnosis`` and
 ``anatom_site_general`` its older ones; ``image_id``, ``dx``, ``age`` and ``localization`` are those of HAM10000
 (``HAM10000_metadata.csv``). JSON files are read as the archive's first interface gave them. The diagnosis is the
-narrowest level that the vocabulary knows; ``benign_malignant`` is none, nor is ``diagnosis_1``, which says no more.
+narrowest level that the vocabulary knows; ``benign_malignant`` and ``diagnosis_1`` are too broad to be one.
 
-Images may lie in subfolders, as JPEG, PNG, TIFF, BMP or DICOM. An image without a row is no part of the cohort.
+Images may lie in subfolders, as JPEG, PNG, TIFF, BMP or DICOM. An image without a row is not part of the cohort.
 """
 
 import logging
@@ -53,7 +53,7 @@ SITE = (
 )
 SEXES = {"female": "female", "f": "female", "male": "male", "m": "male"}
 OLDEST = 120
-ADVICE = "correct or remove these rows (known diagnoses stand in concepts/vocabulary/diagnoses.yaml)"
+ADVICE = "correct or remove these rows (concepts/vocabulary/diagnoses.yaml lists the known diagnoses)"
 
 
 def load_isic(root: Path, *, skip_unlabelled: bool = False) -> list[Sample]:
@@ -61,8 +61,8 @@ def load_isic(root: Path, *, skip_unlabelled: bool = False) -> list[Sample]:
 
     Args:
         root: The folder.
-        skip_unlabelled: Leave out rows that give no diagnosis, and log how many; otherwise they are an error like any
-            other. A diagnosis that is given but not known is always an error.
+        skip_unlabelled: Skip rows without a diagnosis, and log how many; otherwise they are an error like any other. A
+            diagnosis that the vocabulary does not know is always an error.
 
     Raises:
         DataError: If the folder, the table or a column is missing, or rows cannot be used (no or unknown diagnosis, no
@@ -83,7 +83,7 @@ def read_rows(root: Path) -> list[Row]:
         DataError: If there is neither, or it cannot be read.
     """
     if not root.is_dir():
-        raise DataError(f"{root}: no such folder; data.root must name the one with the images and metadata.csv")
+        raise DataError(f"{root}: no such folder; data.root must name the folder with the images and metadata.csv")
     for name in TABLES:
         if (root / name).is_file():
             return read_table(root / name, required=(IMAGE, (*DIAGNOSIS[-2:], *LEVELS[::-1])))
@@ -137,9 +137,9 @@ def find_image_id(row: Row) -> str:
     """
     name = row.first(IMAGE)
     if name is None:
-        raise DataError(f"no image named; expected one of {', '.join(IMAGE)}")
+        raise DataError(f"names no image; expected a value in one of {', '.join(IMAGE)}")
     if Path(name).name != name:
-        raise DataError(f"image '{name}' is a path; expected the name of a file, wherever it lies")
+        raise DataError(f"image '{name}' is a path; expected the name of a file without its folder")
     return Path(name).stem if Path(name).suffix.lower() in SUFFIXES else name
 
 
@@ -184,7 +184,7 @@ def _sample(row: Row, *, images: Mapping[str, Sequence[Path]], root: Path) -> Sa
 def _without_unlabelled(rows: Sequence[Row], root: Path) -> list[Row]:
     labelled = [row for row in rows if row.first(DIAGNOSIS) is not None]
     if len(labelled) < len(rows):
-        logger.warning("%s: %d of %d rows left out: no diagnosis", root, len(rows) - len(labelled), len(rows))
+        logger.warning("%s: %d of %d rows skipped: no diagnosis", root, len(rows) - len(labelled), len(rows))
     return labelled
 
 

@@ -1,7 +1,7 @@
 """Samples from the ISIC 2018 challenge, tasks 1 and 2: the official folders, and a ``metadata.csv`` from the archive.
 
-The challenge's own files give no diagnoses; the table comes from the ISIC archive, with its older or newer columns (see
-`pipeline.data.sources.isic`). A row makes an image part of the cohort: without one it is left out.
+The challenge's files give no diagnoses; the table comes from the ISIC archive, with its older or newer columns (see
+`pipeline.data.sources.isic`). An image without a row is not part of the cohort.
 
 Source: Codella et al. 2018, arXiv 1902.03368; images from Codella et al. 2017, arXiv 1710.05006.
 """

@@ -1,4 +1,4 @@
-"""Tables and side files that describe images, read row by row, with all faults reported at once."""
+"""Tables and side files that describe images: read row by row, with all faults reported at once."""
 
 import csv
 import io
@@ -11,19 +11,20 @@ from typing import Any
 from concepts.errors import DataError
 from pipeline.data.sample import Sample
 
-NOT_KNOWN = {"", "na", "n/a", "nan", "none", "null", "unknown", "unk"}
-"""What data sets write where they do not know, in lower case."""
+UNKNOWN = {"", "na", "n/a", "nan", "none", "null", "unknown", "unk"}
+"""What data sets write for a value that they do not know, in lower case."""
 SECTIONS = ("meta", "metadata")
-FAULTS_SHOWN = 3
+MOST_FAULTS = 3
+"""Faults that an error's message names; the others are in its rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What is said about one image.
+    """What a table or a side file says about one image.
 
     Attributes:
-        origin: Where it is said, e.g. ``metadata.csv row 17`` (lines of the file from 1, the header included).
-        values: By column in lower case, what is known; nothing else.
+        origin: Where it says so, e.g. ``metadata.csv row 17`` (lines of the file from 1, the header included).
+        values: By column in lower case, the values that are known.
     """
 
     origin: str
@@ -91,9 +92,9 @@ def collect_samples(
 
     Args:
         rows: The rows.
-        convert: Makes one sample; raises `DataError` with the reason alone when it cannot.
+        convert: Makes one sample; raises `DataError` with nothing but the reason when it cannot.
         origin: The file or folder, for the error.
-        advice: What the user may do, for the error.
+        advice: What the user can do, for the error.
 
     Raises:
         DataError: If a row cannot be used or names an image that an earlier one named; ``rows`` of the exception has
@@ -110,7 +111,7 @@ def collect_samples(
             continue
         earlier = origins.setdefault(sample.image_id, row.origin)
         if earlier != row.origin:
-            faults.append(f"{row.origin}: image '{sample.image_id}' again (first in {earlier})")
+            faults.append(f"{row.origin}: image '{sample.image_id}' is listed again (first in {earlier})")
         samples.setdefault(sample.image_id, sample)
     refuse_faults(faults, origin, total=len(rows), advice=advice)
     return list(samples.values())
@@ -124,16 +125,16 @@ def refuse_faults(faults: Sequence[str], origin: Path, *, total: int, advice: st
     """
     if not faults:
         return
-    shown = "; ".join(faults[:FAULTS_SHOWN])
-    more = f"; and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
-    raise DataError(f"{origin}: {len(faults)} of {total} rows cannot be used: {shown}{more}; {advice}", rows=faults)
+    first = "; ".join(faults[:MOST_FAULTS])
+    more = f"; and {len(faults) - MOST_FAULTS} more" if len(faults) > MOST_FAULTS else ""
+    raise DataError(f"{origin}: {len(faults)} of {total} rows cannot be used: {first}{more}; {advice}", rows=faults)
 
 
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); restore the file or its rights") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not text in UTF-8 (byte {error.start}); save it as UTF-8") from error
 
@@ -151,10 +152,10 @@ def _require_columns(path: Path, columns: Sequence[str], required: Sequence[Sequ
     for alternatives in required:
         if not set(alternatives) & set(columns):
             also = f" (or {', '.join(alternatives[1:])})" if alternatives[1:] else ""
-            found = ", ".join(columns) or "nothing"
-            raise DataError(f"{path}: no column '{alternatives[0]}'{also}; it has {found}; add it or rename yours")
+            present = ", ".join(columns) or "no columns"
+            raise DataError(f"{path}: no column '{alternatives[0]}'{also}; it has {present}; add it or rename yours")
 
 
 def _row(origin: str, cells: Any) -> Row:  # noqa: ANN401 - pairs of column and value
     stripped = ((column, value.strip()) for column, value in cells)
-    return Row(origin, {column: value for column, value in stripped if value.lower() not in NOT_KNOWN})
+    return Row(origin, {column: value for column, value in stripped if value.lower() not in UNKNOWN})

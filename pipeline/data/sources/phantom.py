@@ -1,13 +1,13 @@
 """The generated cohort as samples, and which concepts were planted where."""
 
 from collections.abc import Hashable, Mapping
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from concepts.errors import DataError
+from pipeline.data.digests import file_digest
 from pipeline.data.phantom.cohort import COLUMNS
 from pipeline.data.phantom.lesion import LESION
 from pipeline.data.phantom.rule import CONCEPTS, DIAGNOSES, NETWORK_TYPES
@@ -41,16 +41,16 @@ def phantom_concept_table(root: Path) -> tuple[pd.DataFrame, dict[tuple[str, str
         root: A folder written by `generate_cohort`.
 
     Returns:
-        One row for each image (the index is its identifier) and one column for each concept (types of the pigment
-        network last, where the cohort has them), 1 planted and 0 not; and
-        by image and concept the mask file of each that is planted, relative to ``root``.
+        A table with a row for each image (the index is its identifier) and a column for each concept (types of the
+        pigment network last, where the cohort has them), 1 planted and 0 not; and by image and concept the mask file of
+        each that is planted, relative to ``root``.
 
     Raises:
         DataError: If the folder, a column or a mask is missing, or a row cannot be used.
     """
-    whole = _read_metadata(root).set_index("image_id")
-    concepts = [*CONCEPTS, *(kind for kind in NETWORK_TYPES if kind in whole)]
-    table = whole[concepts]
+    metadata = _read_metadata(root).set_index("image_id")
+    concepts = [*CONCEPTS, *(kind for kind in NETWORK_TYPES if kind in metadata)]
+    table = metadata[concepts]
     masks = {
         (str(image_id), concept): Path("masks") / f"{image_id}_{concept}.png"
         for concept in concepts
@@ -68,7 +68,7 @@ def _read_metadata(root: Path) -> pd.DataFrame:
     path = root / "metadata.csv"
     if not path.is_file():
         raise DataError(
-            f"{root}: no phantom cohort: there is no metadata.csv; generate one with 'dermaxis phantom FOLDER'"
+            f"{root}: not a phantom cohort: there is no metadata.csv; generate one with 'dermaxis phantom FOLDER'"
         )
     try:
         table = pd.read_csv(path, dtype=_TEXT, keep_default_na=False)
@@ -76,7 +76,7 @@ def _read_metadata(root: Path) -> pd.DataFrame:
         raise DataError(f"{path}: not a table ({' '.join(str(error).split())}); generate the cohort again") from error
     missing = [column for column in COLUMNS if column not in table.columns]
     if missing:
-        raise DataError(f"{path}: no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
+        raise DataError(f"{path}: no column {', '.join(missing)}; generate the cohort again")
     _refuse(path, table["image_id"], ~table["image_id"].duplicated(), allowed="each image once")
     _refuse(path, table["diagnosis"], table["diagnosis"].isin(DIAGNOSES), allowed=", ".join(DIAGNOSES))
     for concept in CONCEPTS:
@@ -100,11 +100,11 @@ def _sample(root: Path, row: Mapping[Hashable, Any]) -> Sample:
     image, mask = root / "images" / f"{image_id}.png", root / "masks" / f"{image_id}_{LESION}.png"
     for path in (image, mask):
         if not path.is_file():
-            raise DataError(f"{path}: is in metadata.csv but there is no such file; generate the cohort again")
+            raise DataError(f"{path}: metadata.csv names this file, but it is missing; generate the cohort again")
     return Sample(
         image_id=image_id,
         path=image,
-        digest=sha256(image.read_bytes()).hexdigest(),
+        digest=file_digest(image),
         diagnosis=str(row["diagnosis"]),
         source=SOURCE,
         patient_id=str(row["patient_id"]),

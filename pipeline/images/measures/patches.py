@@ -52,16 +52,16 @@ def find_patches(image: NDArray[np.uint8]) -> Mask:
     small = np.asarray(Image.fromarray(image).reduce(scale), dtype=np.float32)
     width = max(3, round(THICK * min(small.shape[:2])) | 1)
     changes = _changes(small)
-    found = np.zeros(small.shape[:2], dtype=np.bool_)
+    patches = np.zeros(small.shape[:2], dtype=np.bool_)
     strong = _strong(small)
     core, areas = _opened(strong, width)
     numbered, _ = ndimage.label(areas)
     for number in np.unique(np.concatenate(_sides(numbered))):
         area = numbered == number
         if number and _is_patch(area, strong, core, changes):
-            found |= area
-    whole = found.repeat(scale, axis=0).repeat(scale, axis=1)
-    return whole[: image.shape[0], : image.shape[1]]
+            patches |= area
+    enlarged = patches.repeat(scale, axis=0).repeat(scale, axis=1)
+    return enlarged[: image.shape[0], : image.shape[1]]
 
 
 def _strong(small: NDArray[np.float32]) -> Mask:

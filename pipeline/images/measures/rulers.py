@@ -66,7 +66,7 @@ def find_ruler(depths: NDArray[np.float32]) -> RulerFinding:
     """Look for a ruler away from the centre of a picture.
 
     Args:
-        depths: H x W, of the dark threads, as `threads.thread_depths` gives them.
+        depths: H x W, of the dark threads, as `quality.thread_depths` gives them.
     """
     side = min(depths.shape)
     points = _Points(depths)
@@ -97,8 +97,8 @@ def rhythm(profiles: Values, *, shortest: float, longest: float) -> Values:
     agreement = np.fft.irfft(power, length * FINE, axis=1)
     steps = np.geomspace(shortest, longest, TRIED)[:, None] * np.arange(1, STEPS + 1)
     moved = agreement[:, np.round(FINE * steps).astype(np.int64)] / np.maximum(agreement[:, :1, None], 1e-9)
-    found: Values = moved.min(axis=2).max(axis=1)
-    return found
+    rhythms: Values = moved.min(axis=2).max(axis=1)
+    return rhythms
 
 
 class _Points:
@@ -119,43 +119,43 @@ class _Points:
     def lines(self, nearest: float) -> list[tuple[float, float]]:
         """Return angle (radians) and distance of the lines with most votes, none nearer to the centre than asked."""
         angles = np.arange(ANGLES) * np.pi / ANGLES
-        cosines, sines = (one(angles).astype(np.float32)[:, None] for one in (np.cos, np.sin))
+        cosines, sines = (wave(angles).astype(np.float32)[:, None] for wave in (np.cos, np.sin))
         bins = 2 * self.reach // BIN + 1
-        places = ((cosines * self.x + sines * self.y + np.float32(self.reach)) / BIN).astype(np.int64)
-        places += np.arange(ANGLES)[:, None] * bins
-        counted = np.bincount(places.ravel(), np.tile(self.weights, ANGLES), minlength=ANGLES * bins)
+        cells = ((cosines * self.x + sines * self.y + np.float32(self.reach)) / BIN).astype(np.int64)
+        cells += np.arange(ANGLES)[:, None] * bins
+        counted = np.bincount(cells.ravel(), np.tile(self.weights, ANGLES), minlength=ANGLES * bins)
         votes: Values = counted.reshape(ANGLES, bins).astype(np.float64)
         distances = (np.arange(bins) + 0.5) * BIN - self.reach
         votes[:, np.abs(distances) < nearest] = 0
-        found = []
+        lines = []
         for _ in range(CANDIDATES):
-            angle, place = np.unravel_index(votes.argmax(), votes.shape)
-            if votes[angle, place] <= 0:
+            row, column = np.unravel_index(votes.argmax(), votes.shape)
+            if votes[row, column] <= 0:
                 break
-            found.append((float(angles[angle]), float(distances[place])))
-            _forget(votes, int(angle), int(place))
-        return found
+            lines.append((float(angles[row]), float(distances[column])))
+            _erase(votes, int(row), int(column))
+        return lines
 
     def profile(self, angle: float, distance: float, towards: int, *, width: float) -> Values:
         """Sum what lies on a strip at one side of a line, pixel by pixel along it; the centre is in the middle."""
         cosine, sine = np.cos(angle), np.sin(angle)
         away = (self.x * cosine + self.y * sine - distance) * towards
-        kept = (away > -SLACK) & (away < width)
-        along = self.y[kept] * cosine - self.x[kept] * sine + self.reach
+        inside = (away > -SLACK) & (away < width)
+        along = self.y[inside] * cosine - self.x[inside] * sine + self.reach
         first = along.astype(np.int64)
         second_share = along - first
         size = 2 * self.reach + 2
         profile: Values = np.zeros(size)
-        profile += np.bincount(first, self.weights[kept] * (1 - second_share), minlength=size)
-        profile += np.bincount(first + 1, self.weights[kept] * second_share, minlength=size)
+        profile += np.bincount(first, self.weights[inside] * (1 - second_share), minlength=size)
+        profile += np.bincount(first + 1, self.weights[inside] * second_share, minlength=size)
         return profile
 
 
-def _forget(votes: Values, angle: int, place: int) -> None:
-    """Take away the votes for a line and its like; beyond the last angle the line is the first's, seen from behind."""
-    for turned in range(angle - BLUR, angle + BLUR + 1):
-        own = place if 0 <= turned < ANGLES else votes.shape[1] - 1 - place
-        votes[turned % ANGLES, max(0, own - BLUR) : own + BLUR + 1] = 0
+def _erase(votes: Values, row: int, column: int) -> None:
+    """Erase the votes for a line and its neighbours; beyond the last angle, distances change their sign."""
+    for turned in range(row - BLUR, row + BLUR + 1):
+        middle = column if 0 <= turned < ANGLES else votes.shape[1] - 1 - column
+        votes[turned % ANGLES, max(0, middle - BLUR) : middle + BLUR + 1] = 0
 
 
 def _windows(profiles: Values, side: int) -> Values:
@@ -163,7 +163,7 @@ def _windows(profiles: Values, side: int) -> Values:
     size = int(WINDOW * side)
     start = profiles.shape[1] // 2 - side // 2
     starts = np.linspace(start, start + side - size, WINDOWS).round().astype(int)
-    return np.concatenate([profiles[:, one : one + size] for one in starts])
+    return np.concatenate([profiles[:, first : first + size] for first in starts])
 
 
 def _strip(shape: tuple[int, ...], angle: float, distance: float, towards: int, *, width: float) -> NDArray[np.bool_]:

@@ -43,8 +43,8 @@ def store(tmp_path):
         add_to_set(opened, OPERATOR, "derm", ["i0", "i1"], key="row")
         add_account(opened, OPERATOR, "ann", [Role.ANNOTATOR], key="ann")
         for image, verdict, regions in (("i0", Verdict.PRESENT, (BOX,)), ("i1", Verdict.ABSENT, ())):
-            one = Judgement(reader="ann", image_id=image, concept="streaks", verdict=verdict, regions=regions)
-            judge(opened, "ann", "derm", one, key=image)
+            judgement = Judgement(reader="ann", image_id=image, concept="streaks", verdict=verdict, regions=regions)
+            judge(opened, "ann", "derm", judgement, key=image)
     return path
 
 
@@ -132,7 +132,7 @@ def test_judgements_go_out_to_a_file_and_into_another_set(invoke, store, tmp_pat
     assert "0 judgements imported, 2 existed already" in again.output
     with closing(open_store(str(store))) as opened:
         copied = read_judgements(opened, OPERATOR, "copy")
-    assert [(one.image_id, one.regions) for one in copied] == [("i0", (BOX,)), ("i1", ())]
+    assert [(judgement.image_id, judgement.regions) for judgement in copied] == [("i0", (BOX,)), ("i1", ())]
 
 
 def test_bad_rows_of_judgements_are_listed(store, tmp_path):
@@ -155,23 +155,25 @@ blue_whitish_veil,vascular_structures,derm,clinic
 
 def stored(store) -> dict[tuple[str, str, str], Verdict]:
     with closing(open_store(str(store))) as opened:
-        found = read_judgements(opened, OPERATOR, "derm")
-        return {(one.reader, one.concept, one.image_id): one.verdict for one in found}
+        judgements = read_judgements(opened, OPERATOR, "derm")
+        return {
+            (judgement.reader, judgement.concept, judgement.image_id): judgement.verdict for judgement in judgements
+        }
 
 
 def test_of_the_table_of_a_data_set_what_is_about_the_set_comes_in(invoke, store, tmp_path):
     (tmp_path / "meta.csv").write_text(DERM7PT)
-    place = ("concepts", "import-judgements", tmp_path / "meta.csv", "--set", "derm", "--store", store)
-    done = invoke(*place, "--format", "derm7pt")
+    command = ("concepts", "import-judgements", tmp_path / "meta.csv", "--set", "derm", "--store", store)
+    done = invoke(*command, "--format", "derm7pt")
     assert "2 judgements imported, 0 existed already" in done.output
     assert "skipped: their image or concept is not in the set" in done.output
-    found = stored(store)
-    assert found["derm7pt", "streaks", "i0"] is Verdict.PRESENT
-    assert found["derm7pt", "streaks", "i1"] is Verdict.ABSENT
+    verdicts = stored(store)
+    assert verdicts["derm7pt", "streaks", "i0"] is Verdict.PRESENT
+    assert verdicts["derm7pt", "streaks", "i1"] is Verdict.ABSENT
     (tmp_path / "meta.csv").write_text(
         DERM7PT.replace("regular,absent,absent,irregular", "odd,absent,absent,irregular")
     )
-    refused = invoke(*place, "--format", "derm7pt")
+    refused = invoke(*command, "--format", "derm7pt")
     assert isinstance(refused.exception, DataError)
     assert "row 2" in refused.exception.rows[0]
     assert len(stored(store)) == 4
@@ -183,11 +185,11 @@ def test_rules_on_metadata_become_concepts_of_a_set_with_what_they_say(invoke, s
     rules = ("young=age_approx < 20", "wide = clin_size_long_diam_mm >= 10")
     done = invoke("concepts", "import-rules", table, *rules, "--set", "derm", "--store", store)
     assert "3 judgements imported, 0 existed already, 2 skipped: their image is not in the set" in done.output
-    found = {cell[1:]: verdict for cell, verdict in stored(store).items() if cell[0] == "metadata rule"}
+    verdicts = {cell[1:]: verdict for cell, verdict in stored(store).items() if cell[0] == "metadata rule"}
     present, absent = Verdict.PRESENT, Verdict.ABSENT
-    assert found == {("young", "i0"): present, ("young", "i1"): absent, ("wide", "i0"): present}
+    assert verdicts == {("young", "i0"): present, ("young", "i1"): absent, ("wide", "i0"): present}
     with closing(open_store(str(store))) as opened:
-        rules = {one.id: one.rule for one in read_set(opened, OPERATOR, "derm").concepts}
+        rules = {concept.id: concept.rule for concept in read_set(opened, OPERATOR, "derm").concepts}
     assert (rules["young"], rules["wide"]) == ("age_approx < 20", "clin_size_long_diam_mm >= 10")
     assert isinstance(invoke("concepts", "import-rules", table, "age", "--set", "derm").exception, SettingsError)
 
@@ -200,16 +202,16 @@ def test_lesion_masks_are_measured_and_marked_so(invoke, store, tmp_path):
     disc = np.hypot(rows, columns) < 50
     Image.fromarray(disc.astype(np.uint8) * 255).save(tmp_path / "disc_segmentation.png")
     Image.new("RGB", disc.shape, (225, 185, 165)).save(tmp_path / "disc.png")
-    place = ("--images", tmp_path, "--set", "derm", "--store", store)
-    done = invoke("concepts", "measure", tmp_path, "--spacing", "0.05", *place)
+    options = ("--images", tmp_path, "--set", "derm", "--store", store)
+    done = invoke("concepts", "measure", tmp_path, "--spacing", "0.05", *options)
     assert "4 judgements imported" in done.output
     absent = dict.fromkeys(("asymmetry", "border_irregularity", "multiple_colours", "large_diameter"), Verdict.ABSENT)
-    assert {cell[1]: said for cell, said in stored(store).items() if cell[0] == "lesion mask"} == absent
+    assert {cell[1]: verdict for cell, verdict in stored(store).items() if cell[0] == "lesion mask"} == absent
     # 101 pixels across, which is large where 100 are said to be.
-    assert "1 judgements imported" in invoke("concepts", "measure", tmp_path, "--large", "100px", *place).output
+    assert "1 judgements imported" in invoke("concepts", "measure", tmp_path, "--large", "100px", *options).output
     assert stored(store)["lesion mask", "large_diameter", "disc"] is Verdict.PRESENT
     Image.new("L", (8, 8)).save(tmp_path / "disc_segmentation.png")
-    refused = invoke("concepts", "measure", tmp_path, *place)
+    refused = invoke("concepts", "measure", tmp_path, *options)
     assert isinstance(refused.exception, DataError)
     assert "disc_segmentation.png" in refused.exception.rows[0]
-    assert isinstance(invoke("concepts", "measure", tmp_path, "--large", "9in", *place).exception, SettingsError)
+    assert isinstance(invoke("concepts", "measure", tmp_path, "--large", "9in", *options).exception, SettingsError)

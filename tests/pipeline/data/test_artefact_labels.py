@@ -54,7 +54,10 @@ def made(folder, *, judged):
     return Cohort(
         samples=tuple(samples),
         classes=("melanoma", "nevus"),
-        split=Split({one.image_id: Part.TRAIN for one in samples}, {one.image_id: one.image_id for one in samples}),
+        split=Split(
+            {sample.image_id: Part.TRAIN for sample in samples},
+            {sample.image_id: sample.image_id for sample in samples},
+        ),
         release=freeze("some", 1, concepts=entries, examples=examples),
         concepts=("streaks",),
         root=Path(),
@@ -95,7 +98,7 @@ def test_what_readers_say_counts_for_the_artefact_that_they_judged_and_for_no_ot
 def test_where_readers_did_not_say_nothing_is_filled_in(tmp_path):
     cohort = made(tmp_path, judged=("ink",))
     release = cohort.release
-    kept = [one for one in release.examples if one.concept != "ink" or one.image_id == "1"]
+    kept = [example for example in release.examples if example.concept != "ink" or example.image_id == "1"]
     some = replace(cohort, release=freeze("some", 1, concepts=release.concepts, examples=kept))
     column = artefact_labels(some, some.samples).of(["ink"]).table[:, 0]
     assert np.isnan(column[[0, 2, 3]]).all()
@@ -138,7 +141,7 @@ def test_a_damaged_file_of_measures_is_made_again(cohort, damage):
 
 def test_of_every_measure_it_is_known_how_good_it_is():
     assert set(KNOWN) == set(MEASURED)
-    for known in KNOWN.values():
-        assert known.found <= known.present
-        assert known.falsely <= known.absent
-        assert known.present + known.absent == 160
+    for record in KNOWN.values():
+        assert record.found <= record.present
+        assert record.falsely <= record.absent
+        assert record.present + record.absent == 160

@@ -42,10 +42,10 @@ def test_nothing_is_learnt_from_test_images(folder):
 
 
 def test_the_digest_is_of_images_and_labels_not_of_places(folder, tmp_path):
-    one, other = prepare(folder), prepare(tmp_path)
-    assert one.root != other.root
-    assert one.digest == other.digest
-    assert prepare(folder, "data.diagnoses=[nevus, melanoma]").digest != one.digest
+    here, elsewhere = prepare(folder), prepare(tmp_path)
+    assert here.root != elsewhere.root
+    assert here.digest == elsewhere.digest
+    assert prepare(folder, "data.diagnoses=[nevus, melanoma]").digest != here.digest
 
 
 def test_few_positives_are_a_finding_not_an_error(folder):
@@ -69,14 +69,14 @@ def test_every_unreadable_image_is_listed_at_once(tmp_path):
 def test_unknown_or_single_diagnoses_are_refused(folder):
     with pytest.raises(SettingsError, match=r"angioma.*it has melanoma, nevus"):
         prepare(folder, "data.diagnoses=[nevus, angioma]")
-    with pytest.raises(DataError, match="two diagnoses or more"):
+    with pytest.raises(DataError, match="at least two diagnoses; this cohort has nevus"):
         prepare(folder, "data.diagnoses=[nevus]")
 
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         prepare(tmp_path, "data.source=isic2018", f"data.root={tmp_path / 'none'}")
-    with pytest.raises(SettingsError, match=r"data\.root is needed"):
+    with pytest.raises(SettingsError, match=r"data\.source=isic needs.*data\.root=FOLDER"):
         prepare(tmp_path, "data.source=isic")
 
 

@@ -54,9 +54,9 @@ def batches(loader):
 
 def assert_same(first, second):
     assert len(first) == len(second)
-    for one, other in zip(first, second, strict=True):
-        assert one.keys() == other.keys()
-        assert all(torch.equal(one[key], other[key]) for key in one)
+    for batch, again in zip(first, second, strict=True):
+        assert batch.keys() == again.keys()
+        assert all(torch.equal(batch[key], again[key]) for key in batch)
 
 
 def test_item(dataset):

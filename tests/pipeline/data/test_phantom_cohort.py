@@ -205,13 +205,13 @@ def test_the_concept_table_has_a_mask_for_each_planted_concept(root):
 
 
 def test_a_folder_without_a_cohort_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"no phantom cohort: there is no metadata.csv"):
+    with pytest.raises(DataError, match=r"not a phantom cohort: there is no metadata.csv"):
         load_phantom(tmp_path)
 
 
 def test_a_missing_column_is_named(copy):
     pd.read_csv(copy / "metadata.csv").drop(columns=["streaks"]).to_csv(copy / "metadata.csv", index=False)
-    with pytest.raises(DataError, match=r"no column streaks; it has image_id"):
+    with pytest.raises(DataError, match=r"no column streaks; generate the cohort again"):
         load_phantom(copy)
 
 
@@ -223,7 +223,7 @@ def test_a_missing_column_is_named(copy):
         ("globules", "yes", r"row 3: globules is 'yes'; allowed: 0 and 1"),
         ("age", "old", r"row 3: age is 'old'; allowed: a number of years"),
         ("image_id", "phantom_000000", r"row 3: image_id is 'phantom_000000'; allowed: each image once"),
-        ("image_id", "phantom_999999", r"phantom_999999.png: is in metadata.csv but there is no such file"),
+        ("image_id", "phantom_999999", r"metadata.csv names this file, but it is missing"),
     ],
 )
 def test_a_wrong_cell_is_named_with_its_row(copy, column, value, message):
@@ -262,5 +262,5 @@ def test_a_type_of_network_lies_where_the_network_lies(tmp_path):
     assert tuple(planted.columns) == (*CONCEPTS, *NETWORK_TYPES)
     for kind in NETWORK_TYPES:
         for image_id in planted.index[planted[kind] == 1]:
-            own, network = ((tmp_path / "typed" / masks[image_id, name]) for name in (kind, "pigment_network"))
-            assert own.read_bytes() == network.read_bytes()
+            mask, network = ((tmp_path / "typed" / masks[image_id, name]) for name in (kind, "pigment_network"))
+            assert mask.read_bytes() == network.read_bytes()

@@ -69,7 +69,7 @@ def test_lesions_of_one_patient_are_alike_in_each_concept():
         for tendency in [throw_tendency(rng) for _ in range(2000)]
     ]
     for concept in CONCEPTS:
-        first, second = np.array([[concept in one, concept in other] for one, other in pairs]).T
+        first, second = np.array([[concept in left, concept in right] for left, right in pairs]).T
         assert np.corrcoef(first, second)[0, 1] == pytest.approx(1 / 9, abs=0.09)
 
 

@@ -118,20 +118,21 @@ def test_all_bad_rows_are_reported_at_once(tmp_path):
         "../e,nevus,50,female\n"
     )
     error = refusal(download(tmp_path, table, "a.png", "b.png", "d.png", "e.png"))
-    assert "9 of 10 rows cannot be used: metadata.csv row 3: image 'a' again (first in metadata.csv row 2)" in str(
-        error
+    assert (
+        "9 of 10 rows cannot be used: metadata.csv row 3: image 'a' is listed again (first in metadata.csv row 2)"
+        in str(error)
     )
     assert "and 6 more; correct or remove" in str(error)
     assert error.rows == (
-        "metadata.csv row 3: image 'a' again (first in metadata.csv row 2)",
+        "metadata.csv row 3: image 'a' is listed again (first in metadata.csv row 2)",
         "metadata.csv row 4: unknown diagnosis 'foo'",
         "metadata.csv row 5: age '130'; expected 0 to 120 years or nothing",
         "metadata.csv row 7: age 'old'; expected 0 to 120 years or nothing",
         "metadata.csv row 8: sex 'girl'; expected female, male or nothing",
         "metadata.csv row 9: no image file called 'c'",
         "metadata.csv row 10: no diagnosis",
-        "metadata.csv row 11: no image named; expected one of isic_id, image_id, image, image_name, name",
-        "metadata.csv row 12: image '../e' is a path; expected the name of a file, wherever it lies",
+        "metadata.csv row 11: names no image; expected a value in one of isic_id, image_id, image, image_name, name",
+        "metadata.csv row 12: image '../e' is a path; expected the name of a file without its folder",
     )
 
 
@@ -150,7 +151,7 @@ def test_unknown_levels_are_shown_as_a_path(tmp_path):
     )
 
 
-def test_rows_without_a_diagnosis_are_left_out_only_when_asked_and_counted(tmp_path, caplog):
+def test_rows_without_a_diagnosis_are_skipped_only_when_asked_and_counted(tmp_path, caplog):
     download(
         tmp_path, "isic_id,diagnosis,benign_malignant\na,nevus,\nb,,benign\nc,unknown,\n", "a.png", "b.png", "c.png"
     )
@@ -158,7 +159,7 @@ def test_rows_without_a_diagnosis_are_left_out_only_when_asked_and_counted(tmp_p
     with caplog.at_level(logging.WARNING):
         samples = load_isic(tmp_path, skip_unlabelled=True)
     assert [sample.image_id for sample in samples] == ["a"]
-    assert "2 of 3 rows left out: no diagnosis" in caplog.text
+    assert "2 of 3 rows skipped: no diagnosis" in caplog.text
 
 
 def test_a_misspelt_diagnosis_is_never_left_out(tmp_path):
@@ -175,7 +176,7 @@ def test_a_misspelt_diagnosis_is_never_left_out(tmp_path):
         ),
         ("isic_id,dignosis\na,nevus\n", "; it has isic_id, dignosis; "),
         ("file,diagnosis\na,nevus\n", "no column 'isic_id' (or image_id, image, image_name, name)"),
-        ("", "it has nothing"),
+        ("", "it has no columns"),
         ("isic_id,diagnosis\n", "no rows below the header"),
         ("isic_id,diagnosis\na,nevus,b\n", "metadata.csv row 2: 3 values for 2 columns"),
         ('isic_id,diagnosis\na,"nevus\n', "not CSV"),
@@ -193,7 +194,7 @@ def test_a_table_in_another_encoding_is_refused(tmp_path):
     assert "not text in UTF-8" in str(refusal(tmp_path))
 
 
-@pytest.mark.parametrize(("text", "message"), [("{", "not JSON"), ("[1]", "found list"), ("{}", "no image named")])
+@pytest.mark.parametrize(("text", "message"), [("{", "not JSON"), ("[1]", "found list"), ("{}", "names no image")])
 def test_a_bad_side_file_is_refused(tmp_path, text, message):
     (tmp_path / "a.json").write_text(text)
     error = refusal(tmp_path)

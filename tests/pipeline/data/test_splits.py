@@ -25,9 +25,14 @@ from pipeline.data.splits import (
 SHARES = {Part.TRAIN: 0.64, Part.VALIDATION: 0.16, Part.TEST: 0.2}
 
 
-def sample(image_id, diagnosis="nevus", **known):
+def sample(image_id, diagnosis="nevus", **fields):
     return Sample(
-        image_id=image_id, path=Path(f"{image_id}.png"), digest=f"d{image_id}", diagnosis=diagnosis, source="s", **known
+        image_id=image_id,
+        path=Path(f"{image_id}.png"),
+        digest=f"d{image_id}",
+        diagnosis=diagnosis,
+        source="s",
+        **fields,
     )
 
 
@@ -49,7 +54,7 @@ def assert_undivided(split, groups_of):
     parts = defaultdict(set)
     for image_id, group in groups_of.items():
         parts[group].add(split.parts[image_id])
-    assert all(len(found) == 1 for found in parts.values())
+    assert all(len(group_parts) == 1 for group_parts in parts.values())
 
 
 sizes = st.lists(st.tuples(st.sampled_from(["nevus", "melanoma", "angioma"]), st.integers(1, 6)), max_size=80)
@@ -67,19 +72,19 @@ def test_a_split_keeps_groups_whole_and_shares_and_diagnoses_in_proportion(sizes
     largest = max(Counter(groups).values())
     for diagnosis in {s.diagnosis for s in samples}:
         images = [s.image_id for s in samples if s.diagnosis == diagnosis]
-        found = Counter(split.parts[image_id] for image_id in images)
-        assert set(found) == set(Part)
+        counts = Counter(split.parts[image_id] for image_id in images)
+        assert set(counts) == set(Part)
         for part, share in SHARES.items():
-            assert abs(found[part] - share * len(images)) <= 2 * largest
+            assert abs(counts[part] - share * len(images)) <= 2 * largest
 
 
 def test_shares_are_exact_to_an_image_where_every_image_is_its_own_group():
     samples, groups = cohort([("nevus", 1)] * 1867 + [("melanoma", 1)] * 519 + [("seborrheic_keratosis", 1)] * 208)
     split = split_of(samples, groups)
     for diagnosis, total in Counter(s.diagnosis for s in samples).items():
-        found = Counter(split.parts[s.image_id] for s in samples if s.diagnosis == diagnosis)
+        counts = Counter(split.parts[s.image_id] for s in samples if s.diagnosis == diagnosis)
         for part, share in SHARES.items():
-            assert abs(found[part] - share * total) <= 1
+            assert abs(counts[part] - share * total) <= 1
 
 
 def test_a_group_of_half_the_cohort_goes_to_training():
@@ -95,8 +100,8 @@ def test_groups_of_several_diagnoses_are_placed_once():
     split = split_of(samples, groups)
     check_split(split, samples, groups)
     for part in Part:
-        chosen = Counter(s.diagnosis for s in samples if split.parts[s.image_id] is part)
-        assert chosen["nevus"] == chosen["melanoma"] > 0
+        counts = Counter(s.diagnosis for s in samples if split.parts[s.image_id] is part)
+        assert counts["nevus"] == counts["melanoma"] > 0
 
 
 def test_the_seed_decides_and_the_order_of_samples_does_not():
@@ -194,10 +199,10 @@ def test_written_then_read_is_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no column 'image_id'; it has nothing; expected image_id, part, group"),
+        ("", "no column 'image_id'; it has no columns; expected image_id, part, group"),
         ("image_id,part\na,train\n", "no column 'group'; it has image_id, part"),
         ("image_id,part,group\na,train,a\nb,holdout,b\n", "row 3: unknown part 'holdout'; expected train, validation"),
-        ("image_id,part,group\na,train,a\na,test,a\n", "row 3: image 'a' is listed before"),
+        ("image_id,part,group\na,train,a\na,test,a\n", "row 3: image 'a' was listed before"),
         ("image_id,part,group\na,train,\n", "row 2: image_id and group must not be empty"),
         ("image_id,part,group\na\n", "row 2: image_id and group"),
     ],
@@ -221,13 +226,13 @@ def test_a_limit_keeps_order_number_and_proportions(counts, limit, seed):
     samples, _ = cohort([(f"d{kind}", 1) for kind, count in enumerate(counts) for _ in range(count)])
     kept = limit_samples(samples, limit, seed)
     assert len(kept) == min(limit, len(samples))
-    assert kept == sorted(kept, key=lambda one: one.image_id)
-    assert len({one.image_id for one in kept}) == len(kept)
-    found = Counter(one.diagnosis for one in kept)
+    assert kept == sorted(kept, key=lambda sample: sample.image_id)
+    assert len({sample.image_id for sample in kept}) == len(kept)
+    by_diagnosis = Counter(sample.diagnosis for sample in kept)
     for kind, count in enumerate(counts):
         least = min(count, 3, limit // len(counts))
-        assert found[f"d{kind}"] >= least
-        assert abs(found[f"d{kind}"] - len(kept) * count / len(samples)) <= 1 + 3 * len(counts)
+        assert by_diagnosis[f"d{kind}"] >= least
+        assert abs(by_diagnosis[f"d{kind}"] - len(kept) * count / len(samples)) <= 1 + 3 * len(counts)
 
 
 def test_a_limit_draws_by_seed():

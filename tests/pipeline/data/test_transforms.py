@@ -75,7 +75,7 @@ def test_mask_and_image_coincide_after_training_transforms(seed):
     coverage = pooled(item["image"][0].numpy())
     # The mask knows a shape only to a quarter of the image's resolution; at whole cells it is exact.
     crop = transform.transforms[0]
-    tolerance = 0.01 if all(place % 4 == 0 for place in crop.offset) else 0.4
+    tolerance = 0.01 if all(corner % 4 == 0 for corner in crop.offset) else 0.4
     assert np.abs(coverage - item["regions"][0].numpy()).max() <= tolerance
     assert item["regions"].sum() == pytest.approx(coverage.sum(), rel=1e-3)
 

@@ -218,7 +218,7 @@ def test_an_image_that_is_broken_stops_the_bundle_with_its_name(bundle, tmp_path
     (tmp_path / "images" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     with pytest.raises((ImageError, RuntimeError)) as caught:
         run_bundle(bundle, tmp_path / "images")
-    assert any("broken.png" in str(one) for one in causes(caught.value))
+    assert any("broken.png" in str(cause) for cause in causes(caught.value))
     assert not list(bundle.glob("eval/.*.tmp"))
 
 

@@ -62,15 +62,15 @@ def unfolded_outputs(run, batch):
     (layer,) = whitening_layers(network).values()
     seen = []
     layer.register_forward_hook(lambda module, _, z: seen.append(module.pool(z)))
-    mean, std = (torch.tensor(one)[:, None, None] for one in (description.mean, description.std))
+    mean, std = (torch.tensor(values)[:, None, None] for values in (description.mean, description.std))
     logits = network((batch - mean) / std)
     return logits, logits.softmax(dim=1), seen[0]
 
 
-def assert_close(found, expected, *, within=1e-4):
-    for one, other in zip(found, expected, strict=True):
-        scale = max(1.0, float(other.abs().max()))
-        np.testing.assert_allclose(np.asarray(one), other.numpy(), rtol=0, atol=within * scale)
+def assert_close(outputs, expected, *, within=1e-4):
+    for output, tensor in zip(outputs, expected, strict=True):
+        scale = max(1.0, float(tensor.abs().max()))
+        np.testing.assert_allclose(np.asarray(output), tensor.numpy(), rtol=0, atol=within * scale)
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +98,9 @@ def test_the_classifier_gives_what_the_unfolded_network_gives(tmp_path, placemen
     expected = unfolded_outputs(made, batch)
     assert not whitening_layers(classifier)
     with torch.no_grad():
-        found = classifier(batch)
+        outputs = classifier(batch)
         joined = OneTensorClassifier(classifier.network, mean=description.mean, std=description.std)(batch)
-    assert_close(found, expected, within=1e-5)
+    assert_close(outputs, expected, within=1e-5)
     assert_close([joined], [torch.cat(expected[1:], dim=1)], within=1e-5)
 
 
@@ -109,18 +109,18 @@ def test_onnxruntime_gives_what_the_unfolded_network_gives(run, exported):
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(exported))
-    assert [one.name for one in session.get_inputs()] == ["image"]
-    assert [one.name for one in session.get_outputs()] == ["logits", "probabilities", "concept_activations"]
+    assert [tensor.name for tensor in session.get_inputs()] == ["image"]
+    assert [tensor.name for tensor in session.get_outputs()] == ["logits", "probabilities", "concept_activations"]
     for count in (1, 5):
-        found = session.run(None, {"image": images(count).numpy()})
-        assert_close(found, unfolded_outputs(run, images(count)))
+        outputs = session.run(None, {"image": images(count).numpy()})
+        assert_close(outputs, unfolded_outputs(run, images(count)))
 
 
 @pytest.mark.slow
 def test_the_file_says_what_its_numbers_mean(run, exported):
     import onnx
 
-    properties = {one.key: one.value for one in onnx.load(exported).metadata_props}
+    properties = {entry.key: entry.value for entry in onnx.load(exported).metadata_props}
     assert json.loads(properties["classes"]) == list(CLASSES)
     assert json.loads(properties["concepts"]) == list(CONCEPTS)
     assert json.loads(properties["preprocessing"])["size"] == SIZE

@@ -41,8 +41,8 @@ def whole_run(folder):
 
 
 def test_every_known_figure_is_there_with_its_ends_and_n():
-    found = dict(metrics({"evaluation": {"a": FIGURE, "b": UNKNOWN}}))
-    assert found == {"evaluation.a": 0.8, "evaluation.a.low": 0.7, "evaluation.a.high": 0.9, "evaluation.a.n": 100.0}
+    figures = dict(metrics({"evaluation": {"a": FIGURE, "b": UNKNOWN}}))
+    assert figures == {"evaluation.a": 0.8, "evaluation.a.low": 0.7, "evaluation.a.high": 0.9, "evaluation.a.n": 100.0}
 
 
 def test_settings_become_dotted_parameters():
@@ -80,19 +80,19 @@ def test_a_store_gives_back_what_was_exported(tmp_path):
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{store / 'mlflow.db'}")
-    found = client.get_run(first)
-    assert found.info.run_name == run.id
-    assert found.info.status == "FINISHED"
-    assert found.info.end_time - found.info.start_time == 600_000
-    assert found.data.params["seed"] == "3"
-    assert found.data.params["training.alignment.objective"] == "contrast"
-    assert found.data.metrics["evaluation.diagnosis.auc.macro.low"] == 0.7
-    assert not any(key.startswith("evaluation.diagnosis.auc.nevus") for key in found.data.metrics)
-    assert [one.value for one in client.get_metric_history(first, "history.plain.loss")] == [0.5, 0.4]
-    assert found.data.tags["dermaxis.commit"] == "d34db33f"
-    assert found.data.tags["dermaxis.digest.data"] == "a" * 64
-    assert "dermaxis.digest.weights" not in found.data.tags
-    kept = {one.path for one in client.list_artifacts(first)}
+    mlflow_run = client.get_run(first)
+    assert mlflow_run.info.run_name == run.id
+    assert mlflow_run.info.status == "FINISHED"
+    assert mlflow_run.info.end_time - mlflow_run.info.start_time == 600_000
+    assert mlflow_run.data.params["seed"] == "3"
+    assert mlflow_run.data.params["training.alignment.objective"] == "contrast"
+    assert mlflow_run.data.metrics["evaluation.diagnosis.auc.macro.low"] == 0.7
+    assert not any(key.startswith("evaluation.diagnosis.auc.nevus") for key in mlflow_run.data.metrics)
+    assert [metric.value for metric in client.get_metric_history(first, "history.plain.loss")] == [0.5, 0.4]
+    assert mlflow_run.data.tags["dermaxis.commit"] == "d34db33f"
+    assert mlflow_run.data.tags["dermaxis.digest.data"] == "a" * 64
+    assert "dermaxis.digest.weights" not in mlflow_run.data.tags
+    kept = {file.path for file in client.list_artifacts(first)}
     assert kept == {"report.html", "evaluation.json", "explanation.json", "settings.yaml", "run.json"}
     assert json.loads((run.path / "evaluation.json").read_text())["diagnosis"]["auc"]["macro"] == FIGURE
 

@@ -378,8 +378,8 @@ def outcome(path):
 )
 def test_damaged_bytes_give_an_image_or_an_image_error(tmp_path, suffix, changes):
     data = encoded(suffix)
-    for place, value in changes:
-        data[int(place**3 * (len(data) - 1))] = value  # mostly in the header
+    for position, value in changes:
+        data[int(position**3 * (len(data) - 1))] = value  # mostly in the header
     path = tmp_path / "image"
     path.write_bytes(data)
     result = outcome(path)

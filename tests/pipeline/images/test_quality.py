@@ -12,9 +12,15 @@ from pipeline.config import PhantomSettings
 from pipeline.data.phantom.cohort import generate_cohort
 from pipeline.data.sources.phantom import load_phantom
 from pipeline.images.measures.patches import find_patches
-from pipeline.images.measures.quality import ARTEFACTS, FOUND, is_found, measure_quality
+from pipeline.images.measures.quality import (
+    ARTEFACTS,
+    THREAD_LENGTH,
+    THRESHOLDS,
+    is_found,
+    measure_quality,
+    thread_depths,
+)
 from pipeline.images.measures.rulers import STEPS, find_ruler, rhythm
-from pipeline.images.measures.threads import THREAD_LENGTH, thread_depths
 
 SKIN = (205, 165, 140)
 SIDE = 160
@@ -40,7 +46,7 @@ def irregular(seed):
     return np.sort(np.random.default_rng(seed).choice(np.arange(14, 150), size=len(TICKS), replace=False))
 
 
-def found(picture):
+def artefacts_in(picture):
     measured = measure_quality(picture)
     return {name for name in ARTEFACTS if is_found(name, getattr(measured, name))}
 
@@ -73,7 +79,7 @@ def test_quality_tells_blur_darkness_contrast_and_clipped_pixels():
 
 
 def test_nothing_is_found_on_skin():
-    assert found(skin()) == set()
+    assert artefacts_in(skin()) == set()
 
 
 def test_depths_of_threads_are_those_of_a_closing_along_four_lines():
@@ -86,19 +92,19 @@ def test_depths_of_threads_are_those_of_a_closing_along_four_lines():
 
 
 def test_a_drawn_ruler_is_found_and_its_twin_without_a_rhythm_is_not():
-    assert "ruler" in found(with_ticks(skin(), TICKS))
+    assert "ruler" in artefacts_in(with_ticks(skin(), TICKS))
     for seed in range(10):
-        assert "ruler" not in found(with_ticks(skin(), irregular(seed))), seed
+        assert "ruler" not in artefacts_in(with_ticks(skin(), irregular(seed))), seed
 
 
 def test_hair_is_found_and_is_no_ruler():
-    assert found(with_hair(skin())) == {"hair"}
+    assert artefacts_in(with_hair(skin())) == {"hair"}
 
 
 def test_a_ruler_is_no_hair():
     marked = measure_quality(with_ticks(skin(), TICKS))
     assert not is_found("hair", marked.hair)
-    both = found(with_hair(with_ticks(skin(), TICKS)))
+    both = artefacts_in(with_hair(with_ticks(skin(), TICKS)))
     assert both >= {"hair", "ruler"}
 
 
@@ -115,7 +121,7 @@ def test_a_turned_picture_has_the_same_ruler_and_the_same_hair(turns):
 def test_a_tilted_ruler_is_found(angle):
     image = Image.fromarray(with_ticks(skin(), TICKS, row=128, darkness=40))
     tilted = image.rotate(angle, resample=Image.Resampling.BICUBIC, fillcolor=SKIN)
-    assert measure_quality(np.asarray(tilted)).ruler > FOUND["ruler"]
+    assert measure_quality(np.asarray(tilted)).ruler > THRESHOLDS["ruler"]
 
 
 def test_the_strip_of_a_ruler_lies_on_it():
@@ -153,7 +159,7 @@ def test_short_furrows_are_no_hair():
 def test_ink_is_violet_and_a_brown_lesion_is_none():
     stroke = skin()
     stroke[10:14, 5:60] = VIOLET
-    assert found(stroke) == {"ink"}, "a dark stroke of ink is no hair either"
+    assert artefacts_in(stroke) == {"ink"}, "a dark stroke of ink is no hair either"
     lesion = disc(skin(), (80, 80), 75, (110, 60, 40))
     assert measure_quality(lesion).ink == 0
 
@@ -165,7 +171,7 @@ def test_ink_over_the_lesion_is_not_looked_for():
 
 @pytest.mark.parametrize("colour", [(20, 140, 220), (90, 190, 180), (240, 140, 40), (230, 215, 40), (210, 40, 60)])
 def test_a_patch_in_a_corner_is_found_and_is_no_ink(colour):
-    marked = found(disc(skin(), (10, 150), 30, colour))
+    marked = artefacts_in(disc(skin(), (10, 150), 30, colour))
     assert "patch" in marked
     assert "ink" not in marked
 
@@ -186,9 +192,9 @@ def test_what_is_not_flat_strongly_coloured_sharp_and_at_the_edge_is_no_patch():
 
 def test_a_patch_lies_where_it_was_drawn():
     marked = disc(skin(), (10, 150), 30, (20, 140, 220))
-    own = (marked == (20, 140, 220)).all(axis=2)
+    painted = (marked == (20, 140, 220)).all(axis=2)
     patch = find_patches(marked)
-    assert (patch & own).sum() / (patch | own).sum() > 0.85
+    assert (patch & painted).sum() / (patch | painted).sum() > 0.85
 
 
 def test_dark_corners_are_black_and_a_hair_across_one_is_none():
@@ -230,11 +236,11 @@ def test_planted_artefacts_are_found_on_the_picture(tmp_path):
     generate_cohort(PhantomSettings(images=400, size=128, seed=5), tmp_path / "phantom")
     with (tmp_path / "phantom" / "metadata.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    samples = {one.image_id: one.path for one in load_phantom(tmp_path / "phantom")}
+    samples = {sample.image_id: sample.path for sample in load_phantom(tmp_path / "phantom")}
     measures = [measure_quality(np.asarray(Image.open(samples[row["image_id"]]))) for row in rows]
     wanted = {"hair": "hair", "ruler": "ruler", "dark_corners": "dark_corner", "ink": "ink", "patch": "colour_patch"}
     for measure, artefact in wanted.items():
-        there = np.array([is_found(measure, getattr(one, measure)) for one in measures])
+        there = np.array([is_found(measure, getattr(measured, measure)) for measured in measures])
         shown = np.array([row[artefact] == "1" for row in rows])
         assert there[shown].mean() > 0.9, measure
         assert there[~shown].mean() < 0.12, measure
