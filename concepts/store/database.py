@@ -44,7 +44,7 @@ def database_address(word: str, *, what: str) -> URL:
         address = make_url(word)
         backend = address.get_backend_name()
     except (ArgumentError, NoSuchModuleError) as error:
-        raise StoreError(f"the {what}'s address is not understood; allowed: {ALLOWED}") from error
+        raise StoreError(f"the address of the {what} is not understood; allowed: {ALLOWED}") from error
     if backend in ("postgres", "postgresql"):
         return address.set(drivername="postgresql+psycopg")
     if backend != "sqlite":

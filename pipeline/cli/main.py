@@ -76,7 +76,7 @@ def run(
 
         tracker = _tracker()
         if progress is not None and _is_first():
-            tracker = ProgressFile(progress, [str(stage) for stage in stages(settings)], shown=tracker)
+            tracker = ProgressFile(progress, [str(stage) for stage in stages(settings)], display=tracker)
         done = retrain(settings, tracker=tracker, resume=resume)
     _conclude(done)
     if isinstance(tracker, ProgressFile):
@@ -225,22 +225,26 @@ def worker(
     runs: RunsPath = Path("runs"),
     queue: Annotated[
         str | None,
-        typer.Option("--queue", metavar="URL", envvar="DERMAXIS_QUEUE", help="Default: a SQLite file beside the runs"),
+        typer.Option(
+            "--queue",
+            metavar="URL",
+            envvar="DERMAXIS_QUEUE",
+            help="Database of the jobs; default: a SQLite file beside the runs; for several machines postgresql://…",
+        ),
     ] = None,
     attended: Attended = False,
 ) -> None:
     """Do the jobs that the tool's page Runs asks for, one after the other; start several for several at once."""
     from pipeline.jobs.ledger import open_ledger
-    from pipeline.jobs.queue import open_queue
     from pipeline.jobs.worker import Worker, ended_by_signals
 
-    ledger = open_ledger(runs)
-    one = Worker(ledger, open_queue(queue, ledger), say=lambda line: typer.echo(line, err=True))
-    typer.echo(f"worker {one.name} waits for jobs whose runs go to {ledger.runs}; Ctrl-C ends it", err=True)
+    ledger = open_ledger(runs, queue)
+    hired = Worker(ledger, tell=lambda line: typer.echo(line, err=True))
+    typer.echo(f"worker {hired.name} waits for jobs whose runs go to {ledger.runs}; Ctrl-C ends it", err=True)
     if attended:
-        _when_input_closes(one.ending.set)
-    with ended_by_signals(one):
-        one.work()
+        _when_input_closes(hired.ending.set)
+    with ended_by_signals(hired):
+        hired.work()
 
 
 @app.command(

@@ -14,13 +14,13 @@ class Tracker(Protocol):
     """Something that can show how far long work has come."""
 
     def stage(self, name: str) -> None:
-        """A stage of a run begins."""
+        """Show that a stage of a run begins."""
 
     def task(self, title: str, total: int) -> AbstractContextManager[Advance]:
-        """A context in which calling the given function with n moves the bar by n of ``total``."""
+        """Open a context whose function, called with n, moves the bar by n of ``total`` steps."""
 
     def say(self, text: str) -> None:
-        """One line about what happened."""
+        """Show one line about what happened."""
 
 
 class Silent:

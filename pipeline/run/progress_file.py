@@ -4,8 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from pipeline.run.folder import write_atomically
@@ -15,44 +14,46 @@ EVERY_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class RunProgress:
     """How far a run has come.
 
     Attributes:
         stages: All its stages, in order.
-        stage: The one that it is in; None before the first.
+        stage: The stage that it is in; None before the first.
         title: What it does there.
-        done: How much of that is done, of ``total`` steps.
+        steps: How many steps of that it did, of ``total``.
         total: 0 where steps are not counted.
         seconds_left: Until that is done, at the pace so far; None where not known yet.
-        said: Its last message.
-        at: When this was written, ISO 8601 in UTC.
+        message: Its last message.
         run: Identifier of the run once it is whole.
     """
 
     stages: tuple[str, ...] = ()
     stage: str | None = None
     title: str = ""
-    done: int = 0
+    steps: int = 0
     total: int = 0
     seconds_left: float | None = None
-    said: str = ""
-    at: str = ""
+    message: str = ""
     run: str | None = None
 
     @property
     def share(self) -> float:
-        """How much of what it does now is done, 0 to 1."""
-        return min(self.done / self.total, 1.0) if self.total else 0.0
+        """How much of what it does now is done, 0 to 1.
+
+        >>> RunProgress(steps=3, total=4).share
+        0.75
+        """
+        return min(self.steps / self.total, 1.0) if self.total else 0.0
 
 
 class ProgressFile:
-    """A tracker that writes `Progress`, in one step and at most every half second, and shows it elsewhere too.
+    """A tracker that writes `RunProgress`, in one step and at most every half second, and tells another tracker too.
 
     Args:
         path: The file.
         stages: All stages of the run, in order.
-        shown: Where progress is shown besides.
+        display: Where progress is shown besides.
         clock: Seconds; for tests.
     """
 
@@ -61,65 +62,66 @@ class ProgressFile:
         path: Path,
         stages: Sequence[str] = (),
         *,
-        shown: Tracker | None = None,
+        display: Tracker | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.path, self.shown, self.clock = path, shown or Silent(), clock
-        self._now: dict[str, object] = {"stages": tuple(stages)}
-        self._written = float("-inf")
-        self._write()
+        self.path, self.display, self.clock = path, display or Silent(), clock
+        self._progress = RunProgress(stages=tuple(stages))
+        self._update()
 
     def stage(self, name: str) -> None:
-        """A stage begins."""
-        self.shown.stage(name)
-        self._now |= {"stage": name, "title": "", "done": 0, "total": 0, "seconds_left": None}
-        self._write()
+        """Begin a stage."""
+        self.display.stage(name)
+        self._update(stage=name, title="", steps=0, total=0, seconds_left=None)
 
     @contextmanager
     def task(self, title: str, total: int) -> Iterator[Advance]:
         """Write how many steps are done while the context is open."""
-        start, steps_done = self.clock(), 0
-        self._now |= {"title": title, "done": 0, "total": total, "seconds_left": None}
-        self._write()
-        with self.shown.task(title, total) as advance_shown:
+        start, taken = self.clock(), 0
+        self._update(title=title, steps=0, total=total, seconds_left=None)
+        with self.display.task(title, total) as advance_display:
 
             def advance(steps: int) -> None:
-                nonlocal steps_done
-                steps_done += steps
-                advance_shown(steps)
-                pace = (self.clock() - start) / max(steps_done, 1)
-                self._now |= {"done": steps_done, "seconds_left": round(pace * max(total - steps_done, 0), 1)}
+                nonlocal taken
+                taken += steps
+                advance_display(steps)
+                pace = (self.clock() - start) / max(taken, 1)
+                left = round(pace * max(total - taken, 0), 1)
+                self._progress = replace(self._progress, steps=taken, seconds_left=left)
                 if self.clock() - self._written >= EVERY_SECONDS:
-                    self._write()
+                    self._update()
 
             yield advance
-        self._write()
+        self._update()
 
     def say(self, text: str) -> None:
         """Keep the last message."""
-        self.shown.say(text)
-        self._now["said"] = text
-        self._write()
+        self.display.say(text)
+        self._update(message=text)
 
     def finished(self, run: str) -> None:
-        """The run is whole."""
-        self._now["run"] = run
-        self._write()
+        """Write that the run is whole."""
+        self._update(run=run)
 
-    def _write(self) -> None:
-        self._written = self.clock()
-        now = Progress(**self._now, at=datetime.now(UTC).isoformat(timespec="seconds"))  # type: ignore[arg-type]
-        write_atomically(self.path, json.dumps(asdict(now), ensure_ascii=False) + "\n")
+    def _update(self, **changes: object) -> None:
+        self._progress, self._written = replace(self._progress, **changes), self.clock()  # type: ignore[arg-type]
+        write_atomically(self.path, json.dumps(asdict(self._progress), ensure_ascii=False) + "\n")
 
 
-def read_progress(path: Path) -> Progress | None:
-    """What a run wrote last; None where it wrote nothing that can be read."""
+def parse_progress(text: str) -> RunProgress | None:
+    """Return the progress that a run wrote; None where the text is not one.
+
+    >>> parse_progress('{"stage": "plain", "steps": 2, "total": 8}').share
+    0.25
+    >>> parse_progress("") is None
+    True
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        content = json.loads(text)
+    except json.JSONDecodeError:
         return None
     if not isinstance(content, dict):
         return None
-    known = {field.name for field in fields(Progress)}
-    kept = {key: entry for key, entry in content.items() if key in known}
-    return Progress(**{**kept, "stages": tuple(kept.get("stages", ()))})
+    names = {field.name for field in fields(RunProgress)}
+    entries = {name: entry for name, entry in content.items() if name in names}
+    return RunProgress(**{**entries, "stages": tuple(entries.get("stages", ()))})
