@@ -1,1 +1,1 @@
-"""Screens in which clinicians curate concept sets and reviewers read cases. No logic and no SQL live here."""
+"""The tool in the browser: screens in which clinicians curate concept sets and reviewers read cases."""

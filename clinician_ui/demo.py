@@ -33,7 +33,7 @@ IMAGES, SETTLED, SIDE = 72, 20, 256
 """Images drawn; those of them that are settled examples and not judged; their side in pixels."""
 CONCEPTS = ("pigment_network", "streaks", "globules", "milia_like_cysts")
 SIMULATED = {"simulated reader 1": 0.08, "simulated reader 2": 0.3}
-"""Simulated readers, with the share of their verdicts that is thrown at random."""
+"""Simulated readers, with the share of their verdicts that is drawn at random."""
 READ_BY_SIMULATED = 30
 RUN = "simulated run"
 
@@ -42,13 +42,13 @@ Row = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What was made to try the tool on.
+    """The cohort and the account to try the tool with.
 
     Attributes:
         store: Address of the store.
         images: Folder of the images.
-        name: Of the account.
-        password: Of the account; another one at every start.
+        name: Name of the account.
+        password: Password of the account; every start sets a new one.
     """
 
     store: str
@@ -58,7 +58,7 @@ class Demo:
 
 
 def open_demo(folder: Path = FOLDER) -> Demo:
-    """The cohort to try the tool on, made at the first time; what was judged in it stays.
+    """Open the demo; the first call makes it, and judgements in it stay.
 
     Raises:
         DataError: If the cohort cannot be drawn.
@@ -68,7 +68,7 @@ def open_demo(folder: Path = FOLDER) -> Demo:
     if not (cohort / "metadata.csv").is_file():
         _draw(cohort)
     with closing(open_store(str(database))) as store:
-        # Every act has a key of its own, so that a start that was cut short is taken up where it ended.
+        # Every act has a key of its own, so that a start that was cut short is completed by the next.
         _fill(store, cohort)
         password = secrets.token_urlsafe(9)
         set_password(store, OPERATOR, NAME, password, key=secrets.token_hex())
@@ -78,9 +78,9 @@ def open_demo(folder: Path = FOLDER) -> Demo:
 def _draw(cohort: Path) -> None:
     cohort.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pipeline", "phantom", str(cohort), f"images={IMAGES}", f"size={SIDE}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise DataError(f"{cohort}: the phantom cohort cannot be drawn: {' '.join(done.stderr.split())[-200:]}")
+    drawn = subprocess.run(command, capture_output=True, text=True, check=False)
+    if drawn.returncode:
+        raise DataError(f"{cohort}: the phantom cohort could not be drawn: {' '.join(drawn.stderr.split())[-200:]}")
 
 
 def _fill(store: Store, cohort: Path) -> None:
@@ -89,7 +89,7 @@ def _fill(store: Store, cohort: Path) -> None:
     digests = {row["image_id"]: sha256((cohort / _path(row)).read_bytes()).hexdigest() for row in rows}
     add_account(store, OPERATOR, NAME, ROLES, key="demo account")
     create_set(
-        store, OPERATOR, SET, description="Generated lesions; their concepts were planted", licence="CC0-1.0", key="set"
+        store, OPERATOR, SET, description="Generated lesions with planted concepts", licence="CC0-1.0", key="set"
     )
     add_images(store, OPERATOR, [_record(row, digests) for row in rows], key="images")
     add_to_set(store, OPERATOR, SET, [row["image_id"] for row in rows[SETTLED:]], key="row")
@@ -119,7 +119,7 @@ def _record(row: Row, digests: Mapping[str, str]) -> ImageRecord:
 
 
 def _settle(store: Store, folder: Path, rows: Sequence[Row], digests: Mapping[str, str]) -> None:
-    """Bring in a first release, so that there are examples to look at."""
+    """Import a first release, so that there are examples to look at."""
     examples = [
         Example(
             image_id=row["image_id"],
@@ -150,7 +150,7 @@ def _simulated(rows: Sequence[Row]) -> Iterator[Judgement]:
 
 
 def _suspect(store: Store, rows: Sequence[Row]) -> None:
-    """Figures such as a run's network would bring, thrown around what was planted."""
+    """Record suspicions and embeddings as a run would, drawn at random around the planted concepts."""
     generator = np.random.default_rng(1)
     names = [row["image_id"] for row in rows]
     planted = np.array([[float(row[concept]) for concept in CONCEPTS] for row in rows])

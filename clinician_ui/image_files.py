@@ -1,7 +1,7 @@
 """Images for the browser: signed addresses, and the files behind them, read one at a time.
 
-An address can be made by this server only and opens one image; nobody learns of other files from it. What browsers
-show by themselves is sent as it lies on the disk; other formats, and thumbnails, are converted.
+Only this server can make an address. An address opens one image and tells nothing of other files. Formats that browsers
+show are sent as they lie on the disk; other formats, and thumbnails, are converted.
 """
 
 import hmac
@@ -23,8 +23,8 @@ SENT_AS_IS = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", 
 _SECRET = secrets.token_bytes(32)
 
 
-class Place(StrEnum):
-    """Which folder an image lies in."""
+class ImageRoot(StrEnum):
+    """The folder to which an image's path is relative."""
 
     IMAGES = "images"
     """The image folder."""
@@ -32,27 +32,27 @@ class Place(StrEnum):
     """The folder of runs, for pictures of cases."""
 
 
-def image_url(path: str, *, thumbnail: bool = False, place: Place = Place.IMAGES) -> str:
-    """Address of an image, or of its thumbnail, by its path relative to its folder."""
+def image_url(path: str, *, thumbnail: bool = False, root: ImageRoot = ImageRoot.IMAGES) -> str:
+    """Return the address of an image, or of its thumbnail, by the path relative to its root."""
     size = "thumbnail" if thumbnail else "full"
-    signature = _signature(path, size, place)
-    return f"{ROUTE}?{urlencode({'place': place, 'path': path, 'size': size, 'signature': signature})}"
+    signature = _signature(path, size, root)
+    return f"{ROUTE}?{urlencode({'root': root, 'path': path, 'size': size, 'signature': signature})}"
 
 
-def is_signed(path: str, size: str, signature: str, *, place: str = Place.IMAGES) -> bool:
-    """Whether this server made the address."""
-    return hmac.compare_digest(_signature(path, size, place).encode(), signature.encode())
+def is_signed(path: str, size: str, signature: str, *, root: str = ImageRoot.IMAGES) -> bool:
+    """Tell whether this server made the address."""
+    return hmac.compare_digest(_signature(path, size, root).encode(), signature.encode())
 
 
 def image_content(folder: Path, path: str, *, thumbnail: bool) -> tuple[bytes, str]:
-    """The bytes of an image and their media type.
+    """Return the bytes of an image and their media type.
 
     Raises:
-        ImageError: If there is no such image inside the folder, or it cannot be read.
+        ImageError: If the folder has no such image, or the image cannot be read.
     """
     file = (folder / path).resolve()
     if not file.is_relative_to(folder.resolve()) or not file.is_file():
-        raise ImageError(f"{path}: there is no such image in the image folder; check --images")
+        raise ImageError(f"{path}: no such image in the image folder; check --images")
     if thumbnail:
         return _thumbnail(file, file.stat().st_mtime_ns), "image/jpeg"
     if file.suffix.lower() in SENT_AS_IS:
@@ -66,7 +66,7 @@ def _thumbnail(file: Path, _changed: int) -> bytes:
 
 
 def _converted(file: Path, *, side: int | None, format: str) -> bytes:
-    # Importing the reader costs something; most folders hold only what browsers show by themselves.
+    # Importing the reader takes time, and most folders hold only formats that browsers show.
     from pipeline.images.rgb import to_rgb
 
     try:
@@ -84,5 +84,5 @@ def _converted(file: Path, *, side: int | None, format: str) -> bytes:
     return buffer.getvalue()
 
 
-def _signature(path: str, size: str, place: str) -> str:
-    return hmac.new(_SECRET, f"{place}\0{size}\0{path}".encode(), sha256).hexdigest()
+def _signature(path: str, size: str, root: str) -> str:
+    return hmac.new(_SECRET, f"{root}\0{size}\0{path}".encode(), sha256).hexdigest()

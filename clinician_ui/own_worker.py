@@ -10,15 +10,15 @@ from pathlib import Path
 
 @contextmanager
 def own_worker(runs: Path, store: str) -> Iterator[None]:
-    """Within it a worker does the jobs of a folder of runs; at its end it puts its job back and goes.
+    """Keep a worker for a folder of runs while the context is open; then it queues its job again and ends.
 
     Args:
-        runs: The folder.
-        store: Address of the concept store, from which its runs read releases.
+        runs: The folder of runs.
+        store: Address of the concept store, from which the runs read releases.
     """
     command = [sys.executable, "-m", "pipeline", "worker", "--runs", str(runs), "--attended"]
     environment = {**os.environ, "DERMAXIS_STORE": store}
-    # In a session of its own: Ctrl-C at the terminal ends the tool. However the tool ends, even by a kill, the pipe
-    # to the worker closes, and the worker puts its job back and goes.
+    # In a session of its own, so that Ctrl-C at the terminal reaches the tool alone. However the tool ends, even by a
+    # kill, the pipe to the worker closes, and the worker queues its job again and ends.
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True):
         yield

@@ -1,4 +1,4 @@
-"""Reports and comparisons for the browser: self-contained pages, shut in a sandbox, for those who may read runs."""
+"""Reports and comparisons for the browser: self-contained pages in a sandbox, for those who may read runs."""
 
 from collections.abc import Callable, Sequence
 from hashlib import sha256
@@ -20,39 +20,39 @@ from pipeline.jobs.job import checked_id
 ROUTE = "/run-report"
 COMPARISONS = ".comparisons"
 HEADERS = {
-    # The page has no script and needs none: whatever got into it is shown, not run, and reaches nothing of ours.
+    # The page needs no script: whatever got into it is shown, not run, and reaches nothing of ours.
     "Content-Security-Policy": "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'",
     "Cache-Control": "private, no-store",
 }
 
 
 def report_url(run: str) -> str:
-    """Address of a run's report."""
+    """Return the address of a run's report."""
     return f"{ROUTE}?{urlencode({'run': run})}"
 
 
 def comparison_url(name: str) -> str:
-    """Address of a comparison."""
+    """Return the address of a comparison."""
     return f"{ROUTE}?{urlencode({'comparison': name})}"
 
 
 def comparison_name(runs: Sequence[str]) -> str:
-    """What a comparison of these runs, in this order, is called."""
+    """Return the name of the comparison of these runs in this order."""
     return sha256("\n".join(runs).encode()).hexdigest()[:24]
 
 
 def comparison_file(runs: Path, name: str) -> Path:
-    """Where a comparison lies, beside the runs."""
+    """Return the file of a comparison; it lies beside the runs."""
     return runs / COMPARISONS / f"{checked_id(name)}.html"
 
 
 def report_route(store: Callable[[], Store], runs: Path, *, sessions: Sessions) -> Route:
-    """The route that answers with a report or comparison.
+    """Make the route that answers with a report or comparison.
 
     Args:
         store: Gives the open store.
         runs: The folder of runs.
-        sessions: Where sign-ins are kept.
+        sessions: The sign-ins.
     """
 
     async def answer(request: Request) -> Response:
@@ -67,15 +67,15 @@ def report_route(store: Callable[[], Store], runs: Path, *, sessions: Sessions) 
 
 
 def page_of(runs: Path, query: dict[str, str]) -> Response:
-    """The page that an address names; 404 where there is none."""
+    """Answer with the page that an address names; 404 where there is none."""
     try:
         comparison = query.get("comparison")
-        chosen = runs / checked_id(query.get("run", "")) / "report.html" if comparison is None else None
-        file = (chosen or comparison_file(runs, comparison or "")).resolve()
+        report = runs / checked_id(query.get("run", "")) / "report.html" if comparison is None else None
+        file = (report or comparison_file(runs, comparison or "")).resolve()
     except RunError as error:
         return PlainTextResponse(str(error), 404)
     if not file.is_relative_to(runs.resolve()) or not file.is_file():
-        return PlainTextResponse("there is no such report; the run may not be whole yet", 404)
+        return PlainTextResponse("there is no such report; the run may not be finished yet", 404)
     return HTMLResponse(file.read_text(encoding="utf-8"), headers=HEADERS)
 
 

@@ -1,4 +1,4 @@
-"""Router: which pages there are, who sees them, and what stands between a person and a page."""
+"""Router: which pages there are, who sees them, and what to show to those who may not."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from clinician_ui import phrasing
+from clinician_ui import account_phrasing, phrasing
 from clinician_ui.screens import accounts, adjudicate, cases, curate, grid, history, runs, sets, sign_in, unnamed
 from clinician_ui.theme import apply_theme
 from clinician_ui.workplace import Reader, current_reader
@@ -19,11 +19,11 @@ class Screen:
     """A page of the tool.
 
     Attributes:
-        title: In the navigation.
-        icon: In the navigation.
-        address: In the URL.
-        action: Who may do this sees the page.
-        show: Draws it.
+        title: Title in the navigation.
+        icon: Icon in the navigation.
+        address: Address in the URL.
+        action: Whoever may do this sees the page.
+        show: Draws the page.
     """
 
     title: str
@@ -44,8 +44,6 @@ SCREENS = (
     Screen("Unnamed", ":material/help:", "unnamed", Action.READ_REVIEWS, unnamed.show),
     Screen("History", ":material/history:", "history", Action.HISTORY, history.show),
 )
-
-
 ICON = Path(__file__).with_name("icon.svg")
 
 
@@ -70,7 +68,7 @@ def _start(reader: Reader | None, pages: Mapping[str, st.Page]) -> None:
     if allowed:
         st.switch_page(pages[allowed[0].address])
     sign_in.show_account(reader)
-    st.error(phrasing.markdown(phrasing.NO_ROLE))
+    st.error(phrasing.markdown(account_phrasing.NO_ROLE))
 
 
 def _page(screen: Screen, reader: Reader | None) -> st.Page:
@@ -84,18 +82,18 @@ def _page(screen: Screen, reader: Reader | None) -> st.Page:
 
 
 def open_screen(screen: Screen, reader: Reader | None) -> None:
-    """Draw a page for those who may see it; for others, say what they lack.
+    """Draw a page for those who may see it; tell others what they lack.
 
     Args:
         screen: The page.
-        reader: Who asks; None: nobody is signed in.
+        reader: Who asks; None where nobody is signed in.
     """
     if reader is None:
         sign_in.show(screen.address)
         return
     sign_in.show_account(reader)
     if not reader.may(screen.action):
-        st.error(phrasing.markdown(phrasing.denied(screen.title, ", ".join(sorted(reader.account.roles)))))
+        st.error(phrasing.markdown(account_phrasing.denied(screen.title, ", ".join(sorted(reader.account.roles)))))
         return
     try:
         screen.show(reader)

@@ -1,4 +1,4 @@
-"""What the server answers beside the screens: sign-in, sign-out, images."""
+"""The server's routes beside the screens: sign-in, sign-out, images."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from clinician_ui.image_files import ROUTE, Place, image_content, is_signed
+from clinician_ui.image_files import ROUTE, ImageRoot, image_content, is_signed
 from clinician_ui.report_files import report_route
 from clinician_ui.sessions import COOKIE, LONGEST_SECONDS, SESSIONS, Sessions
 from concepts.curation.accounts import sign_in
@@ -29,14 +29,14 @@ HEADERS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Refe
 def routes(
     store: Callable[[], Store], images: Path, *, runs: Path, sessions: Sessions = SESSIONS, secure: bool = False
 ) -> list[Route]:
-    """The routes of a server.
+    """Make the routes of a server.
 
     Args:
         store: Gives the open store.
         images: The folder of images.
         runs: The folder of runs.
-        sessions: Where sign-ins are kept.
-        secure: Whether people reach the server by HTTPS only, so that the cookie must not travel otherwise.
+        sessions: The sign-ins.
+        secure: Whether people reach the server by HTTPS only; the cookie then travels by HTTPS only.
     """
 
     async def enter(request: Request) -> Response:
@@ -46,7 +46,7 @@ def routes(
         return await _leave(request, sessions)
 
     async def image(request: Request) -> Response:
-        return await _image(request, {Place.IMAGES: images, Place.RUNS: runs})
+        return await _image(request, {ImageRoot.IMAGES: images, ImageRoot.RUNS: runs})
 
     return [
         Route(SIGN_IN, enter, methods=["POST"]),
@@ -57,13 +57,13 @@ def routes(
 
 
 class SafeHeaders:
-    """Adds to every answer the headers that keep it out of frames and its type from being guessed."""
+    """Middleware that adds headers to every answer: it must stay out of frames, and its type is not guessed."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, with the headers."""
+        """Answer with the headers."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -76,7 +76,7 @@ class SafeHeaders:
 async def _enter(request: Request, store: Callable[[], Store], sessions: Sessions, *, secure: bool) -> Response:
     form = await _form(request)
     if form is None:
-        return PlainTextResponse("the form came from elsewhere or is too long; open the sign-in page again", 403)
+        return PlainTextResponse("the form came from another site or is too long; open the sign-in page again", 403)
     name, password = form.get("name", ""), form.get("password", "")
     page = _own_page(form.get("page", "/"))
     query = form.get("query", "")
@@ -101,12 +101,12 @@ async def _leave(request: Request, sessions: Sessions) -> Response:
     return answer
 
 
-async def _image(request: Request, folders: Mapping[Place, Path]) -> Response:
-    asked = ("place", "path", "size", "signature")
-    place, path, size, signature = (request.query_params.get(name, "") for name in asked)
-    if not is_signed(path, size, signature, place=place):
-        return PlainTextResponse("this address of an image was not made by this server", 403)
-    folder = folders[Place(place)]
+async def _image(request: Request, folders: Mapping[ImageRoot, Path]) -> Response:
+    asked = ("root", "path", "size", "signature")
+    root, path, size, signature = (request.query_params.get(name, "") for name in asked)
+    if not is_signed(path, size, signature, root=root):
+        return PlainTextResponse("this server did not make this address of an image; reload the page", 403)
+    folder = folders[ImageRoot(root)]
     try:
         content, kind = await to_thread.run_sync(lambda: image_content(folder, path, thumbnail=size == "thumbnail"))
     except ImageError as error:
@@ -115,7 +115,7 @@ async def _image(request: Request, folders: Mapping[Place, Path]) -> Response:
 
 
 async def _form(request: Request) -> dict[str, str] | None:
-    """The fields of a form that one of our own pages posted; None for any other."""
+    """Return the fields of a form that one of our own pages posted; None for any other form."""
     origin = urlsplit(request.headers.get("origin", ""))
     if not origin.netloc or origin.netloc != request.headers.get("host"):
         return None
@@ -129,13 +129,13 @@ async def _form(request: Request) -> dict[str, str] | None:
 
 
 def _own_page(page: str) -> str:
-    """The page to go back to; anything but a plain path of ours becomes the first page."""
+    """Return the page to go back to; anything but a plain path of ours becomes the first page."""
     word = page.removeprefix("/")
     return f"/{word}" if word.replace("_", "").isalnum() else "/"
 
 
 def _with_query(page: str, query: str, *, fault: str | None = None) -> str:
-    """The page's address with what was asked of it before the sign-in stood in its place, e.g. set and concept."""
+    """Return the address of a page with the query that it had before the sign-in, e.g. set and concept."""
     asked = [(name, value) for name, value in parse_qsl(query.removeprefix("?")) if name != FAULT]
     pairs = [*asked, *([(FAULT, fault)] if fault else [])]
     return f"{page}?{urlencode(pairs)}" if pairs else page

@@ -1,4 +1,4 @@
-"""The server: Streamlit with our routes beside it, shut to the outside unless told otherwise."""
+"""The server: Streamlit with our routes beside it, closed to the network unless told otherwise."""
 
 import os
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ class Serving:
         store: Address of the concept store.
         images: The folder to which the images' paths are relative.
         runs: The folder with the runs whose cases and reports are read here.
-        address: Which network to listen on.
-        port: Where.
-        hosts: Names under which people reach it.
-        behind_https: Whether a proxy in front speaks HTTPS, so that cookies must not travel otherwise.
+        address: Network address to listen on.
+        port: Port to listen on.
+        hosts: Names under which people reach the tool.
+        behind_https: Whether a proxy in front speaks HTTPS; cookies then travel by HTTPS only.
     """
 
     store: str
@@ -43,11 +43,11 @@ def serve(serving: Serving) -> None:
     """Serve until stopped.
 
     Raises:
-        SettingsError: If the image folder is not there.
+        SettingsError: If there is no such image folder.
         StoreError: If the store cannot be opened.
     """
     if not serving.images.is_dir():
-        raise SettingsError(f"--images {serving.images}: there is no such folder; give the one with the images")
+        raise SettingsError(f"--images {serving.images}: no such folder; give the folder with the images")
     os.environ |= {
         STORE_VARIABLE: serving.store,
         IMAGES_VARIABLE: str(serving.images.resolve()),
@@ -68,7 +68,7 @@ def serve(serving: Serving) -> None:
 
 
 def options(serving: Serving) -> dict[str, object]:
-    """Streamlit's settings: local, protected, silent to the outside, and in our colours."""
+    """Return Streamlit's settings: local, protected, silent to the outside, and in our colours."""
     scheme = "https" if serving.behind_https else "http"
     return {
         "server.address": serving.address,

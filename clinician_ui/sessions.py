@@ -21,7 +21,7 @@ class Session:
     Attributes:
         account: Name of the account.
         opened: When it began, in seconds of the clock.
-        used: When something was last asked in it.
+        used: When it was last used, in seconds of the clock.
     """
 
     account: str
@@ -34,7 +34,7 @@ class Sessions:
     """The sign-ins of one server; they end with it.
 
     Attributes:
-        clock: Seconds that only go forward.
+        clock: Gives seconds that never go back.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -43,17 +43,17 @@ class Sessions:
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def open(self, account: str) -> str:
-        """Sign an account in; the token that stands for it from now on."""
+        """Sign an account in, and return the token that stands for it from now on."""
         token = secrets.token_urlsafe(32)
         with self._lock:
             moment = self.clock()
-            self._open = {key: kept for key, kept in self._open.items() if not self._is_over(kept, moment)}
+            self._open = {key: session for key, session in self._open.items() if not self._is_over(session, moment)}
             self._open[_digest(token)] = Session(account, moment, moment)
             self._failures.pop(account, None)
         return token
 
     def account_of(self, token: str | None) -> str | None:
-        """Whose token it is; None where it is unknown or has expired. Asking keeps it from going idle."""
+        """Return the account of a token; None where the token is unknown or has expired. Asking keeps it alive."""
         with self._lock:
             session = self._open.get(_digest(token or ""))
             if session is None or self._is_over(session, self.clock()):
@@ -67,14 +67,14 @@ class Sessions:
             self._open.pop(_digest(token or ""), None)
 
     def failed(self, name: str) -> None:
-        """Note a wrong password."""
+        """Count a wrong password."""
         with self._lock:
             count, _ = self._failures.get(name, (0, 0.0))
             if len(self._failures) < 10_000 or name in self._failures:
                 self._failures[name] = (count + 1, self.clock())
 
     def pause(self, name: str) -> float:
-        """Seconds for which an account must not be tried, after too many wrong passwords."""
+        """Return for how many seconds nobody may try this name, after too many wrong passwords."""
         with self._lock:
             count, last = self._failures.get(name, (0, 0.0))
             return max(0.0, last + PAUSE_SECONDS - self.clock()) if count >= FREE_FAILURES else 0.0
@@ -85,7 +85,7 @@ class Sessions:
 
 
 SESSIONS = Sessions()
-"""Of this process: the pages that people see and the routes that they post to share it."""
+"""The sign-ins of this process: pages and routes share them."""
 
 
 def _digest(token: str) -> str:

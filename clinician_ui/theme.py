@@ -1,6 +1,6 @@
-"""How everything looks: colours, space and type, stated once for light and dark.
+"""The look: colours, stated once for light and for dark.
 
-Contrast of text on its background is at least 4.5 (WCAG AA); a test measures it.
+The contrast of text on its background is at least 4.5 (WCAG AA); a test measures it.
 """
 
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ STYLE = Path(__file__).with_name("style.css")
 
 
 def streamlit_options() -> dict[str, str | bool]:
-    """The tokens as Streamlit's own settings, so that its widgets look the same."""
+    """Return the tokens as Streamlit's own settings, so that its widgets look the same."""
     options: dict[str, str | bool] = {}
     for theme, token in TOKENS.items():
         names = {"primaryColor": "accent", "backgroundColor": "background", "textColor": "text", "borderColor": "line"}
@@ -64,6 +64,6 @@ def streamlit_options() -> dict[str, str | bool]:
 
 def apply_theme() -> None:
     """Put the tokens and the style sheet into the page."""
-    chosen = TOKENS["dark" if st.context.theme.type == "dark" else "light"]
-    variables = "".join(f"--dx-{name.replace('_', '-')}: {value};" for name, value in chosen.items())
+    tokens = TOKENS["dark" if st.context.theme.type == "dark" else "light"]
+    variables = "".join(f"--dx-{name.replace('_', '-')}: {value};" for name, value in tokens.items())
     st.html(f"<style>:root {{ {variables} }}\n{STYLE.read_text(encoding='utf-8')}</style>")

@@ -1,4 +1,4 @@
-"""Where a screen works: the open store, the image folder, and who is in front of it."""
+"""What a screen works with: the store, the folders, the jobs, and the reader in front of it."""
 
 import os
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from clinician_ui.sessions import COOKIE, SESSIONS
 from concepts.curation.accounts import Account, find_account
 from concepts.store.roles import Action, is_permitted
 from concepts.store.store import Store, open_store
+from pipeline.jobs.ledger import VARIABLE, Ledger, open_ledger
 
 STORE_VARIABLE = "DERMAXIS_STORE"
 IMAGES_VARIABLE = "DERMAXIS_IMAGES"
@@ -18,11 +19,11 @@ RUNS_VARIABLE = "DERMAXIS_RUNS"
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who is in front of the screen, and what they work on.
+    """The person in front of the screen.
 
     Attributes:
-        account: Theirs.
-        store: The concept store.
+        account: Their account.
+        store: The concept store that they work on.
     """
 
     account: Account
@@ -34,12 +35,12 @@ class Reader:
         return self.account.name
 
     def may(self, action: Action) -> bool:
-        """Whether one of their roles allows an act."""
+        """Tell whether one of their roles allows an act."""
         return is_permitted(self.account.roles, action)
 
 
 def current_reader() -> Reader | None:
-    """Who is signed in; None where nobody is, or the session or the account came to its end."""
+    """Return who is signed in; None where nobody is, the session has expired or the account is disabled."""
     store = opened_store(os.environ.get(STORE_VARIABLE))
     name = SESSIONS.account_of(session_token()) or _single_sign_on_name()
     account = find_account(store, name) if name else None
@@ -47,22 +48,27 @@ def current_reader() -> Reader | None:
 
 
 def image_folder() -> Path:
-    """The folder to which the images' paths are relative."""
+    """Return the folder to which the images' paths are relative."""
     return Path(os.environ.get(IMAGES_VARIABLE, "."))
 
 
 def runs_folder() -> Path:
-    """The folder with the runs whose cases and reports are read here."""
+    """Return the folder with the runs whose cases and reports are read here."""
     return Path(os.environ.get(RUNS_VARIABLE, "runs"))
 
 
+def job_ledger() -> Ledger:
+    """Return the jobs whose runs go into the folder of runs."""
+    return _opened_ledger(str(runs_folder()), os.environ.get(VARIABLE))
+
+
 def session_token() -> str | None:
-    """What the browser sent to prove who it is."""
+    """Return the token that the browser sent; None where it sent none."""
     return st.context.cookies.get(COOKIE)
 
 
 def has_single_sign_on() -> bool:
-    """Whether an OIDC provider is configured in Streamlit's secrets."""
+    """Tell whether an OIDC provider is configured in Streamlit's secrets."""
     try:
         return "auth" in st.secrets
     except FileNotFoundError:
@@ -71,12 +77,17 @@ def has_single_sign_on() -> bool:
 
 @st.cache_resource(show_spinner=False)
 def opened_store(url: str | None) -> Store:
-    """The store, opened once for all sessions."""
+    """Return the store, opened once for all sessions."""
     return open_store(url, must_exist=True)
 
 
+@st.cache_resource(show_spinner=False)
+def _opened_ledger(runs: str, url: str | None) -> Ledger:
+    return open_ledger(Path(runs), url)
+
+
 def _single_sign_on_name() -> str | None:
-    """The address that the provider vouches for; an account must have it as its name."""
+    """Return the e-mail address that the provider vouches for; an account must have it as its name."""
     if not has_single_sign_on() or not st.user.is_logged_in or st.user.get("email_verified") is False:
         return None
     email = st.user.get("email")

@@ -6,14 +6,14 @@ from typing import Any
 
 import streamlit as st
 
-from clinician_ui import phrasing
+from clinician_ui import judging_phrasing, phrasing
 from clinician_ui.choice import choose_set
-from clinician_ui.components.lesion_viewer.mount import Shown, ViewerAct, lesion_viewer, read_act
+from clinician_ui.components.lesion_viewer.mount import LesionView, ViewerAct, lesion_viewer, read_act
 from clinician_ui.image_files import image_url
 from clinician_ui.screens.performing import perform_act
 from clinician_ui.theme import SYMBOLS
 from clinician_ui.workplace import Reader
-from concepts.curation import door as curation
+from concepts.curation import door
 from concepts.curation.adjudication import ContestedCase
 from concepts.curation.sets import ConceptSet
 from concepts.judgement import Judgement, Kind
@@ -26,24 +26,24 @@ def show(reader: Reader) -> None:
     """Draw the screen."""
     left, right = st.columns([2.6, 1], gap="medium")
     with right:
-        chosen = choose_set(reader)
-    if chosen is None:
+        concept_set = choose_set(reader)
+    if concept_set is None:
         return
-    waiting = curation.contested(reader.store, reader.name, chosen.name)
+    waiting = door.contested(reader.store, reader.name, concept_set.name)
     if not waiting:
-        left.success(phrasing.NO_CONTESTED)
+        left.success(judging_phrasing.NO_CONTESTED)
         _show_last(left)
         return
     with right:
-        case = _choose(chosen, waiting)
-        others = _others(reader, chosen, case)
-        _show_step(chosen, case, others)
+        case = _choose(concept_set, waiting)
+        others = _others(reader, concept_set, case)
+        _show_step(concept_set, case, others)
     with left:
-        _show_case(reader, chosen, case, others)
+        _show_case(reader, concept_set, case, others)
 
 
-def _choose(chosen: ConceptSet, waiting: Sequence[ContestedCase]) -> ContestedCase:
-    names = {concept.id: concept.name for concept in chosen.concepts}
+def _choose(concept_set: ConceptSet, waiting: Sequence[ContestedCase]) -> ContestedCase:
+    names = {concept.id: concept.name for concept in concept_set.concepts}
     labels = {_word(case): f"{names[case.concept]}, {case.image_id}" for case in waiting}
     word = st.selectbox(
         phrasing.count(len(waiting), "contested case"),
@@ -59,30 +59,31 @@ def _word(case: ContestedCase) -> str:
     return f"{case.concept}/{case.image_id}"
 
 
-def _others(reader: Reader, chosen: ConceptSet, case: ContestedCase) -> list[Judgement] | None:
-    """What the others said; None before the reader looked."""
+def _others(reader: Reader, concept_set: ConceptSet, case: ContestedCase) -> list[Judgement] | None:
+    """Return the others' judgements; None before the reader's first look."""
     if not case.has_looked:
         return None
-    return curation.others_judgements(reader.store, reader.name, chosen.name, case.image_id, case.concept)
+    return door.others_judgements(reader.store, reader.name, concept_set.name, case.image_id, case.concept)
 
 
-def _show_step(chosen: ConceptSet, case: ContestedCase, others: Sequence[Judgement] | None) -> None:
-    concept = next(one for one in chosen.concepts if one.id == case.concept)
+def _show_step(concept_set: ConceptSet, case: ContestedCase, others: Sequence[Judgement] | None) -> None:
+    concept = next(concept for concept in concept_set.concepts if concept.id == case.concept)
     st.html(
         f'<p class="dx-title">{phrasing.html(concept.name)}</p>'
         f'<p class="dx-definition">{phrasing.html(concept.definition)}</p>'
     )
     if others is None:
-        st.info(phrasing.FIRST_LOOK)
+        st.info(judging_phrasing.FIRST_LOOK)
         return
     rows = "".join(
-        f'<tr><td>{phrasing.html(one.reader)}<br><span class="dx-quiet">{phrasing.html(KINDS.get(one.kind, ""))}</span>'
-        f'</td><td><span class="dx-{one.verdict.replace("_", "-")}">{SYMBOLS[one.verdict]} '
-        f"{phrasing.VERDICTS[one.verdict]}</span>{_remark(one)}</td></tr>"
-        for one in others
+        f"<tr><td>{phrasing.html(judgement.reader)}<br>"
+        f'<span class="dx-quiet">{phrasing.html(KINDS.get(judgement.kind, ""))}</span></td>'
+        f'<td><span class="dx-{judgement.verdict.replace("_", "-")}">{SYMBOLS[judgement.verdict]} '
+        f"{phrasing.VERDICTS[judgement.verdict]}</span>{_remark(judgement)}</td></tr>"
+        for judgement in others
     )
-    st.html(f'<p class="dx-heading">What the others said</p><table class="dx-table">{rows}</table>')
-    st.info(phrasing.LAST_WORD)
+    st.html(f'<p class="dx-heading">Verdicts of the others</p><table class="dx-table">{rows}</table>')
+    st.info(judging_phrasing.LAST_WORD)
 
 
 def _remark(judgement: Judgement) -> str:
@@ -91,26 +92,28 @@ def _remark(judgement: Judgement) -> str:
     return f'<br><span class="dx-quiet">{phrasing.html(remark)}</span>' if remark else ""
 
 
-def _show_case(reader: Reader, chosen: ConceptSet, case: ContestedCase, others: Sequence[Judgement] | None) -> None:
-    found = curation.read_cases(reader.store, reader.name, chosen.name, case.concept, [case.image_id])[0]
-    # The step is part of the case's name, so that the first look's drawing is not taken for the last word's.
+def _show_case(
+    reader: Reader, concept_set: ConceptSet, case: ContestedCase, others: Sequence[Judgement] | None
+) -> None:
+    queued = door.read_cases(reader.store, reader.name, concept_set.name, case.concept, [case.image_id])[0]
+    # The step is part of the case's name, so that a drawing of the first look does not appear in the last word.
     step = "first" if others is None else "last"
-    shown = Shown(
-        case=json.dumps([reader.name, chosen.name, case.concept, case.image_id, step]),
-        image=image_url(found.path),
+    view = LesionView(
+        case=json.dumps([reader.name, concept_set.name, case.concept, case.image_id, step]),
+        image=image_url(queued.path),
         label=f"Lesion image {case.image_id}",
         serial=st.session_state.get("adjudicate_serial", 0),
-        others={one.reader: one.regions for one in others or () if one.regions},
+        others={judgement.reader: judgement.regions for judgement in others or () if judgement.regions},
         can_undo=False,
         **st.session_state.get("adjudicate_answer", {}),
     )
-    lesion_viewer(shown, key=VIEWER, on_act=_acted)
+    lesion_viewer(view, key=VIEWER, on_act=_acted)
 
 
-def _show_last(place: Any) -> None:  # noqa: ANN401  # Streamlit's container has no public type
+def _show_last(container: Any) -> None:  # noqa: ANN401  # Streamlit's container has no public type
     message = st.session_state.get("adjudicate_answer", {}).get("message")
     if message:
-        place.caption(phrasing.markdown(message))
+        container.caption(phrasing.markdown(message))
 
 
 def _acted() -> None:
@@ -137,7 +140,7 @@ def _perform(reader: Reader, act: ViewerAct) -> str:
         blinded=True,
     )
     if step == "first":
-        curation.first_look(reader.store, reader.name, set_name, judgement, key=act.key)
-        return phrasing.LOOKED
-    curation.adjudicate(reader.store, reader.name, set_name, judgement, key=act.key)
-    return phrasing.settled(judgement.verdict)
+        door.first_look(reader.store, reader.name, set_name, judgement, key=act.key)
+        return judging_phrasing.LOOKED
+    door.adjudicate(reader.store, reader.name, set_name, judgement, key=act.key)
+    return judging_phrasing.settled(judgement.verdict)

@@ -1,8 +1,8 @@
-"""How far readers agree, concept by concept: figures, a chart of intervals, and what is thin or in dispute."""
+"""Agreement by concept as tables: figures, a chart of intervals, and flags for what is thin or in dispute."""
 
 from collections.abc import Mapping, Sequence
 
-from clinician_ui import phrasing
+from clinician_ui import phrasing, set_phrasing
 from concepts.consensus import Status
 from concepts.curation.draft import Draft
 from concepts.curation.rereading import ConceptRereading
@@ -15,11 +15,11 @@ LOWEST = -0.2
 
 
 def agreement_table(draft: Draft, names: Mapping[str, str]) -> str:
-    """The table as HTML.
+    """Return the table of agreement by concept as HTML.
 
     Args:
         draft: What would be frozen now.
-        names: Of concepts, by identifier.
+        names: Names of concepts, by identifier.
     """
     agreement = draft.agreement
     numbers = ("Readers", "Agreed", "Contested", "Too few", NAMES[agreement.measure])
@@ -31,11 +31,11 @@ def agreement_table(draft: Draft, names: Mapping[str, str]) -> str:
 
 
 def coefficients_table(draft: Draft, names: Mapping[str, str]) -> str:
-    """Every coefficient of every concept, with its interval and n, as HTML.
+    """Return every coefficient of every concept, with its interval and n, as HTML.
 
     Args:
         draft: What would be frozen now.
-        names: Of concepts, by identifier.
+        names: Names of concepts, by identifier.
     """
     head = "<th>Concept</th>" + "".join(
         f'<th class="dx-number">{phrasing.capitalised(NAMES[measure])}</th>' for measure in Measure
@@ -53,14 +53,14 @@ def coefficients_table(draft: Draft, names: Mapping[str, str]) -> str:
 
 
 def rereading_table(rows: Sequence[ConceptRereading], names: Mapping[str, str], *, measure: Measure) -> str:
-    """How far readers agree with themselves, as HTML.
+    """Return how far readers agree with themselves, as HTML.
 
     Args:
-        rows: One for each concept of which a case was read twice.
-        names: Of concepts, by identifier.
-        measure: The set's coefficient.
+        rows: One row for each concept of which a case was judged twice.
+        names: Names of concepts, by identifier.
+        measure: The coefficient that the set is judged by.
     """
-    first, *numbers = (*phrasing.REREADING_COLUMNS, NAMES[measure])
+    first, *numbers = (*set_phrasing.REREADING_COLUMNS, NAMES[measure])
     head = f"<th>{first}</th>" + "".join(f'<th class="dx-number">{label}</th>' for label in numbers)
     body = "".join(
         f"<tr><td>{phrasing.html(names.get(row.concept, row.concept))}</td>"
@@ -81,7 +81,7 @@ def _row(row: ConceptAgreement, draft: Draft, names: Mapping[str, str]) -> str:
     cells = "".join(f'<td class="dx-number">{number}</td>' for number in numbers)
     figure = row.figures[draft.agreement.measure]
     positives = sum(e.concept == row.concept and e.polarity == "present" for e in draft.release.examples)
-    flags = [*([row.flag] if row.flag else []), *phrasing.thin(positives)]
+    flags = [*([row.flag] if row.flag else []), *set_phrasing.thin(positives)]
     marks = "<br>".join(f'<span class="dx-flag">⚑ {phrasing.html(flag)}</span>' for flag in flags)
     return (
         f"<tr><td>{phrasing.html(names.get(row.concept, row.concept))}</td>{cells}"
@@ -91,10 +91,10 @@ def _row(row: ConceptAgreement, draft: Draft, names: Mapping[str, str]) -> str:
 
 
 def _whisker(figure: Estimate, threshold: float) -> str:
-    """The coefficient with its interval on a line from `LOWEST` to 1, and the threshold as a tick."""
+    """Draw the coefficient with its interval on a line from `LOWEST` to 1, and the threshold as a tick."""
     if figure.value != figure.value:
         return ""
-    value, low, high, limit = (_place(number) for number in (figure.value, figure.low, figure.high, threshold))
+    value, low, high, limit = (_position(number) for number in (figure.value, figure.low, figure.high, threshold))
     kind = " dx-low" if figure.value < threshold else ""
     return (
         f'<div class="dx-whisker{kind}" role="img" aria-label="{phrasing.html(phrasing.estimate(figure))}">'
@@ -104,7 +104,7 @@ def _whisker(figure: Estimate, threshold: float) -> str:
     )
 
 
-def _place(number: float) -> float:
-    """Percent of the way from the chart's left end."""
+def _position(number: float) -> float:
+    """Return the position on the chart, in percent from its left end."""
     share = (min(max(number, LOWEST), 1) - LOWEST) / (1 - LOWEST) if number == number else 0
     return round(100 * share, 1)

@@ -1,4 +1,4 @@
-"""Cases: what a run's network says about single images, what would change it, and what the reviewer thinks of it."""
+"""Cases: a run's network on single images, what would change its call, and what the reviewer thinks of it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from clinician_ui import phrasing
-from clinician_ui.image_files import Place, image_url
+from clinician_ui import case_phrasing, phrasing
+from clinician_ui.image_files import ImageRoot, image_url
 from clinician_ui.screens import case_review_form, case_what_if
 from clinician_ui.workplace import Reader, runs_folder
-from concepts.curation import door as curation
+from concepts.curation import door
 from concepts.curation.case_review import CaseReview, Step
 from concepts.store.roles import Action
 from pipeline.explanation.cases.concept_states import State
@@ -31,9 +31,14 @@ from pipeline.run.folder import RunFolder
 
 RUN_KEY, CASE_KEY, BLINDED_KEY = "run", "case", "blinded"
 LIST_HEIGHT, ROW_HEIGHT = 560, 35
-"""Most that the list takes, and a row of it, in pixels."""
+"""Height of the list, at most, and of a row of it, in pixels."""
 COLUMNS = {"read": 46, "image": 112, "call": 108, "flags": 200}
-"""Columns of the list with their widths in pixels."""
+"""Widths of the list's columns in pixels."""
+PAGE_COLOURS = (
+    ".case { --ink: var(--dx-text); --soft: var(--dx-quiet); --warm: var(--dx-absent); --panel: var(--dx-panel);"
+    " --rule: var(--dx-line); --grid: var(--dx-line); --accent: var(--dx-present); }"
+)
+"""The theme's colours under the names that the case page gives them."""
 FLAGS = {
     "wrong": "wrong call",
     "abstain": "uncertain",
@@ -52,22 +57,22 @@ def show(reader: Reader) -> None:
     if run is None:
         return
     changed = run.file(INDEX).stat().st_mtime_ns
-    reviews = curation.read_reviews(reader.store, reader.name, run.id)
-    own = [one for one in reviews if one.reviewer == reader.name]
+    everyones = door.read_reviews(reader.store, reader.name, run.id)
+    reviews = [review for review in everyones if review.reviewer == reader.name]
     with left:
-        image_id = _choose_case(run, changed, own, blinded=blinded)
+        image_id = _choose_case(run, changed, reviews, blinded=blinded)
     with right:
         if image_id is None:
-            st.info(phrasing.NO_CASES_MATCH)
+            st.info(case_phrasing.NO_CASES_MATCH)
             return
         case = read_case(run, image_id)
-        _show_case(reader, run, case, [one for one in own if one.image_id == image_id], blinded=blinded)
+        _show_case(reader, run, case, [review for review in reviews if review.image_id == image_id], blinded=blinded)
 
 
 def _choose_run() -> RunFolder | None:
     names = explained_runs(runs_folder())
     if not names:
-        st.info(phrasing.markdown(phrasing.no_runs(str(runs_folder()))))
+        st.info(phrasing.markdown(case_phrasing.no_runs(str(runs_folder()))))
         return None
     name = st.selectbox("Run", names, key=RUN_KEY, bind="query-params")
     return RunFolder(runs_folder() / name, writes=False)
@@ -76,7 +81,7 @@ def _choose_run() -> RunFolder | None:
 def _is_blinded(reader: Reader) -> bool:
     if not reader.may(Action.REVIEW_CASE):
         return False
-    return st.toggle("Read blinded first", key=BLINDED_KEY, bind="query-params", help=phrasing.BLINDED_HELP)
+    return st.toggle("Read blinded first", key=BLINDED_KEY, bind="query-params", help=case_phrasing.BLINDED_HELP)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -84,21 +89,21 @@ def _rows(path: str, _changed: int) -> list[CaseRow]:
     return read_index(RunFolder(Path(path), writes=False))
 
 
-def _choose_case(run: RunFolder, changed: int, own: Sequence[CaseReview], *, blinded: bool) -> str | None:
+def _choose_case(run: RunFolder, changed: int, reviews: Sequence[CaseReview], *, blinded: bool) -> str | None:
     rows = _rows(str(run.path), changed)
-    done = frozenset(one.image_id for one in own if one.step is Step.REVIEW)
-    # What the filters say of a case would tell the reader what the network thinks of it.
-    wanted = CaseFilter() if blinded else _filter(rows)
-    names, table = _listing(str(run.path), changed, wanted, done, blinded=blinded)
+    reviewed = frozenset(review.image_id for review in reviews if review.step is Step.REVIEW)
+    # The filters would tell the reader what the network thinks of a case.
+    case_filter = CaseFilter() if blinded else _filter(rows)
+    names, table = _listing(str(run.path), changed, case_filter, reviewed, blinded=blinded)
     if not names:
         return None
     asked = st.query_params.get(CASE_KEY)
     position = names.index(asked) if asked in names else 0
     st.query_params[CASE_KEY] = names[position]
     _step_buttons(names, position)
-    st.caption(phrasing.case_position(position, len(names), len(rows), len(done)))
+    st.caption(case_phrasing.case_position(position, len(names), len(rows), len(reviewed)))
     key = f"cases_list_{'blinded' if blinded else 'open'}"
-    # The row of the case that is shown is the one that is ticked, also where it was reached another way.
+    # Tick the row of the case on display, also where it was reached another way.
     st.session_state[key] = {"selection": {"rows": [position], "columns": [], "cells": []}}
     st.dataframe(
         table,
@@ -109,23 +114,23 @@ def _choose_case(run: RunFolder, changed: int, own: Sequence[CaseReview], *, bli
         selection_mode="single-row",
         column_config={name: st.column_config.Column(width=width) for name, width in COLUMNS.items() if name in table},
         key=key,
-        alt=phrasing.LIST_OF_CASES,
+        alt=case_phrasing.LIST_OF_CASES,
     )
     return names[position]
 
 
 @st.cache_resource(max_entries=16, show_spinner=False, hash_funcs={CaseFilter: hash, frozenset: hash})
 def _listing(
-    path: str, changed: int, wanted: CaseFilter, done: frozenset[str], *, blinded: bool
+    path: str, changed: int, case_filter: CaseFilter, reviewed: frozenset[str], *, blinded: bool
 ) -> tuple[list[str], pd.DataFrame]:
-    """Names of the cases that fit, and the table that lists them; kept, as every click draws it again."""
-    found = matching(_rows(path, changed), wanted)
-    names = [row.image_id for row in found]
-    columns = {"read": ["✓" if name in done else "" for name in names], "image": names}
+    """Return the names of the matching cases and the table that lists them; cached, as every click draws it again."""
+    rows = matching(_rows(path, changed), case_filter)
+    names = [row.image_id for row in rows]
+    columns = {"read": ["✓" if name in reviewed else "" for name in names], "image": names}
     if not blinded:
-        calls = {row.call: diagnosis_name(row.call) for row in found}
-        columns["call"] = [f"{row.probability:.0%} {calls[row.call]}" for row in found]
-        columns["flags"] = [", ".join(label for flag, label in FLAGS.items() if getattr(row, flag)) for row in found]
+        calls = {row.call: diagnosis_name(row.call) for row in rows}
+        columns["call"] = [f"{row.probability:.0%} {calls[row.call]}" for row in rows]
+        columns["flags"] = [", ".join(label for flag, label in FLAGS.items() if getattr(row, flag)) for row in rows]
     return names, pd.DataFrame(columns)
 
 
@@ -140,15 +145,15 @@ def _filter(rows: Sequence[CaseRow]) -> CaseFilter:
             wrap=True,
         )
         image = st.text_input("Image name contains", key="case_image")
-        call = _one_of("Network's call", sorted({row.call for row in rows}), key="case_call")
-        reference = _one_of(
+        call = _choose("Network's call", sorted({row.call for row in rows}), key="case_call")
+        reference = _choose(
             "Recorded diagnosis", sorted({row.reference for row in rows if row.reference}), key="case_reference"
         )
-        concept = _one_of("Concept", concepts_of(rows), key="case_concept", naming=lambda one: one.replace("_", " "))
+        concept = _choose("Concept", concepts_of(rows), key="case_concept", naming=lambda word: word.replace("_", " "))
         state = st.selectbox(
-            "The axis says",
+            "State of the axis",
             [None, *State],
-            format_func=lambda one: "anything" if one is None else one.replace("_", " "),
+            format_func=lambda word: "anything" if word is None else word.replace("_", " "),
             key="case_state",
             disabled=concept is None,
         )
@@ -157,18 +162,20 @@ def _filter(rows: Sequence[CaseRow]) -> CaseFilter:
     )
 
 
-def _one_of(
+def _choose(
     label: str, choices: Sequence[str], *, key: str, naming: Callable[[str], str] = diagnosis_name
 ) -> str | None:
-    return st.selectbox(label, [None, *choices], format_func=lambda one: "any" if one is None else naming(one), key=key)
+    return st.selectbox(
+        label, [None, *choices], format_func=lambda choice: "any" if choice is None else naming(choice), key=key
+    )
 
 
 def _step_buttons(names: Sequence[str], position: int) -> None:
     back, on = st.columns(2)
     steps = ((back, "Previous", "k", position - 1), (on, "Next", "j", position + 1))
-    for place, label, shortcut, target in steps:
+    for column, label, shortcut, target in steps:
         inside = 0 <= target < len(names)
-        place.button(
+        column.button(
             label,
             key=f"case_{label.lower()}",
             shortcut=shortcut,
@@ -189,19 +196,21 @@ def _selected(key: str, names: Sequence[str]) -> None:
         _open(names[rows[0]])
 
 
-def _show_case(reader: Reader, run: RunFolder, case: CaseContent, own: Sequence[CaseReview], *, blinded: bool) -> None:
+def _show_case(
+    reader: Reader, run: RunFolder, case: CaseContent, reviews: Sequence[CaseReview], *, blinded: bool
+) -> None:
     names = case_names(case)
-    hidden = blinded and not any(one.step is Step.FIRST_READ for one in own)
+    hidden = blinded and not any(review.step is Step.FIRST_READ for review in reviews)
     picture, beside = st.columns([1.15, 1], gap="medium")
     with picture:
         _show_picture(run, case, names, hidden=hidden)
     with beside:
-        case_review_form.show(reader, case, own, names=names, step=Step.FIRST_READ if hidden else Step.REVIEW)
+        case_review_form.show(reader, case, reviews, names=names, step=Step.FIRST_READ if hidden else Step.REVIEW)
     if hidden:
         return
-    chosen = st.segmented_control(
+    diagnosis = st.segmented_control(
         "Contributions to",
-        [one.diagnosis for one in case.differential],
+        [entry.diagnosis for entry in case.differential],
         format_func=names.__getitem__,
         default=case.call,
         key=f"case_diagnosis_{case.image_id}",
@@ -209,13 +218,13 @@ def _show_case(reader: Reader, run: RunFolder, case: CaseContent, own: Sequence[
     )
     pictures = CasePicture(lambda image: _picture_url(run, image))
     style = STYLE.read_text(encoding="utf-8")
-    st.html(f"<style>{phrasing.PAGE_COLOURS}{style}</style>{case_body(case, names, pictures, diagnosis=chosen)}")
+    st.html(f"<style>{PAGE_COLOURS}{style}</style>{case_body(case, names, pictures, diagnosis=diagnosis)}")
     case_what_if.show(run, case, names)
     st.caption(phrasing.RESEARCH)
 
 
 def _show_picture(run: RunFolder, case: CaseContent, names: dict[str, str], *, hidden: bool) -> None:
-    concepts = {one.concept: one for one in case.concepts if one.evidence is not None}
+    concepts = {concept.concept: concept for concept in case.concepts if concept.evidence is not None}
     overlay = None
     if concepts and not hidden:
         overlay = st.pills(
@@ -236,4 +245,4 @@ def _show_picture(run: RunFolder, case: CaseContent, names: dict[str, str], *, h
 
 
 def _picture_url(run: RunFolder, image_id: str) -> str:
-    return image_url(f"{run.path.name}/{picture_file(image_id)}", place=Place.RUNS)
+    return image_url(f"{run.path.name}/{picture_file(image_id)}", root=ImageRoot.RUNS)

@@ -11,7 +11,7 @@ import streamlit as st
 
 from clinician_ui import phrasing
 from clinician_ui.workplace import Reader
-from concepts.curation import door as curation
+from concepts.curation import door
 from concepts.sources.csv_table import inert
 from concepts.store.audit import Event
 from concepts.store.roles import Action
@@ -24,8 +24,8 @@ COLUMNS = ("seq", "at", "actor", "action", "subject", "hash")
 def show(reader: Reader) -> None:
     """Draw the screen."""
     by, action, subject = _filter()
-    wanted: dict[str, Any] = {"by": by or None, "action": action, "subject": subject or None}
-    events = curation.history(reader.store, reader.name, limit=PAGE, **wanted)
+    criteria: dict[str, Any] = {"by": by or None, "action": action, "subject": subject or None}
+    events = door.history(reader.store, reader.name, limit=PAGE, **criteria)
     if not events:
         st.info(phrasing.NO_EVENTS)
         return
@@ -44,10 +44,10 @@ def show(reader: Reader) -> None:
         },
     )
     left, right = st.columns([3, 1])
-    left.caption(phrasing.shown_events(len(events), PAGE))
+    left.caption(phrasing.events_listed(len(events), PAGE))
     right.download_button(
         "Export as CSV",
-        lambda: events_to_csv(curation.history(reader.store, reader.name, limit=EXPORTED, **wanted)),
+        lambda: events_to_csv(door.history(reader.store, reader.name, limit=EXPORTED, **criteria)),
         file_name="history.csv",
         mime="text/csv",
         width="stretch",
@@ -56,7 +56,7 @@ def show(reader: Reader) -> None:
 
 
 def events_to_csv(events: Sequence[Event]) -> str:
-    """Events as a CSV table; what a spreadsheet would compute is made text."""
+    """Return events as a CSV table; what a spreadsheet would compute becomes text."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow((*COLUMNS, "payload"))
@@ -70,7 +70,7 @@ def _filter() -> tuple[str, Action | None, str]:
     who, what, where = st.columns(3)
     by = who.text_input("Who", key="by", placeholder="anyone", bind="query-params")
     action = what.selectbox(
-        "What", list(Action), index=None, placeholder="anything", format_func=lambda one: one.replace("_", " ")
+        "What", list(Action), index=None, placeholder="anything", format_func=lambda action: action.replace("_", " ")
     )
     subject = where.text_input("On what", key="subject", placeholder="begins with, e.g. a set", bind="query-params")
     return by, action, subject
@@ -78,7 +78,7 @@ def _filter() -> tuple[str, Action | None, str]:
 
 def _row(event: Event) -> dict[str, object]:
     at = datetime.fromisoformat(event.at).strftime("%Y-%m-%d %H:%M:%S")
-    verdicts = [str(one.get("verdict") or "withdrawn") for one in event.payload.get("judgements", ())]
+    verdicts = [str(judgement.get("verdict") or "withdrawn") for judgement in event.payload.get("judgements", ())]
     details = f"{len(verdicts)} verdicts" if len(verdicts) > 3 else ", ".join(verdicts)
     action = event.action.replace("_", " ")
     return {

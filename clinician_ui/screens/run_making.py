@@ -1,4 +1,4 @@
-"""Starting a run: a release, a configuration, changes to it."""
+"""The form that starts a run: a configuration, a release, changes."""
 
 import os
 from itertools import takewhile
@@ -8,15 +8,15 @@ from uuid import uuid4
 import streamlit as st
 
 from clinician_ui import phrasing, run_phrasing
-from clinician_ui.workplace import STORE_VARIABLE, Reader, current_reader, runs_folder
-from concepts.curation import door as curation
+from clinician_ui.screens.performing import perform
+from clinician_ui.workplace import STORE_VARIABLE, Reader, job_ledger
+from concepts.curation import door
 from concepts.curation.run_orders import RunOrder
-from concepts.errors import DermaxisError, SettingsError
+from concepts.errors import SettingsError
 from concepts.store.roles import Action
 from pipeline.config import RunSettings, dump_settings
 from pipeline.jobs import desk
-from pipeline.jobs.ledger import Ledger, open_ledger
-from pipeline.jobs.queue import VARIABLE, open_queue
+from pipeline.jobs.ledger import Ledger
 
 CONFIGS_VARIABLE = "DERMAXIS_CONFIGS"
 CONFIG, RELEASE, CHANGES = "run_config", "run_release", "run_changes"
@@ -48,43 +48,37 @@ def show(reader: Reader, ledger: Ledger) -> None:
 
 
 def _start(key: str) -> None:
-    """Queue the run, before anything is drawn again; a second click with the same key does nothing more."""
-    try:
-        reader = current_reader()
-        if reader is None:
-            st.session_state["runs_fault"] = phrasing.SESSION_ENDED
-            return
-        settings = _drafted()
-        ledger = open_ledger(runs_folder())
-        queue = open_queue(os.environ.get(VARIABLE), ledger)
-        details = {"settings": dump_settings(settings)}
-        curation.order_run(reader.store, reader.name, RunOrder.START, settings.name, details=details, key=key)
-        job = desk.submit(ledger, queue, settings, by=reader.name, key=key)
-        st.session_state["runs_message"] = run_phrasing.run_ordered(job)
-        st.session_state["run_key"] = uuid4().hex
-    except DermaxisError as error:
-        st.session_state["runs_fault"] = str(error)
-        st.session_state["run_key"] = uuid4().hex
+    """Submit the job before anything is drawn again; a second click with the same key does nothing more."""
+    perform("runs", lambda reader: _started(reader, key))
 
 
-def _drafted() -> RunSettings:
-    configs, chosen = _configs(), str(st.session_state[CONFIG])
-    if chosen not in configs:
-        raise SettingsError(f"{chosen!r:.60}: no such configuration; choose one of {', '.join(configs)}")
+def _started(reader: Reader, key: str) -> str:
+    # Whatever comes of it, the next click is another act.
+    st.session_state["run_key"] = uuid4().hex
+    settings = _draft()
+    details = {"settings": dump_settings(settings)}
+    door.order_run(reader.store, reader.name, RunOrder.START, settings.name, details=details, key=key)
+    return run_phrasing.run_ordered(job_ledger().submit(settings, by=reader.name, key=key))
+
+
+def _draft() -> RunSettings:
+    configs, config = _configs(), str(st.session_state[CONFIG])
+    if config not in configs:
+        raise SettingsError(f"{config!r:.60}: no such configuration; choose one of {', '.join(configs)}")
     release = str(st.session_state[RELEASE] or run_phrasing.OWN_MASKS).strip()
     changes = [line.strip() for line in str(st.session_state[CHANGES] or "").splitlines() if line.strip()]
-    own = release == run_phrasing.OWN_MASKS
-    return desk.drafted(
-        configs[chosen], changes, release=None if own else release, store=os.environ.get(STORE_VARIABLE)
+    is_own = release == run_phrasing.OWN_MASKS
+    return desk.draft(
+        configs[config], changes, release=None if is_own else release, store=os.environ.get(STORE_VARIABLE)
     )
 
 
 def _releases(reader: Reader) -> list[str]:
-    """The store's releases, the newest first; those who may not list them type a name."""
+    """Return the store's releases, the newest first; whoever may not list them types a name."""
     if not reader.may(Action.LIST_RELEASES):
         return []
-    found = curation.list_releases(reader.store, reader.name)
-    return [f"{one.name}@{one.version}" for one in reversed(found) if one.status != "retired"]
+    releases = door.list_releases(reader.store, reader.name)
+    return [f"{release.name}@{release.version}" for release in reversed(releases) if release.status != "retired"]
 
 
 def _config_folder() -> Path:
@@ -96,7 +90,7 @@ def _configs() -> dict[str, Path]:
 
 
 def _about(file: Path) -> str:
-    """What a configuration says on top: what it is for, what to expect, how long it takes."""
+    """Return the comment on top of a configuration: what it is for, what to expect, how long it takes."""
     comment = takewhile(lambda line: line.startswith("#"), file.read_text(encoding="utf-8").splitlines())
-    said = [line.removeprefix("#").strip() for line in comment]
-    return " ".join(line for line in said if not line.startswith("Command:"))
+    lines = [line.removeprefix("#").strip() for line in comment]
+    return " ".join(line for line in lines if not line.startswith("Command:"))

@@ -1,16 +1,16 @@
-"""Unnamed: what a run's network uses that nobody named, with a place to name it."""
+"""Unnamed: directions that a run's network uses and nobody named, with a form to name them."""
 
 import re
 from uuid import uuid4
 
 import streamlit as st
 
-from clinician_ui import phrasing
-from clinician_ui.image_files import Place, image_url
-from clinician_ui.workplace import Reader, current_reader, runs_folder
-from concepts.curation import door as curation
+from clinician_ui import case_phrasing, phrasing
+from clinician_ui.image_files import ImageRoot, image_url
+from clinician_ui.screens.performing import perform, show_outcome
+from clinician_ui.workplace import Reader, runs_folder
+from concepts.curation import door
 from concepts.curation.sets import SetConcept
-from concepts.errors import DermaxisError
 from concepts.store.roles import Action
 from concepts.vocabulary import load_vocabulary
 from pipeline.report.compose import diagnosis_name
@@ -20,25 +20,23 @@ from pipeline.report.sentences.cases import KINDS, SHOWN_RELATIONS
 from pipeline.run.folder import RunFolder
 
 OVERALL = "overall"
-OWN = "a new word"
+NEW_WORD = "a new word"
 EXPLANATION = "explanation.json"
 
 
 def show(reader: Reader) -> None:
     """Draw the screen."""
     names = [path.parent.name for path in sorted(runs_folder().glob(f"*/{EXPLANATION}"), reverse=True)]
-    found = [name for name in names if _discovery(name) is not None]
-    if not found:
-        st.info(phrasing.markdown(phrasing.no_runs(str(runs_folder()))))
+    run_ids = [name for name in names if _discovery(name) is not None]
+    if not run_ids:
+        st.info(phrasing.markdown(case_phrasing.no_runs(str(runs_folder()))))
         return
-    name = st.selectbox("Run", found, key="run", bind="query-params")
+    name = st.selectbox("Run", run_ids, key="run", bind="query-params")
     discovery = _discovery(name)
     if discovery is None:
         return
-    st.html(f'<p class="dx-quiet">{phrasing.html(phrasing.UNNAMED_HELP)}</p>')
-    answer = st.session_state.pop("unnamed_answer", None)
-    if answer is not None:
-        (st.error if answer[0] else st.success)(phrasing.markdown(answer[1]))
+    st.html(f'<p class="dx-quiet">{phrasing.html(case_phrasing.UNNAMED_HELP)}</p>')
+    show_outcome("unnamed")
     for direction in discovery.directions:
         with st.container(border=True):
             _show_direction(reader, RunFolder(runs_folder() / name, writes=False), direction)
@@ -58,15 +56,15 @@ def _read(path: str, _changed: int) -> Discovery | None:
 
 def _show_direction(reader: Reader, run: RunFolder, direction: DirectionFound) -> None:
     figures = "".join(
-        f'<figure><img src="{_url(run, one.patch)}" alt="Patch of {phrasing.html(one.image_id)}">'
-        f'<img src="{_url(run, one.picture)}" alt="Image {phrasing.html(one.image_id)}">'
-        f'<figcaption class="dx-quiet">{phrasing.html(diagnosis_name(one.diagnosis))}</figcaption></figure>'
-        for one in direction.patches
+        f'<figure><img src="{_url(run, patch.patch)}" alt="Patch of {phrasing.html(patch.image_id)}">'
+        f'<img src="{_url(run, patch.picture)}" alt="Image {phrasing.html(patch.image_id)}">'
+        f'<figcaption class="dx-quiet">{phrasing.html(diagnosis_name(patch.diagnosis))}</figcaption></figure>'
+        for patch in direction.patches
     )
     st.html(
         f'<h2 class="dx-title">{phrasing.html(direction.name.replace("_", " "))}</h2>'
-        f'<p class="dx-quiet">{phrasing.html(phrasing.direction_facts(direction))}</p>'
-        f'<p class="dx-heading">{phrasing.PATCHES}</p><div class="dx-patches">{figures}</div>'
+        f'<p class="dx-quiet">{phrasing.html(case_phrasing.direction_facts(direction))}</p>'
+        f'<p class="dx-heading">{case_phrasing.PATCHES}</p><div class="dx-patches">{figures}</div>'
         f'<div class="dx-beside">{_importance(direction)}{_relations(direction)}</div>'
     )
     if reader.may(Action.PROPOSE_CONCEPT):
@@ -76,23 +74,23 @@ def _show_direction(reader: Reader, run: RunFolder, direction: DirectionFound) -
 def _importance(direction: DirectionFound) -> str:
     rows = "".join(
         f'<tr><th scope="row">{phrasing.html("all diagnoses" if target == OVERALL else diagnosis_name(target))}</th>'
-        f'<td class="dx-number">{phrasing.loss_ratio(one.ratio)}</td>'
-        f"<td>{phrasing.against_null(one.ratio, one.null)}</td></tr>"
-        for target, one in direction.importance.items()
+        f'<td class="dx-number">{case_phrasing.loss_ratio(importance.ratio)}</td>'
+        f"<td>{case_phrasing.against_null(importance.ratio, importance.null)}</td></tr>"
+        for target, importance in direction.importance.items()
     )
-    return f'<div><p class="dx-heading">{phrasing.DIRECTION_IMPORTANCE}</p>{_table(rows)}</div>'
+    return f'<div><p class="dx-heading">{case_phrasing.DIRECTION_IMPORTANCE}</p>{_table(rows)}</div>'
 
 
 def _relations(direction: DirectionFound) -> str:
-    names = {one.id: one.name for one in load_vocabulary().concepts.values()}
+    names = {concept.id: concept.name for concept in load_vocabulary().concepts.values()}
     rows = "".join(
-        f'<tr><th scope="row">{phrasing.html(trait_name(one.trait, names))} '
-        f'<span class="dx-quiet">{KINDS[one.kind]}</span></th>'
-        f'<td class="dx-number">{phrasing.correlation(one.correlation)}</td>'
-        f"<td>{'beyond chance' if one.beyond_chance else ''}</td></tr>"
-        for one in direction.relations[:SHOWN_RELATIONS]
+        f'<tr><th scope="row">{phrasing.html(trait_name(relation.trait, names))} '
+        f'<span class="dx-quiet">{KINDS[relation.kind]}</span></th>'
+        f'<td class="dx-number">{case_phrasing.correlation(relation.correlation)}</td>'
+        f"<td>{'beyond chance' if relation.beyond_chance else ''}</td></tr>"
+        for relation in direction.relations[:SHOWN_RELATIONS]
     )
-    return f'<div><p class="dx-heading">{phrasing.DIRECTION_RELATIONS}</p>{_table(rows)}</div>'
+    return f'<div><p class="dx-heading">{case_phrasing.DIRECTION_RELATIONS}</p>{_table(rows)}</div>'
 
 
 def _table(rows: str) -> str:
@@ -100,7 +98,7 @@ def _table(rows: str) -> str:
 
 
 def _show_form(reader: Reader, run: RunFolder, direction: DirectionFound) -> None:
-    sets = [one.name for one in curation.list_sets(reader.store, reader.name)]
+    sets = [concept_set.name for concept_set in door.list_sets(reader.store, reader.name)]
     if not sets:
         st.caption(phrasing.NO_SETS)
         return
@@ -109,11 +107,11 @@ def _show_form(reader: Reader, run: RunFolder, direction: DirectionFound) -> Non
     with st.expander("Name it"):
         word = st.selectbox(
             "Word",
-            [OWN, *sorted(load_vocabulary().concepts)],
-            format_func=lambda one: one.replace("_", " "),
+            [NEW_WORD, *sorted(load_vocabulary().concepts)],
+            format_func=lambda word: word.replace("_", " "),
             key=f"word {form}",
         )
-        if word == OWN:
+        if word == NEW_WORD:
             st.text_input("Name", key=f"name {form}")
             st.text_input("Definition, one sentence", key=f"definition {form}")
         st.selectbox("Concept set", sets, key=f"set {form}")
@@ -121,31 +119,25 @@ def _show_form(reader: Reader, run: RunFolder, direction: DirectionFound) -> Non
 
 
 def _propose(form: str, run: RunFolder, direction: DirectionFound) -> None:
-    reader = current_reader()
-    if reader is None:
-        st.session_state["unnamed_answer"] = (True, phrasing.SESSION_ENDED)
-        return
-    word = st.session_state[f"word {form}"]
-    try:
-        concept = word if word != OWN else _own(form)
-        set_name = st.session_state[f"set {form}"]
-        proposal = curation.propose_concept(
-            reader.store,
-            reader.name,
-            set_name,
-            concept,
-            candidate_values(run, direction),
-            run=run.id,
-            axis=direction.name,
-            key=st.session_state.pop(f"key {form}"),
-        )
-    except DermaxisError as error:
-        st.session_state["unnamed_answer"] = (True, str(error))
-        return
-    st.session_state["unnamed_answer"] = (False, phrasing.proposed(proposal, set_name))
+    perform("unnamed", lambda reader: _proposed(reader, form, run, direction))
 
 
-def _own(form: str) -> SetConcept:
+def _proposed(reader: Reader, form: str, run: RunFolder, direction: DirectionFound) -> str:
+    word, set_name = st.session_state[f"word {form}"], st.session_state[f"set {form}"]
+    proposal = door.propose_concept(
+        reader.store,
+        reader.name,
+        set_name,
+        word if word != NEW_WORD else _new_concept(form),
+        candidate_values(run, direction),
+        run=run.id,
+        axis=direction.name,
+        key=st.session_state.pop(f"key {form}"),
+    )
+    return case_phrasing.proposed(proposal, set_name)
+
+
+def _new_concept(form: str) -> SetConcept:
     name = st.session_state.get(f"name {form}", "").strip()
     identifier = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     return SetConcept(
@@ -154,4 +146,4 @@ def _own(form: str) -> SetConcept:
 
 
 def _url(run: RunFolder, name: str) -> str:
-    return image_url(f"{run.path.name}/{name}", place=Place.RUNS)
+    return image_url(f"{run.path.name}/{name}", root=ImageRoot.RUNS)

@@ -84,7 +84,7 @@ def run(
 
         tracker = _tracker()
         if progress is not None and _is_first_process():
-            tracker = ProgressFile(progress, [str(stage) for stage in stages(settings)], further=tracker)
+            tracker = ProgressFile(progress, [str(stage) for stage in stages(settings)], display=tracker)
         folder = retrain(settings, tracker=tracker, resume=resume)
     _conclude(folder)
     if isinstance(tracker, ProgressFile):
@@ -260,18 +260,17 @@ def worker(
             "--queue",
             metavar="URL",
             envvar="DERMAXIS_QUEUE",
-            help="Address of the queue; default: a SQLite file beside the runs",
+            help="Database of the jobs; default: a SQLite file beside the runs; for several machines postgresql://…",
         ),
     ] = None,
     attended: Attended = False,
 ) -> None:
     """Do the jobs that are ordered on the tool's page Runs, one at a time; start several workers for several jobs."""
     from pipeline.jobs.ledger import open_ledger
-    from pipeline.jobs.queue import open_queue
     from pipeline.jobs.worker import Worker, ended_by_signals
 
-    ledger = open_ledger(runs)
-    new_worker = Worker(ledger, open_queue(queue, ledger), say=lambda line: typer.echo(line, err=True))
+    ledger = open_ledger(runs, queue)
+    new_worker = Worker(ledger, tell=lambda line: typer.echo(line, err=True))
     typer.echo(f"worker {new_worker.name} waits for jobs; their runs go to {ledger.runs}; Ctrl-C ends it", err=True)
     if attended:
         when_input_closes(new_worker.ending.set)

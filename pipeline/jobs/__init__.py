@@ -1,1 +1,1 @@
-"""Retrain-and-report jobs that run out of process: asked for by a screen, done by workers, kept on disk."""
+"""Retrain-and-report jobs that run out of process: asked for by a screen, done by workers, kept in one database."""

@@ -21,16 +21,18 @@ class Ending:
     Attributes:
         code: Its exit status.
         was_stopped: Whether it was asked to stop.
-        reason: Where it failed, why, in one line.
+        reason: Why it failed, in one line; None where it did not fail.
+        run: Identifier of the run that it finished.
     """
 
     code: int
     was_stopped: bool
-    reason: str | None
+    reason: str | None = None
+    run: str | None = None
 
 
 def command(settings: Path, progress: Path, *, resume: bool) -> list[str]:
-    """The command that does a job: the same that a person would type, and two options for the worker."""
+    """Return the command that does a job: the one that a person would type, with two options for the worker."""
     words = [sys.executable, "-m", "pipeline", "run", str(settings), "--progress", str(progress), "--attended"]
     return [*words, "--resume"] if resume else words
 
@@ -66,17 +68,26 @@ def supervise(words: list[str], log: Path, *, tick: Callable[[], bool], grace: f
         except BaseException:
             child.kill()
             raise
-    failed = child.returncode != 0
-    return Ending(child.returncode, asked is not None, _reason(log, start, child.returncode) if failed else None)
+    reason = _reason_in(log, start, child.returncode) if child.returncode else None
+    return Ending(child.returncode, was_stopped=asked is not None, reason=reason)
 
 
-def _reason(log: Path, start: int, code: int) -> str:
-    """The last line that says why; what the command line complains about is marked by its name."""
-    with log.open("rb") as file:
-        file.seek(start)
-        said = file.read().decode("utf-8", errors="replace")
-    lines = [" ".join(line.split()) for line in said.splitlines() if line.strip()]
-    complaints = [line.removeprefix("dermaxis: ") for line in lines if line.startswith("dermaxis: ")]
+def failure_reason(output: str, code: int) -> str:
+    r"""Return why a run failed, in one line: its last line that starts with ``dermaxis:``, else its last line.
+
+    >>> failure_reason("reading images\ndermaxis: no such folder\nbye", 2)
+    'no such folder'
+    >>> failure_reason("", 3)
+    'exit status 3'
+    """
     if code < 0:
         return f"the run was killed by {signal.Signals(-code).name}; memory may have run out"
+    lines = [" ".join(line.split()) for line in output.splitlines() if line.strip()]
+    complaints = [line.removeprefix("dermaxis: ") for line in lines if line.startswith("dermaxis: ")]
     return (complaints or lines or [f"exit status {code}"])[-1][:REASON_LIMIT]
+
+
+def _reason_in(log: Path, start: int, code: int) -> str:
+    with log.open("rb") as file:
+        file.seek(start)
+        return failure_reason(file.read().decode("utf-8", errors="replace"), code)

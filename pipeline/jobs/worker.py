@@ -1,28 +1,35 @@
-"""A worker: takes one job after the other from the queue, and takes over those whose worker died."""
+"""A worker: does one waiting job after the other, also those whose worker died."""
 
 import logging
 import os
 import platform
 import re
+import secrets
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
+from typing import TypeVar
 
-from concepts.errors import RunError
-from pipeline.jobs.job import Job, State
+from concepts.errors import DermaxisError, RunError
+from pipeline.config import RunSettings
+from pipeline.jobs.files import JobFiles
+from pipeline.jobs.job import Job
 from pipeline.jobs.ledger import Ledger
-from pipeline.jobs.queue import Queue
 from pipeline.jobs.supervise import GRACE_SECONDS, Ending, command, supervise
+from pipeline.jobs.transitions import after_ending
 from pipeline.run.folder import RunFolder, find_unfinished
+from pipeline.run.progress_file import parse_progress
 
 LOGGER = logging.getLogger(__name__)
 IDLE_SECONDS = 0.5
-MOST_DEATHS = 3
-"""Workers that may die on one job before it counts as failed; it may be what kills them."""
-Say = Callable[[str], None]
+REPORTS_PER_LEASE = 15
+"""How many reports of a worker may get lost before it counts as dead."""
+Answer = TypeVar("Answer")
+Tell = Callable[[str], None]
 
 
 class Worker:
@@ -30,135 +37,154 @@ class Worker:
 
     Args:
         ledger: Whose jobs it does.
-        queue: Where it hears of them.
-        say: Where it tells what it does.
+        tell: Called with each line about what it does.
     """
 
-    def __init__(self, ledger: Ledger, queue: Queue, *, say: Say = lambda line: None) -> None:
-        self.ledger, self.queue, self.say = ledger, queue, say
-        self.name = f"{re.sub(r'[^A-Za-z0-9_-]', '_', platform.node())[:60] or 'host'}-{os.getpid()}"
+    def __init__(self, ledger: Ledger, *, tell: Tell = lambda line: None) -> None:
+        self.ledger, self.tell = ledger, tell
+        host = re.sub(r"[^A-Za-z0-9_-]", "_", platform.node())[:60] or "host"
+        # Containers may agree in host and process number.
+        self.name = f"{host}-{os.getpid()}-{secrets.token_hex(2)}"
         self.ending = threading.Event()
         self._fault = ""
 
     def work(self) -> None:
-        """Work until `ending` is set; a job in hand then goes back into the queue, to go on from its checkpoint."""
-        swept = float("-inf")
+        """Work until `ending` is set; a job in hand is then queued again, to continue from its checkpoint."""
         try:
             while not self.ending.is_set():
-                self.ledger.beat(self.name)
-                if time.monotonic() - swept >= self.ledger.lease / 3:
-                    self._try(lambda: recover(self.ledger, self.queue))
-                    swept = time.monotonic()
-                if not self._try(lambda: self.queue.take(self.do)):
+                if not self._try(self.do_next):
                     self.ending.wait(IDLE_SECONDS)
         finally:
-            self.ledger.leave(self.name)
+            self._try(lambda: self.ledger.leave(self.name))
 
-    def do(self, identifier: str) -> None:
-        """Do a job, unless another worker has it or it is not wanted any more."""
-        job = self.ledger.change(identifier, self._begun)
+    def do_next(self) -> bool:
+        """Do the job that waits longest; return whether there was one."""
+        job = self.ledger.claim(self.name)
         if job is None:
-            return
-        self.say(f"{job.id}: begins (attempt {job.attempts}), for {job.by}")
-        ending = self._run(job)
-        over = self.ledger.change(identifier, lambda now: self._over(now, ending))
-        if over is not None:
-            self.say(f"{job.id}: {over.state}{f': {over.reason}' if over.reason else ''}")
-            if over.state is State.QUEUED:
-                self.queue.put(over.id)
-
-    def _try(self, act: Callable[[], bool | None]) -> bool | None:
-        """Do something; a database that went away or a damaged file is told, and tried again later."""
+            return False
+        self.tell(f"{job.id}: begins (attempt {job.attempts}), for {job.by}")
+        files = self.ledger.files(job.id)
         try:
-            return act()
-        except Exception as error:
-            LOGGER.debug("tried in vain", exc_info=True)
-            fault = " ".join(str(error).split()) or type(error).__name__
-            if fault != self._fault:
-                self.say(f"cannot go on, tries again: {fault}")
-            self._fault = fault
-            return None
+            ending = self._run(job, files)
+        except (DermaxisError, OSError) as error:
+            ending = Ending(2, was_stopped=False, reason=_line(error))
+        after = self._insist(lambda: self._record(job.id, files, ending))
+        if after is not None:
+            self.tell(f"{after.id}: {after.state}{f': {after.reason}' if after.reason else ''}")
+        return True
 
-    def _begun(self, job: Job) -> Job | None:
-        if job.state is not State.QUEUED:
-            return None
-        # The heartbeat comes first, or a sweep in between would take the job for abandoned.
-        self.ledger.beat(self.name, job.id)
-        return job.now(State.RUNNING, worker=self.name, attempts=job.attempts + 1, stop_asked=False, reason=None)
-
-    def _run(self, job: Job) -> Ending:
-        unfinished = _unfinished(self.ledger, job.id) if job.attempts > 1 else None
+    def _run(self, job: Job, files: JobFiles) -> Ending:
+        settings = self.ledger.settings(job.id)
+        files.prepare(settings)
+        finished = finished_run(settings, files) if job.attempts > 1 else None
+        if finished is not None:
+            return Ending(0, was_stopped=False, run=finished)
+        watch = self._watch(job.id, files)
+        unfinished = _unfinished_run(settings) if job.attempts > 1 else None
         if unfinished is not None:
-            self._await_release(unfinished, job.id)
-        words = command(
-            self.ledger.settings_file(job.id), self.ledger.progress_file(job.id), resume=unfinished is not None
-        )
-        return supervise(words, self.ledger.log_file(job.id), tick=lambda: self._tick(job.id))
+            self._await_release(unfinished, watch)
+        words = command(files.settings, files.progress, resume=unfinished is not None)
+        ending = supervise(words, files.log, tick=watch)
+        progress = parse_progress(files.progress_text() or "")
+        return replace(ending, run=progress.run if progress else None)
 
-    def _tick(self, job: str) -> bool:
-        self.ledger.beat(self.name, job)
-        return self.ending.is_set() or self.ledger.read(job).stop_asked
+    def _watch(self, job: str, files: JobFiles) -> Callable[[], bool]:
+        """Make what is called while a run goes on: it reports now and then, and says whether the run must stop."""
+        due, must_stop = float("-inf"), False
 
-    def _await_release(self, run: RunFolder, job: str) -> None:
-        """Wait until the orphan of a dead worker has let go of the run."""
+        def watch() -> bool:
+            nonlocal due, must_stop
+            if time.monotonic() >= due:
+                due = time.monotonic() + self.ledger.lease / REPORTS_PER_LEASE
+                # While the database is away the run goes on: the lock of its folder keeps others out.
+                must_stop = bool(self._try(lambda: self._report(job, files)))
+            return must_stop or self.ending.is_set()
+
+        return watch
+
+    def _report(self, job: str, files: JobFiles) -> bool:
+        return self.ledger.report(self.name, job, progress=files.progress_text(), output=files.last_output())
+
+    def _record(self, job: str, files: JobFiles, ending: Ending) -> Job | None:
+        self._report(job, files)
+        return self.ledger.change(job, lambda before: after_ending(before, self.name, ending))
+
+    def _await_release(self, run: RunFolder, watch: Callable[[], bool]) -> None:
+        """Wait until the orphan of a dead worker has released the run."""
         deadline = time.monotonic() + GRACE_SECONDS
-        while time.monotonic() < deadline and not self._tick(job):
+        while time.monotonic() < deadline and not watch():
             try:
                 with run.lock():
                     return
             except RunError:
                 self.ending.wait(IDLE_SECONDS)
 
-    def _over(self, job: Job, ending: Ending) -> Job | None:
-        if job.state is not State.RUNNING or job.worker != self.name:
+    def _insist(self, act: Callable[[], Answer]) -> Answer | None:
+        """Do something, again and again until it succeeds or the worker ends; an ending worker tries once."""
+        while (answer := self._try(lambda: (act(),))) is None:
+            if self.ending.wait(IDLE_SECONDS):
+                return None
+        return answer[0]
+
+    def _try(self, act: Callable[[], Answer]) -> Answer | None:
+        """Do something; return None, and tell why once, where it fails: a database that went away comes back."""
+        try:
+            return act()
+        except Exception as error:
+            LOGGER.debug("tried in vain", exc_info=True)
+            fault = _line(error)
+            if fault != self._fault:
+                self.tell(f"cannot continue, will try again: {fault}")
+            self._fault = fault
             return None
-        if ending.code == 0:
-            progress = self.ledger.progress(job.id)
-            return job.now(State.DONE, stop_asked=False, run=progress.run if progress else None)
-        if job.stop_asked:
-            return job.now(State.STOPPED, stop_asked=False)
-        if ending.was_stopped:
-            return job.now(State.QUEUED, stop_asked=False)
-        return job.now(State.FAILED, stop_asked=False, reason=ending.reason)
-
-
-def recover(ledger: Ledger, queue: Queue) -> None:
-    """Put back the jobs whose worker died, and let workers know again of those whose message was lost."""
-    for job in ledger.jobs():
-        if ledger.is_abandoned(job):
-            ledger.change(job.id, lambda now: _put_back(now) if ledger.is_abandoned(now) else None)
-    waiting = set(queue.waiting())
-    for job in ledger.jobs():
-        if job.state is State.QUEUED and job.id not in waiting:
-            queue.put(job.id)
 
 
 @contextmanager
 def ended_by_signals(worker: Worker) -> Iterator[None]:
-    """Within it, Ctrl-C and SIGTERM let a worker finish in good order instead of ending the process."""
+    """Let a worker finish in good order at Ctrl-C and SIGTERM instead of ending the process."""
 
     def end(_signal: int, _frame: FrameType | None) -> None:
         worker.ending.set()
 
-    before = {one: signal.signal(one, end) for one in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _put_back(job: Job) -> Job:
-    if job.stop_asked:
-        return job.now(State.STOPPED, stop_asked=False)
-    if job.deaths + 1 >= MOST_DEATHS:
-        reason = f"{MOST_DEATHS} workers died on it; look at its log, then resume it"
-        return job.now(State.FAILED, deaths=job.deaths + 1, reason=reason)
-    return job.now(State.QUEUED, deaths=job.deaths + 1)
+def finished_run(settings: RunSettings, files: JobFiles) -> str | None:
+    """Return the run that an earlier attempt finished without recording it: its worker died at the last moment.
+
+    It is the first run of the job's settings that is younger than the job's own settings file. Both files lie in one
+    file system, so that one clock dates them.
+    """
+    begun = files.settings.stat().st_mtime_ns
+    younger = [
+        (file.stat().st_mtime_ns, RunFolder(file.parent))
+        for file in settings.runs.glob("*/settings.yaml")
+        if file.stat().st_mtime_ns >= begun
+    ]
+    for _, run in sorted(younger, key=lambda entry: (entry[0], entry[1].id)):
+        if run.is_whole and _has_settings(run, settings):
+            return run.id
+    return None
 
 
-def _unfinished(ledger: Ledger, job: str) -> RunFolder | None:
+def _has_settings(run: RunFolder, settings: RunSettings) -> bool:
     try:
-        return find_unfinished(ledger.settings(job))
+        return run.settings() == settings
+    except DermaxisError:
+        return False
+
+
+def _unfinished_run(settings: RunSettings) -> RunFolder | None:
+    try:
+        return find_unfinished(settings)
     except RunError:
         return None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

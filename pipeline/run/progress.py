@@ -1,4 +1,4 @@
-"""Progress of long work: the work reports it to a tracker and need not know whether anyone sees it."""
+"""Progress of long work, shown or not: the work itself never asks which."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -8,39 +8,38 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 Advance = Callable[[int], None]
-"""Called with the number of steps that were completed since the last call."""
 
 
 class Tracker(Protocol):
     """Something that can show how far long work has come."""
 
     def stage(self, name: str) -> None:
-        """Begin a stage of a run."""
+        """Show that a stage of a run begins."""
 
     def task(self, title: str, total: int) -> AbstractContextManager[Advance]:
-        """Open a task of ``total`` steps; calling the function that the context gives with n completes n of them."""
+        """Open a context whose function, called with n, moves the bar by n of ``total`` steps."""
 
     def say(self, text: str) -> None:
-        """Report in one line what happened."""
+        """Show one line about what happened."""
 
 
 class Silent:
     """A tracker that shows nothing: for tests, and for every process but the first."""
 
     def stage(self, name: str) -> None:
-        """Ignore the stage."""
+        """Show no stage."""
 
     @contextmanager
     def task(self, title: str, total: int) -> Iterator[Advance]:
-        """Accept progress and ignore it."""
+        """Accept progress and show none."""
         yield lambda steps: None
 
     def say(self, text: str) -> None:
-        """Ignore the line."""
+        """Say nothing."""
 
 
 class Bars:
-    """Progress bars with the time left on a terminal; one line a task where the output is not a terminal."""
+    """Progress bars with time left on a terminal; one line a task where the output is a file."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
@@ -51,7 +50,7 @@ class Bars:
 
     @contextmanager
     def task(self, title: str, total: int) -> Iterator[Advance]:
-        """Show a bar while the context is open."""
+        """Show a bar with the time left while the context is open."""
         if not self.console.is_terminal:
             self.console.print(f"{title} ({total})", markup=False, highlight=False)
             yield lambda steps: None

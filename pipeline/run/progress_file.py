@@ -4,30 +4,27 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from concepts.files import write_atomically
 from pipeline.run.progress import Advance, Silent, Tracker
 
 EVERY_SECONDS = 0.5
-"""Least time between two writings while a task advances."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class RunProgress:
     """How far a run has come.
 
     Attributes:
-        stages: All stages of the run, in order.
-        stage: The current stage; None before the first.
-        title: The current task.
-        steps: Completed steps of the task, of ``total``.
-        total: Steps of the task; 0 where they are not counted.
-        seconds_left: Time left for the task at its pace so far; None where not known yet.
-        message: The last message.
-        at: When this was written, ISO 8601 in UTC.
+        stages: All its stages, in order.
+        stage: The stage that it is in; None before the first.
+        title: What it does there.
+        steps: How many steps of that it did, of ``total``.
+        total: 0 where steps are not counted.
+        seconds_left: Until that is done, at the pace so far; None where not known yet.
+        message: Its last message.
         run: Identifier of the run once it is whole.
     """
 
@@ -38,22 +35,25 @@ class Progress:
     total: int = 0
     seconds_left: float | None = None
     message: str = ""
-    at: str = ""
     run: str | None = None
 
     @property
     def share(self) -> float:
-        """Share of the current task that is completed, 0 to 1."""
+        """How much of what it does now is done, 0 to 1.
+
+        >>> RunProgress(steps=3, total=4).share
+        0.75
+        """
         return min(self.steps / self.total, 1.0) if self.total else 0.0
 
 
 class ProgressFile:
-    """A tracker that writes `Progress` in one step, at most every half second, and passes it on to another tracker.
+    """A tracker that writes `RunProgress`, in one step and at most every half second, and tells another tracker too.
 
     Args:
         path: The file.
         stages: All stages of the run, in order.
-        further: The tracker to pass it on to; default: none.
+        display: Where progress is shown besides.
         clock: Seconds; for tests.
     """
 
@@ -62,65 +62,66 @@ class ProgressFile:
         path: Path,
         stages: Sequence[str] = (),
         *,
-        further: Tracker | None = None,
+        display: Tracker | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.path, self.further, self.clock = path, further or Silent(), clock
-        self._now: dict[str, object] = {"stages": tuple(stages)}
-        self._written = float("-inf")
-        self._write()
+        self.path, self.display, self.clock = path, display or Silent(), clock
+        self._progress = RunProgress(stages=tuple(stages))
+        self._update()
 
     def stage(self, name: str) -> None:
         """Begin a stage."""
-        self.further.stage(name)
-        self._now |= {"stage": name, "title": "", "steps": 0, "total": 0, "seconds_left": None}
-        self._write()
+        self.display.stage(name)
+        self._update(stage=name, title="", steps=0, total=0, seconds_left=None)
 
     @contextmanager
     def task(self, title: str, total: int) -> Iterator[Advance]:
-        """Write how many steps are completed while the context is open."""
-        start, completed = self.clock(), 0
-        self._now |= {"title": title, "steps": 0, "total": total, "seconds_left": None}
-        self._write()
-        with self.further.task(title, total) as advance_further:
+        """Write how many steps are done while the context is open."""
+        start, taken = self.clock(), 0
+        self._update(title=title, steps=0, total=total, seconds_left=None)
+        with self.display.task(title, total) as advance_display:
 
             def advance(steps: int) -> None:
-                nonlocal completed
-                completed += steps
-                advance_further(steps)
-                pace = (self.clock() - start) / max(completed, 1)
-                self._now |= {"steps": completed, "seconds_left": round(pace * max(total - completed, 0), 1)}
+                nonlocal taken
+                taken += steps
+                advance_display(steps)
+                pace = (self.clock() - start) / max(taken, 1)
+                left = round(pace * max(total - taken, 0), 1)
+                self._progress = replace(self._progress, steps=taken, seconds_left=left)
                 if self.clock() - self._written >= EVERY_SECONDS:
-                    self._write()
+                    self._update()
 
             yield advance
-        self._write()
+        self._update()
 
     def say(self, text: str) -> None:
-        """Write the last message."""
-        self.further.say(text)
-        self._now["message"] = text
-        self._write()
+        """Keep the last message."""
+        self.display.say(text)
+        self._update(message=text)
 
     def finished(self, run: str) -> None:
-        """Write the identifier of the run, which is whole now."""
-        self._now["run"] = run
-        self._write()
+        """Write that the run is whole."""
+        self._update(run=run)
 
-    def _write(self) -> None:
-        self._written = self.clock()
-        now = Progress(**self._now, at=datetime.now(UTC).isoformat(timespec="seconds"))  # type: ignore[arg-type]
-        write_atomically(self.path, json.dumps(asdict(now), ensure_ascii=False) + "\n")
+    def _update(self, **changes: object) -> None:
+        self._progress, self._written = replace(self._progress, **changes), self.clock()  # type: ignore[arg-type]
+        write_atomically(self.path, json.dumps(asdict(self._progress), ensure_ascii=False) + "\n")
 
 
-def read_progress(path: Path) -> Progress | None:
-    """Read the progress that was written last; None where there is none that can be read."""
+def parse_progress(text: str) -> RunProgress | None:
+    """Return the progress that a run wrote; None where the text is not one.
+
+    >>> parse_progress('{"stage": "plain", "steps": 2, "total": 8}').share
+    0.25
+    >>> parse_progress("") is None
+    True
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+        content = json.loads(text)
+    except json.JSONDecodeError:
         return None
     if not isinstance(content, dict):
         return None
-    names = {field.name for field in fields(Progress)}
-    entries = {key: entry for key, entry in content.items() if key in names}
-    return Progress(**{**entries, "stages": tuple(entries.get("stages", ()))})
+    names = {field.name for field in fields(RunProgress)}
+    entries = {name: entry for name, entry in content.items() if name in names}
+    return RunProgress(**{**entries, "stages": tuple(entries.get("stages", ()))})

@@ -97,8 +97,8 @@ def fill(store: Store, folder: Path, *, images: int = 24) -> None:
 
 def disagree(store: Store, image: str = "lesion00") -> None:
     for reader, verdict in (("ann", Verdict.PRESENT), ("ben", Verdict.ABSENT)):
-        said = Judgement(reader=reader, image_id=image, concept="streaks", verdict=verdict, note=CANARY)
-        judge(store, reader, "derm", said, key=f"{reader} {image}")
+        judgement = Judgement(reader=reader, image_id=image, concept="streaks", verdict=verdict, note=CANARY)
+        judge(store, reader, "derm", judgement, key=f"{reader} {image}")
 
 
 @pytest.fixture(scope="session")
@@ -122,7 +122,7 @@ def small_run(tmp_path_factory) -> RunFolder:
 
 
 @pytest.fixture
-def place(tmp_path, template, monkeypatch) -> Iterator[tuple[Store, Path]]:
+def store_and_images(tmp_path, template, monkeypatch) -> Iterator[tuple[Store, Path]]:
     """A filled store and its image folder, as the tool finds them."""
     url, folder = str(tmp_path / "store.sqlite"), template / "images"
     shutil.copyfile(template / "store.sqlite", url)
@@ -136,12 +136,12 @@ def place(tmp_path, template, monkeypatch) -> Iterator[tuple[Store, Path]]:
 def _page(address: str) -> None:
     from clinician_ui import router, workplace
 
-    screen = next(one for one in router.SCREENS if one.address == address)
+    screen = next(screen for screen in router.SCREENS if screen.address == address)
     router.open_screen(screen, workplace.current_reader())
 
 
 @pytest.fixture
-def open_page(place, monkeypatch) -> Callable[..., AppTest]:
+def open_page(store_and_images, monkeypatch) -> Callable[..., AppTest]:
     """Opens a page as someone, or (None) as nobody."""
 
     def open_it(address: str, name: str | None, **query: str) -> AppTest:
@@ -155,9 +155,9 @@ def open_page(place, monkeypatch) -> Callable[..., AppTest]:
 
 
 @pytest.fixture
-def dispute(place) -> str:
+def dispute(store_and_images) -> str:
     """A case on which ann and ben disagree."""
-    disagree(place[0])
+    disagree(store_and_images[0])
     return "lesion00"
 
 
@@ -201,9 +201,9 @@ def start_tool(tmp_path) -> Iterator[Callable[..., str]]:
 
 
 @pytest.fixture
-def serve(place, start_tool) -> Callable[..., str]:
-    """Starts the tool on the place's images, where everybody has a password; gives its address."""
-    store, folder = place
+def serve(store_and_images, start_tool) -> Callable[..., str]:
+    """Starts the tool on the store_and_images's images, where everybody has a password; gives its address."""
+    store, folder = store_and_images
 
     def start(port: int | None = None) -> str:
         for name in ACCOUNTS:

@@ -17,28 +17,28 @@ def press(app, label: str):
 
 
 def roles_of(store, name: str) -> set[Role]:
-    return set(next(one for one in list_accounts(store, OPERATOR) if one.name == name).roles)
+    return set(next(account for account in list_accounts(store, OPERATOR) if account.name == name).roles)
 
 
-def test_an_account_is_added_with_a_password_that_is_shown_once_and_kept_nowhere(open_page, place):
+def test_an_account_is_added_with_a_password_that_is_shown_once_and_kept_nowhere(open_page, store_and_images):
     app = open_page("accounts", "adm")
     app.text_input(key=accounts.NEW_NAME).input("zoe")
     app.multiselect(key=accounts.NEW_ROLES).set_value([Role.ANNOTATOR, Role.CURATOR])
     app = press(app, "Add it")
     assert not app.exception
-    (password,) = [one.value for one in app.code]
-    assert sign_in(place[0], "zoe", password).roles == {Role.ANNOTATOR, Role.CURATOR}
+    (password,) = [code.value for code in app.code]
+    assert sign_in(store_and_images[0], "zoe", password).roles == {Role.ANNOTATOR, Role.CURATOR}
     assert not app.run().code
     assert password not in repr(app.session_state)
-    with place[0].reading() as session:
+    with store_and_images[0].reading() as session:
         assert not any(password in str(event) for event in history(session))
 
 
-def test_roles_password_and_being_shut_out(open_page, place):
-    store, app = place[0], open_page("accounts", "adm")
-    app = app.selectbox(key=accounts.CHOSEN).set_value("ben").run()
+def test_roles_password_and_being_shut_out(open_page, store_and_images):
+    store, app = store_and_images[0], open_page("accounts", "adm")
+    app = app.selectbox(key=accounts.ACCOUNT).set_value("ben").run()
     app.multiselect(key=f"{accounts.ROLES} ben").set_value([Role.REVIEWER])
-    app = press(app, "Give it these roles")
+    app = press(app, "Set these roles")
     assert roles_of(store, "ben") == {Role.REVIEWER}
     app = press(app, "New password")
     first = app.code[0].value
@@ -47,39 +47,39 @@ def test_roles_password_and_being_shut_out(open_page, place):
     assert sign_in(store, "ben", app.code[0].value) is not None
     app = press(app, "Disable it")
     assert find_account(store, "ben") is None
-    press(app, "Let it in again")
+    press(app, "Enable it")
     assert find_account(store, "ben") is not None
 
 
-def test_what_the_store_refuses_is_said_and_nothing_changes(open_page, place):
+def test_what_the_store_refuses_is_said_and_nothing_changes(open_page, store_and_images):
     app = open_page("accounts", "adm")
     app.text_input(key=accounts.NEW_NAME).input("ann")
     app = press(app, "Add it")
     assert "already" in app.error[0].value
     assert not app.code
-    app = app.selectbox(key=accounts.CHOSEN).set_value("adm").run()
+    app = app.selectbox(key=accounts.ACCOUNT).set_value("adm").run()
     app = press(app, "Disable it")
     assert "another admin can" in app.error[0].value
     app.multiselect(key=f"{accounts.ROLES} adm").set_value([Role.ANNOTATOR])
-    app = press(app, "Give it these roles")
+    app = press(app, "Set these roles")
     assert "another admin" in app.error[0].value
-    assert roles_of(place[0], "adm") == {Role.ADMIN}
+    assert roles_of(store_and_images[0], "adm") == {Role.ADMIN}
 
 
 @pytest.mark.parametrize("name", ["ann", "eve", "cur", "rev", "res"])
-def test_who_is_no_admin_can_do_none_of_it(name, open_page, place):
+def test_who_is_no_admin_can_do_none_of_it(name, open_page, store_and_images):
     app = open_page("accounts", name)
     assert not app.button
-    assert "needs another role" in app.error[0].value
-    intruder = Reader(find_account(place[0], name), place[0])
-    for act in (accounts._new_password, lambda one, other: accounts._set_disabled(one, other, True)):
+    assert "needs a role that you do not have" in app.error[0].value
+    intruder = Reader(find_account(store_and_images[0], name), store_and_images[0])
+    for act in (accounts._new_password, lambda reader, name: accounts._set_disabled(reader, name, True)):
         with pytest.raises(PermissionDeniedError):
             act(intruder, "ben")
-    assert find_account(place[0], "ben") is not None
+    assert find_account(store_and_images[0], "ben") is not None
 
 
-def test_names_of_accounts_stay_text(open_page, place):
-    accounts.curation.add_account(place[0], "adm", "<b>bold</b>", [Role.ANNOTATOR], key="bold")
-    said = " ".join(one.proto.body for one in open_page("accounts", "adm").get("html"))
-    assert phrasing.html("<b>bold</b>") in said
-    assert "<b>bold" not in said
+def test_names_of_accounts_stay_text(open_page, store_and_images):
+    accounts.door.add_account(store_and_images[0], "adm", "<b>bold</b>", [Role.ANNOTATOR], key="bold")
+    text = " ".join(html.proto.body for html in open_page("accounts", "adm").get("html"))
+    assert phrasing.html("<b>bold</b>") in text
+    assert "<b>bold" not in text

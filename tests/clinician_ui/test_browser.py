@@ -5,10 +5,9 @@ from hashlib import sha256
 
 import pytest
 
-from concepts.curation import door as curation
+from concepts.curation import door
 from concepts.curation.accounts import OPERATOR, set_roles
-from concepts.curation.sets import SetConcept
-from concepts.image_record import ImageRecord
+from concepts.curation.sets import ImageRecord, SetConcept
 from concepts.judgement import Judgement, Kind, RegionKind, Verdict
 from concepts.mask import rasterise
 from concepts.store.roles import Role
@@ -31,11 +30,11 @@ def press_and_wait(tab, key: str) -> None:
 
 
 def judged(store, reader: str) -> list[str]:
-    return sorted(one.image_id for one in curation.own_latest(store, reader, "derm", limit=99))
+    return sorted(judgement.image_id for judgement in door.own_latest(store, reader, "derm", limit=99))
 
 
-def test_judging_by_keyboard_alone_undoing_drawing_and_reloading(sign_in, place):
-    store = place[0]
+def test_judging_by_keyboard_alone_undoing_drawing_and_reloading(sign_in, store_and_images):
+    store = store_and_images[0]
     tab = sign_in("ann", "curate?set=derm")
     for number in range(20):
         assert shown(tab) == f"lesion{number:02}"
@@ -50,7 +49,7 @@ def test_judging_by_keyboard_alone_undoing_drawing_and_reloading(sign_in, place)
     assert shown(tab) == "lesion17"
     tab.get_by_role("button", name="Remove polygon 1").wait_for()
     press_and_wait(tab, "p")
-    kept = curation.own_judgement(store, "ann", "derm", "lesion17", "streaks")
+    kept = door.own_judgement(store, "ann", "derm", "lesion17", "streaks")
     assert [region.kind for region in kept.regions] == [RegionKind.POLYGON]
     assert len(kept.regions[0].vertices) == 4
     tab.reload()
@@ -59,12 +58,12 @@ def test_judging_by_keyboard_alone_undoing_drawing_and_reloading(sign_in, place)
     assert tab.title() != "broken"
 
 
-def test_the_last_verdict_of_a_concept_is_undone_by_its_key_too(sign_in, place):
+def test_the_last_verdict_of_a_concept_is_undone_by_its_key_too(sign_in, store_and_images):
     for number in range(24):
-        one = Judgement(reader="ann", image_id=f"lesion{number:02}", concept="streaks", verdict=Verdict.ABSENT)
-        curation.judge(place[0], "ann", "derm", one, key=str(number))
+        judgement = Judgement(reader="ann", image_id=f"lesion{number:02}", concept="streaks", verdict=Verdict.ABSENT)
+        door.judge(store_and_images[0], "ann", "derm", judgement, key=str(number))
     tab = sign_in("ann", "curate?set=derm&concept=streaks")
-    tab.get_by_text("Every image is judged").wait_for()
+    tab.get_by_text("You have judged every image").wait_for()
     tab.get_by_role("button", name="Undo the latest verdict").wait_for()
     tab.wait_for_timeout(500)
     tab.keyboard.press("Control+z")
@@ -81,43 +80,43 @@ def draw_polygon(tab) -> None:
     tab.get_by_role("button", name="Remove polygon 1").wait_for()
 
 
-def test_a_double_press_is_one_record(sign_in, place):
+def test_a_double_press_is_one_record(sign_in, store_and_images):
     tab = sign_in("ben", "curate?set=derm")
     assert shown(tab) == "lesion00"
     tab.wait_for_timeout(300)
     tab.get_by_role("button", name=re.compile("^Present")).dblclick()
     tab.locator('.stage img:not(.waits)[alt$="lesion01"]').wait_for()
     tab.wait_for_timeout(500)
-    assert judged(place[0], "ben") == ["lesion00"]
+    assert judged(store_and_images[0], "ben") == ["lesion00"]
 
 
-def test_two_disagree_a_third_settles_it_blinded_and_a_curator_freezes(sign_in, place, dispute):
-    store = place[0]
+def test_two_disagree_a_third_settles_it_blinded_and_a_curator_freezes(sign_in, store_and_images, dispute):
+    store = store_and_images[0]
     tab = sign_in("eve", "adjudicate?set=derm")
     assert shown(tab) == dispute
     assert "ann" not in tab.locator("[data-testid=stMain]").inner_text().split()
     tab.wait_for_timeout(300)
     tab.keyboard.press("p")
-    tab.get_by_text("What the others said").wait_for()
+    tab.get_by_text("Verdicts of the others").wait_for()
     # The viewer takes no key until it has heard that the first look is kept.
     tab.locator(".viewer:not([aria-busy])").wait_for()
     shown(tab)
     tab.wait_for_timeout(500)
     tab.keyboard.press("p")
     tab.get_by_text("No case is contested").wait_for()
-    kinds = [one.kind for one in curation.read_judgements(store, OPERATOR, "derm") if one.reader == "eve"]
+    kinds = [judgement.kind for judgement in door.read_judgements(store, OPERATOR, "derm") if judgement.reader == "eve"]
     assert kinds == [Kind.FIRST_LOOK, Kind.ADJUDICATION]
     tab = sign_in("cur", "sets?set=derm")
     tab.get_by_role("button", name=re.compile("^Freeze a release")).click()
     tab.get_by_role("button", name="Freeze it for good").click()
     tab.get_by_text("Frozen: derm@1").wait_for()
-    release = curation.read_release(store, OPERATOR, "derm@1")
+    release = door.read_release(store, OPERATOR, "derm@1")
     assert [(e.image_id, e.polarity) for e in release.examples] == [(dispute, Verdict.PRESENT)]
-    path = curation.export_release(store, OPERATOR, "derm@1", place[1].parent / "exported")
+    path = door.export_release(store, OPERATOR, "derm@1", store_and_images[1].parent / "exported")
     assert release.digest in path.read_text(encoding="utf-8")
 
 
-def test_the_grid_by_keyboard(sign_in, place):
+def test_the_grid_by_keyboard(sign_in, store_and_images):
     tab = sign_in("ann", "grid?set=derm")
     tab.locator(".cell").nth(23).wait_for()
     for key in ("Space", "ArrowRight", "ArrowRight", "Space"):
@@ -125,13 +124,13 @@ def test_the_grid_by_keyboard(sign_in, place):
     tab.get_by_text("2 selected").wait_for()
     tab.keyboard.press("a")
     tab.get_by_text("Saved: absent for 2 images.").wait_for()
-    assert judged(place[0], "ann") == ["lesion00", "lesion02"]
+    assert judged(store_and_images[0], "ann") == ["lesion00", "lesion02"]
 
 
-def test_the_grid_sorts_by_what_is_like_the_selected_image(sign_in, place):
+def test_the_grid_sorts_by_what_is_like_the_selected_image(sign_in, store_and_images):
     vectors = [[1, abs(number - 9)] for number in range(24)]
     names = [f"lesion{number:02}" for number in range(24)]
-    curation.record_embeddings(place[0], OPERATOR, "run", names, vectors, key="embeddings")
+    door.record_embeddings(store_and_images[0], OPERATOR, "run", names, vectors, key="embeddings")
     tab = sign_in("ann", "grid?set=derm")
     expect = pytest.importorskip("playwright.sync_api").expect
     like = tab.get_by_role("button", name=re.compile("^Like this"))
@@ -143,7 +142,7 @@ def test_the_grid_sorts_by_what_is_like_the_selected_image(sign_in, place):
     tab.get_by_text("1 selected").wait_for()
     expect(like).to_be_enabled()
     tab.keyboard.press("s")
-    tab.get_by_text("The most similar to lesion09 first.").wait_for()
+    tab.get_by_text("Sorted by similarity to lesion09").wait_for()
     expect(tab.get_by_label("Like the image")).to_have_value("lesion09")
     expect(tab.locator(".cell").first).to_have_attribute("aria-label", "lesion09")
     order = [cell.get_attribute("aria-label") for cell in tab.locator(".cell").all()]
@@ -151,11 +150,11 @@ def test_the_grid_sorts_by_what_is_like_the_selected_image(sign_in, place):
     assert order[-1] == "lesion23"
     tab.locator(".cell").nth(23).click()
     like.click()
-    tab.get_by_text("The most similar to lesion23 first.").wait_for()
-    assert judged(place[0], "ann") == []
+    tab.get_by_text("Sorted by similarity to lesion23").wait_for()
+    assert judged(store_and_images[0], "ann") == []
 
 
-def test_a_key_that_was_changed_judges_and_stays_after_a_reload(sign_in, place):
+def test_a_key_that_was_changed_judges_and_stays_after_a_reload(sign_in, store_and_images):
     tab = sign_in("ann", "curate?set=derm")
     assert shown(tab) == "lesion00"
     tab.get_by_role("button", name="Keys").click()
@@ -166,15 +165,22 @@ def test_a_key_that_was_changed_judges_and_stays_after_a_reload(sign_in, place):
     tab.get_by_role("button", name="Keys").click()
     tab.keyboard.press("p")
     tab.wait_for_timeout(500)
-    assert (shown(tab), judged(place[0], "ann")) == ("lesion00", [])
+    assert (shown(tab), judged(store_and_images[0], "ann")) == ("lesion00", [])
     for key in "xua":
         press_and_wait(tab, key)
     tab.reload()
     assert shown(tab) == "lesion03"
     assert [shown_key(tab, label) for label in ("Present", "Absent", "Uncertain")] == ["X", "U", "A"]
     press_and_wait(tab, "x")
-    kept = [curation.own_judgement(place[0], "ann", "derm", f"lesion{number:02}", "streaks") for number in range(4)]
-    assert [one.verdict for one in kept] == [Verdict.PRESENT, Verdict.ABSENT, Verdict.UNCERTAIN, Verdict.PRESENT]
+    kept = [
+        door.own_judgement(store_and_images[0], "ann", "derm", f"lesion{number:02}", "streaks") for number in range(4)
+    ]
+    assert [judgement.verdict for judgement in kept] == [
+        Verdict.PRESENT,
+        Verdict.ABSENT,
+        Verdict.UNCERTAIN,
+        Verdict.PRESENT,
+    ]
 
 
 def give_key(tab, label: str, key: str) -> None:
@@ -197,8 +203,8 @@ CANARIES = (
 )
 
 
-def test_names_notes_and_file_names_stay_text_on_every_page(sign_in, place):
-    store, folder = place
+def test_names_notes_and_file_names_stay_text_on_every_page(sign_in, store_and_images):
+    store, folder = store_and_images
     content = (folder / "lesion00.png").read_bytes()
     records = [
         ImageRecord(id=name, digest=sha256(content).hexdigest(), path=f"{name}.png", width=192, height=192, source=name)
@@ -206,15 +212,15 @@ def test_names_notes_and_file_names_stay_text_on_every_page(sign_in, place):
     ]
     for record in records:
         (folder / record.path).write_bytes(content)
-    curation.create_set(store, OPERATOR, "odd", description=CANARIES[0], licence=CANARIES[1], key="odd")
-    odd = SetConcept(id="odd", name=CANARIES[0], definition=CANARIES[0], is_own=True)
-    curation.add_concept(store, OPERATOR, "odd", odd, key="concept")
-    curation.add_images(store, OPERATOR, records, key="odd images")
-    curation.add_to_set(store, OPERATOR, "odd", list(CANARIES), key="odd row")
+    door.create_set(store, OPERATOR, "odd", description=CANARIES[0], licence=CANARIES[1], key="odd")
+    odd = SetConcept(id="odd", name=CANARIES[0], definition=CANARIES[0], own=True)
+    door.add_concept(store, OPERATOR, "odd", odd, key="concept")
+    door.add_images(store, OPERATOR, records, key="odd images")
+    door.add_to_set(store, OPERATOR, "odd", list(CANARIES), key="odd row")
     for reader, verdict in (("ann", Verdict.PRESENT), ("ben", Verdict.ABSENT)):
         for name in CANARIES[:2]:
-            one = Judgement(reader=reader, image_id=name, concept="odd", verdict=verdict, note=CANARIES[0])
-            curation.judge(store, reader, "odd", one, key=f"{reader} {name}")
+            judgement = Judgement(reader=reader, image_id=name, concept="odd", verdict=verdict, note=CANARIES[0])
+            door.judge(store, reader, "odd", judgement, key=f"{reader} {name}")
     set_roles(store, OPERATOR, "adm", list(Role), key="all")
     tab = sign_in("adm", "curate?set=odd")
     # Its file is read by its name, whatever the name looks like.
@@ -248,7 +254,7 @@ def at(tab, x: float, y: float) -> tuple[float, float]:
     return left + x * width, top + y * height
 
 
-def test_what_is_painted_with_the_brush_is_stored_where_it_was_painted(sign_in, place):
+def test_what_is_painted_with_the_brush_is_stored_where_it_was_painted(sign_in, store_and_images):
     tab = sign_in("ann", "curate?set=derm")
     assert shown(tab) == "lesion00"
     tab.keyboard.press("d")
@@ -259,7 +265,7 @@ def test_what_is_painted_with_the_brush_is_stored_where_it_was_painted(sign_in, 
     tab.keyboard.press("Control+z")
     tab.get_by_role("button", name="Remove brush stroke 2").wait_for(state="detached")
     press_and_wait(tab, "p")
-    kept = curation.own_judgement(place[0], "ann", "derm", "lesion00", "streaks")
+    kept = door.own_judgement(store_and_images[0], "ann", "derm", "lesion00", "streaks")
     assert [region.kind for region in kept.regions] == [RegionKind.BRUSH]
     inside = rasterise(kept.regions, 100, 100)
     assert inside[50, 32:68].all()
@@ -300,7 +306,7 @@ class Fingers:
         self.tab.wait_for_timeout(400)
 
 
-def test_two_fingers_zoom_where_they_are_and_one_moves_or_draws(sign_in, place):
+def test_two_fingers_zoom_where_they_are_and_one_moves_or_draws(sign_in, store_and_images):
     tab = sign_in("ann", "curate?set=derm", has_touch=True)
     shown(tab)
     fingers, (left, top, width, height) = Fingers(tab), placed(tab)
@@ -327,6 +333,6 @@ def test_two_fingers_zoom_where_they_are_and_one_moves_or_draws(sign_in, place):
     tab.wait_for_timeout(300)
     tab.get_by_role("button", name=re.compile("^Present")).tap()
     tab.locator('.stage img:not(.waits)[alt$="lesion01"]').wait_for()
-    kept = curation.own_judgement(place[0], "ann", "derm", "lesion00", "streaks")
+    kept = door.own_judgement(store_and_images[0], "ann", "derm", "lesion00", "streaks")
     ((corner, other),) = [region.vertices for region in kept.regions]
     assert (*corner, *other) == pytest.approx((0.2, 0.3, 0.6, 0.8), abs=0.01)

@@ -1,16 +1,19 @@
 """Every page, light and dark, at 1280 x 800: contrast and names by axe-core, nothing cut off, nothing that jumps."""
 
+import json
 import os
 import shutil
-import time
+from contextlib import closing
+from dataclasses import asdict, replace
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import update
 
-from clinician_ui import phrasing
+from clinician_ui import case_phrasing
 from clinician_ui.report_files import comparison_file, comparison_name
 from clinician_ui.router import SCREENS
-from concepts.curation import door as curation
+from concepts.curation import door
 from concepts.curation.accounts import OPERATOR, set_roles
 from concepts.curation.case_review import Step
 from concepts.judgement import Judgement, Verdict
@@ -18,13 +21,14 @@ from concepts.store.roles import Role
 from pipeline.comparison.runs import compare_runs
 from pipeline.config import parse_overrides
 from pipeline.explanation.cases.index import read_index
-from pipeline.jobs.job import State
-from pipeline.jobs.ledger import open_ledger
+from pipeline.jobs.job import JobState
+from pipeline.jobs.ledger import LEASE_SECONDS, open_ledger
+from pipeline.jobs.tables import JOB, WORKER
 from pipeline.report.discovery_content import read_discovery
 from pipeline.report.pages.case import write_case_page
 from pipeline.report.pages.comparison import write_comparison
 from pipeline.run.folder import RunFolder
-from pipeline.run.progress_file import ProgressFile
+from pipeline.run.progress_file import RunProgress
 
 pytestmark = pytest.mark.browser
 PATIENCE = 120
@@ -46,16 +50,16 @@ JUMPS = """() => new Promise((done) => {
 
 
 @pytest.fixture
-def filled(place, dispute):
+def filled(store_and_images, dispute):
     """Verdicts of two readers, a contested case, a release, and someone who may open every page."""
-    store = place[0]
+    store = store_and_images[0]
     set_roles(store, OPERATOR, "adm", list(Role), key="all")
     for reader in ("ann", "ben"):
         for number in range(1, 7):
-            said = Verdict.PRESENT if number % 2 else Verdict.ABSENT
-            one = Judgement(reader=reader, image_id=f"lesion{number:02}", concept="streaks", verdict=said)
-            curation.judge(store, reader, "derm", one, key=f"{reader} {number}")
-    curation.freeze(store, OPERATOR, "derm", key="release")
+            verdict = Verdict.PRESENT if number % 2 else Verdict.ABSENT
+            judgement = Judgement(reader=reader, image_id=f"lesion{number:02}", concept="streaks", verdict=verdict)
+            door.judge(store, reader, "derm", judgement, key=f"{reader} {number}")
+    door.freeze(store, OPERATOR, "derm", key="release")
     return store
 
 
@@ -68,27 +72,29 @@ def runs(tmp_path, small_run):
     settings = (other / "settings.yaml").read_text()
     (other / "settings.yaml").write_text(settings.replace("\nseed: 0\n", "\nseed: 1\n"))
     both = [small_run.id, other.name]
-    write_comparison(compare_runs([folder / one for one in both]), comparison_file(folder, comparison_name(both)))
+    write_comparison(compare_runs([folder / run_id for run_id in both]), comparison_file(folder, comparison_name(both)))
     order_jobs(folder)
     return folder
 
 
 def order_jobs(runs) -> None:
-    """A job that waits, one that runs, one whose worker is gone, and one of each end."""
-    ledger = open_ledger(runs)
-    for seed, (state, worker) in enumerate([(one, "alive") for one in State] + [(State.RUNNING, "gone")]):
-        job = ledger.create(parse_overrides(["name=small", f"seed={seed}"]), by="adm", key=str(seed)).id
-        reason = "2 rows cannot be used" if state is State.FAILED else None
-        ledger.change(job, lambda now, state=state, reason=reason: now.now(state, reason=reason))
-        ledger.log_file(job).write_text("reading images (240)\ndermaxis: 2 rows cannot be used\n")
-        progress = ProgressFile(ledger.progress_file(job), ["plain", "whitened"])
-        progress.stage("plain")
-        with progress.task("training, plain", 6) as advance:
-            advance(2)
-        ledger.beat(worker, job)
-        ahead = time.time() + (3600 if worker == "alive" else -3600)
-        for beaten in (ledger.folder / "workers" / worker, ledger.folder / job / "heartbeat"):
-            os.utime(beaten, (ahead, ahead))
+    """Submit a job that waits, one that runs, one whose worker is gone, and one of each end."""
+    states = [*JobState, JobState.RUNNING]
+    progress = RunProgress(stages=("plain", "whitened"), stage="plain", title="training, plain", steps=2, total=6)
+    output = "reading images (240)\ndermaxis: 2 rows cannot be used\n"
+    with closing(open_ledger(runs)) as ledger:
+        for seed, state in enumerate(states):
+            job = ledger.submit(parse_overrides(["name=small", f"seed={seed}"]), by="adm", key=str(seed)).id
+            worker = "alive" if seed < len(JobState) else "gone"
+            ledger.claim(worker)
+            ledger.report(worker, job, progress=json.dumps(asdict(progress)), output=output)
+            reason = "2 rows cannot be used" if state is JobState.FAILED else None
+            ledger.change(job, lambda before, state=state, reason=reason: replace(before, state=state, reason=reason))
+        with ledger.engine.begin() as connection:
+            alive, gone = 3600, -2 * LEASE_SECONDS
+            connection.execute(update(JOB).values(beaten=JOB.c.beaten + alive))
+            connection.execute(update(JOB).where(JOB.c.worker == "gone").values(beaten=JOB.c.beaten - alive + gone))
+            connection.execute(update(WORKER).values(beaten=WORKER.c.beaten + alive))
 
 
 def settle(tab) -> None:
@@ -106,12 +112,12 @@ def faults(tab, *, ours: bool = False) -> list[str]:
     """What axe finds; on a page that is ours as a whole nothing is forgiven."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe absent: pages are NOT checked").Axe()
     options = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
-    found = axe.run(tab, options=options).response["violations"]
+    violations = axe.run(tab, options=options).response["violations"]
     return [
-        f"{one['id']}: {node['target']} {node['html'][:160]} {node.get('failureSummary', '')[:300]}"
-        for one in found
-        if ours or one["id"] not in OF_STREAMLIT
-        for node in one["nodes"]
+        f"{violation['id']}: {node['target']} {node['html'][:160]} {node.get('failureSummary', '')[:300]}"
+        for violation in violations
+        if ours or violation["id"] not in OF_STREAMLIT
+        for node in violation["nodes"]
     ]
 
 
@@ -158,7 +164,7 @@ def test_pages_with_a_run_in_them_can_be_read_and_fit(filled, runs, small_run, s
     settle(tab)
     wrong += faults_and_overflow(tab, "cases_what_if")
     tab.goto(f"{address_of(tab)}/cases?run={run.id}&blinded=true")
-    tab.get_by_role("button", name=phrasing.REVIEW_BUTTONS[Step.FIRST_READ]).wait_for()
+    tab.get_by_role("button", name=case_phrasing.REVIEW_BUTTONS[Step.FIRST_READ]).wait_for()
     settle(tab)
     wrong += faults_and_overflow(tab, "cases_blinded")
     tab.goto(f"{address_of(tab)}/unnamed?run={run.id}")
@@ -225,4 +231,6 @@ def test_nothing_jumps_from_one_case_to_the_next(sign_in, filled):
 
 
 def positions(tab) -> list[dict[str, float]]:
-    return [tab.locator(one).bounding_box() for one in (".view", ".bar.verdicts", ".bar.top", ".dx-definition")]
+    return [
+        tab.locator(selector).bounding_box() for selector in (".view", ".bar.verdicts", ".bar.top", ".dx-definition")
+    ]

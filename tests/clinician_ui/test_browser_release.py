@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from concepts.curation import door as curation
+from concepts.curation import door
 from concepts.curation.accounts import OPERATOR, add_account
 from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Verdict
@@ -56,13 +56,13 @@ def store(tmp_path, cohort):
 def fill(store: Store, cohort: Path) -> None:
     with (cohort / "metadata.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    curation.create_set(store, OPERATOR, "derm", consensus={"minimum_readers": 1}, key="set")
+    door.create_set(store, OPERATOR, "derm", consensus={"minimum_readers": 1}, key="set")
     records = [record(cohort, row["image_id"]) for row in rows]
-    curation.add_images(store, OPERATOR, records, key="images")
-    curation.add_to_set(store, OPERATOR, "derm", [one.id for one in records], key="row")
+    door.add_images(store, OPERATOR, records, key="images")
+    door.add_to_set(store, OPERATOR, "derm", [image.id for image in records], key="row")
     for concept in CONCEPTS:
-        curation.add_concept(store, OPERATOR, "derm", concept, key=concept)
-    said = [
+        door.add_concept(store, OPERATOR, "derm", concept, key=concept)
+    judgements = [
         Judgement(
             reader="Ada",
             image_id=row["image_id"],
@@ -73,7 +73,7 @@ def fill(store: Store, cohort: Path) -> None:
         for number, row in enumerate(rows)
         for concept in CONCEPTS
     ]
-    curation.import_judgements(store, OPERATOR, "derm", said, key="said")
+    door.import_judgements(store, OPERATOR, "derm", judgements, key="said")
     add_account(store, OPERATOR, "cur", [Role.CURATOR], password=PASSWORD, key="cur")
 
 
@@ -105,13 +105,13 @@ def test_what_a_curator_froze_is_what_a_report_was_trained_on(chromium, served, 
     tab.get_by_role("button", name=re.compile("^Freeze a release")).click()
     tab.get_by_role("button", name="Freeze it for good").click()
     tab.get_by_text("Frozen: derm@1").wait_for()
-    release = curation.read_release(store, OPERATOR, "derm@1")
+    release = door.read_release(store, OPERATOR, "derm@1")
     assert release.concept_ids == CONCEPTS
     config = tmp_path / "small.yaml"
     config.write_text(SMALL.format(cache=tmp_path / "cache", runs=tmp_path / "runs"))
     pipeline("run", str(config), "concepts=derm@1", f"concepts.store={tmp_path / 'store.sqlite'}")
     (report,) = (tmp_path / "runs").glob("curated-*/report.html")
     tab.goto(report.as_uri())
-    said = tab.locator("body").inner_text()
-    assert release.digest in said
-    assert re.search(r"release derm, version 1\b", said)
+    text = tab.locator("body").inner_text()
+    assert release.digest in text
+    assert re.search(r"release derm, version 1\b", text)

@@ -14,7 +14,7 @@ import pytest
 from clinician_ui import run_phrasing
 from clinician_ui.screens.run_making import CONFIGS_VARIABLE
 from concepts.curation.accounts import OPERATOR, set_password
-from pipeline.jobs.job import State
+from pipeline.jobs.job import JobState
 from pipeline.jobs.ledger import open_ledger
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -35,16 +35,16 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture
-def served(place, tmp_path):
+def served(store_and_images, tmp_path):
     """The address of a server with a worker of its own, as people start it on one machine."""
-    set_password(place[0], OPERATOR, "res", PASSWORD, key="password")
+    set_password(store_and_images[0], OPERATOR, "res", PASSWORD, key="password")
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "tiny.yaml").write_text(TINY.format(cache=tmp_path / "cache"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "clinician_ui", "--store", str(tmp_path / "store.sqlite"), "--worker"]
-    command += ["--images", str(place[1]), "--runs", str(tmp_path / "runs"), "--port", str(port)]
+    command += ["--images", str(store_and_images[1]), "--runs", str(tmp_path / "runs"), "--port", str(port)]
     variables = {"HOME": str(tmp_path), CONFIGS_VARIABLE: str(tmp_path / "configs")}
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, env={**os.environ, **variables})
     try:
@@ -53,8 +53,8 @@ def served(place, tmp_path):
     finally:
         server.terminate()
         server.wait(timeout=60)
-    # The worker goes home with the tool.
-    wait_until(lambda: not list((tmp_path / "runs" / ".jobs" / "workers").iterdir()), 60)
+    with closing(open_ledger(tmp_path / "runs")) as ledger:
+        wait_until(lambda: not ledger.workers(), 60)
 
 
 @pytest.fixture
@@ -81,10 +81,10 @@ def is_open(port: int) -> bool:
 
 def wait_until(condition, seconds: float):
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (answer := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    return found
+    return answer
 
 
 def picture(tab, name: str) -> None:
@@ -93,7 +93,7 @@ def picture(tab, name: str) -> None:
         for scheme in ("light", "dark"):
             tab.emulate_media(color_scheme=scheme)
             tab.reload()
-            tab.get_by_text("worker at work").wait_for()
+            tab.get_by_text("1 worker running").wait_for()
             tab.wait_for_timeout(1500)
             tab.screenshot(path=str(Path(folder) / f"{name}_{scheme}.png"), full_page=True)
         tab.emulate_media(color_scheme="light")
@@ -106,19 +106,19 @@ def start(tab, changes: str) -> None:
     tab.get_by_role("textbox", name="Changes").press("Tab")
     tab.wait_for_timeout(800)
     tab.get_by_role("button", name="Start", exact=True).dblclick()
-    tab.get_by_text("Ordered: tiny").wait_for()
+    tab.get_by_text("Submitted: tiny").wait_for()
 
 
 def test_a_run_from_its_order_to_its_report_and_comparison(tab, tmp_path):
     ledger = open_ledger(tmp_path / "runs")
-    tab.get_by_text("1 worker at work").wait_for()
+    tab.get_by_text("1 worker running").wait_for()
     start(tab, "seed=1")
     tab.get_by_text("Stage ").first.wait_for(timeout=RUN_SECONDS * 1000)
     picture(tab, "runs_running")
     (job,) = ledger.jobs()
     link = tab.get_by_role("link", name="tiny-").first
     link.wait_for(timeout=RUN_SECONDS * 1000)
-    assert ledger.read(job.id).state is State.DONE
+    assert ledger.read(job.id).state is JobState.FINISHED
     with tab.expect_popup() as opened:
         link.click()
     report = opened.value
@@ -135,7 +135,7 @@ def test_a_run_from_its_order_to_its_report_and_comparison(tab, tmp_path):
     tab.wait_for_timeout(1000)
     tab.get_by_text("Compare runs", exact=True).click()
     tab.wait_for_timeout(1000)
-    chooser = tab.get_by_role("combobox", name="Runs; the first").last
+    chooser = tab.get_by_role("combobox", name="Runs; the others").last
     for name in sorted(path.name for path in ledger.runs.glob("tiny-*")):
         chooser.fill(name)
         tab.get_by_role("option", name=name).click()

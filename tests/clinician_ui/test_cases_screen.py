@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clinician_ui import phrasing, workplace
-from concepts.curation import door as curation
+from clinician_ui import case_phrasing, phrasing, workplace
+from concepts.curation import door
 from concepts.curation.case_review import Opinion, Step, read_reviews
 from concepts.judgement import Verdict
 from concepts.store import audit
@@ -105,14 +105,14 @@ def make_case(image_id: str, digest: str, *, call: str = "melanoma", conflict: b
 
 
 @pytest.fixture
-def run(tmp_path, place, monkeypatch) -> RunFolder:
+def run(tmp_path, store_and_images, monkeypatch) -> RunFolder:
     """A run with three explained cases, of images that the set ``derm`` has."""
     folder = RunFolder(tmp_path / "runs" / RUN)
     folder.path.mkdir(parents=True)
     cases = []
     for number, (call, conflict) in enumerate((("melanoma", False), ("nevus", True), ("melanoma", False))):
         name = f"lesion{number:02}"
-        digest = sha256((place[1] / f"{name}.png").read_bytes()).hexdigest()
+        digest = sha256((store_and_images[1] / f"{name}.png").read_bytes()).hexdigest()
         cases.append(make_case(name, digest, call=call, conflict=conflict))
         write_case(folder, cases[-1])
         Image.fromarray(np.full((8, 8, 3), 120, np.uint8)).save(folder.file(picture_file(name)))
@@ -122,28 +122,30 @@ def run(tmp_path, place, monkeypatch) -> RunFolder:
 
 
 def texts(app) -> str:
-    said = [str(one.value) for kind in (app.markdown, app.info, app.success, app.error, app.caption) for one in kind]
-    return " ".join([*said, *(one.proto.body for one in app.get("html"))])
+    parts = [
+        str(element.value) for kind in (app.markdown, app.info, app.success, app.error, app.caption) for element in kind
+    ]
+    return " ".join([*parts, *(element.proto.body for element in app.get("html"))])
 
 
 def widget(kind, label: str):
-    return next(one for one in kind if one.label == label)
+    return next(element for element in kind if element.label == label)
 
 
 def answer(app, label: str):
-    next(one for one in app.button if one.label == label).click()
+    next(button for button in app.button if button.label == label).click()
     return app.run()
 
 
 def test_a_case_is_shown_with_its_concepts_their_reliability_and_what_they_add(open_page, run):
     app = open_page("cases", "rev", case="lesion00")
-    said = texts(app)
+    text = texts(app)
     assert not app.exception
     assert not app.error
     for words in ("Melanoma, 72", "Streaks", "0.90 (0.85 to 0.94), n", "+0.75", "no other diagnosis is plausible"):
-        assert words in said, words
-    assert "Case 1 of 3" in said
-    assert said.count("data:image/png") == 2
+        assert words in text, words
+    assert "Case 1 of 3" in text
+    assert text.count("data:image/png") == 2
 
 
 @pytest.mark.slow
@@ -160,7 +162,7 @@ def test_filters_narrow_the_list(open_page, run):
     app = open_page("cases", "rev")
     widget(app.button_group, "Only").set_value(["conflict"])
     app.run()
-    assert "Case 1 of 1 of 3" in texts(app)
+    assert "Case 1 of 1, filtered from 3" in texts(app)
     assert 'alt="Image lesion01"' in texts(app)
     assert "Conflict: from the named concepts alone" in texts(app)
 
@@ -175,7 +177,7 @@ def test_contributions_can_be_asked_for_every_diagnosis(open_page, run):
 
 
 @pytest.mark.slow
-def test_a_blinded_reader_sees_nothing_of_the_network_before_the_first_read(open_page, place, run):
+def test_a_blinded_reader_sees_nothing_of_the_network_before_the_first_read(open_page, store_and_images, run):
     app = open_page("cases", "rev", case="lesion00", blinded="true")
     # Without digests: any two digits may be in one.
     before = re.sub("[0-9a-f]{16,}", "", texts(app) + str(app.dataframe[0].value))
@@ -184,49 +186,54 @@ def test_a_blinded_reader_sees_nothing_of_the_network_before_the_first_read(open
         assert word not in before, word
     assert not app.button_group
     widget(app.selectbox, "Own diagnosis").set_value("nevus")
-    app = answer(app, phrasing.REVIEW_BUTTONS[Step.FIRST_READ])
+    app = answer(app, case_phrasing.REVIEW_BUTTONS[Step.FIRST_READ])
     assert "Melanoma, 72" in texts(app)
     assert "First read: own diagnosis melanocytic nevus (50% sure)." in texts(app)
     widget(app.button_group, "The network calls it melanoma").set_value(Opinion.DISAGREES)
-    app = answer(app, phrasing.REVIEW_BUTTONS[Step.REVIEW])
+    app = answer(app, case_phrasing.REVIEW_BUTTONS[Step.REVIEW])
     assert not app.error
-    found = read_reviews(place[0], "rev", RUN)
-    assert [(one.step, one.diagnosis, one.opinion) for one in found] == [
+    reviews = read_reviews(store_and_images[0], "rev", RUN)
+    assert [(review.step, review.diagnosis, review.opinion) for review in reviews] == [
         (Step.FIRST_READ, "nevus", None),
         (Step.REVIEW, None, Opinion.DISAGREES),
     ]
-    assert audit.verify(place[0]) is None
+    assert audit.verify(store_and_images[0]) is None
 
 
 @pytest.mark.slow
-def test_a_concept_that_was_wrongly_seen_becomes_a_judgement_in_the_set(open_page, place, run):
+def test_a_concept_that_was_wrongly_seen_becomes_a_judgement_in_the_set(open_page, store_and_images, run):
     app = open_page("cases", "rev", case="lesion01")
     widget(app.button_group, "The network calls it melanocytic nevus").set_value(Opinion.AGREES)
-    widget(app.multiselect, "Concepts wrongly seen").set_value([("streaks", Verdict.ABSENT)])
+    widget(app.multiselect, "Concepts that the network got wrong").set_value([("streaks", Verdict.ABSENT)])
     widget(app.text_area, "Comment").set_value(CANARY)
-    app = answer(app, phrasing.REVIEW_BUTTONS[Step.REVIEW])
-    assert phrasing.markdown(phrasing.REVIEW_KEPT[Step.REVIEW]) in texts(app)
+    app = answer(app, case_phrasing.REVIEW_BUTTONS[Step.REVIEW])
+    assert phrasing.markdown(case_phrasing.REVIEW_SAVED[Step.REVIEW]) in texts(app)
     assert CANARY not in texts(app)
-    (said,) = curation.read_judgements(place[0], "rev", "derm")
-    assert (said.reader, said.image_id, said.concept, said.verdict) == ("rev", "lesion01", "streaks", Verdict.ABSENT)
+    (judgement,) = door.read_judgements(store_and_images[0], "rev", "derm")
+    assert (judgement.reader, judgement.image_id, judgement.concept, judgement.verdict) == (
+        "rev",
+        "lesion01",
+        "streaks",
+        Verdict.ABSENT,
+    )
     assert "1 reviewed by you" in texts(app)
 
 
 @pytest.mark.slow
-def test_a_review_without_an_opinion_is_refused_and_says_why(open_page, place, run):
-    app = answer(open_page("cases", "rev"), phrasing.REVIEW_BUTTONS[Step.REVIEW])
+def test_a_review_without_an_opinion_is_refused_and_says_why(open_page, store_and_images, run):
+    app = answer(open_page("cases", "rev"), case_phrasing.REVIEW_BUTTONS[Step.REVIEW])
     assert "agrees, disagrees or is unsure" in app.error[0].value
-    assert read_reviews(place[0], "rev", RUN) == []
+    assert read_reviews(store_and_images[0], "rev", RUN) == []
 
 
 @pytest.mark.slow
 def test_a_researcher_reads_and_does_not_review(open_page, run):
     app = open_page("cases", "res")
     assert "Melanoma, 72" in texts(app)
-    assert phrasing.REVIEW_BUTTONS[Step.REVIEW] not in [one.label for one in app.button]
+    assert case_phrasing.REVIEW_BUTTONS[Step.REVIEW] not in [button.label for button in app.button]
 
 
-def test_without_runs_it_says_how_to_make_one(open_page, place, tmp_path, monkeypatch):
+def test_without_runs_it_says_how_to_make_one(open_page, store_and_images, tmp_path, monkeypatch):
     monkeypatch.setenv(workplace.RUNS_VARIABLE, str(tmp_path))
     assert "dermaxis run CONFIG" in texts(open_page("cases", "rev")).replace("\\", "")
 

@@ -3,8 +3,10 @@
 import asyncio
 import json
 from contextlib import closing
+from dataclasses import asdict
 
 import pytest
+from sqlalchemy import update
 from starlette.applications import Starlette
 from streamlit.testing.v1 import AppTest
 
@@ -19,16 +21,17 @@ from clinician_ui.report_files import (
 )
 from clinician_ui.screens import run_making
 from clinician_ui.sessions import COOKIE, Sessions
-from concepts.curation import door as curation
+from concepts.curation import door
 from concepts.curation.judging import judge
 from concepts.judgement import Judgement, Verdict
 from pipeline.config import dump_settings, parse_overrides
-from pipeline.jobs import desk
-from pipeline.jobs.job import State
-from pipeline.jobs.ledger import open_ledger
+from pipeline.jobs.job import JobState
+from pipeline.jobs.ledger import LEASE_SECONDS, VARIABLE, open_ledger
 from pipeline.jobs.overview import whole_runs
-from pipeline.jobs.queue import open_queue
-from pipeline.run.progress_file import ProgressFile
+from pipeline.jobs.supervise import Ending
+from pipeline.jobs.tables import JOB
+from pipeline.jobs.transitions import after_ending
+from pipeline.run.progress_file import RunProgress
 
 CANARY = "<script>document.title='broken'</script>"
 FIGURE = {"value": 0.912, "low": 0.881, "high": 0.94, "n": 520}
@@ -62,21 +65,24 @@ def runs(tmp_path, monkeypatch):
 
 @pytest.fixture
 def ledger(runs):
-    return open_ledger(runs)
+    with closing(open_ledger(runs)) as opened:
+        yield opened
 
 
 def texts(app: AppTest) -> str:
     kinds = (app.markdown, app.info, app.warning, app.success, app.error, app.caption, app.code)
-    return " ".join([str(one.value) for kind in kinds for one in kind] + [one.proto.body for one in app.get("html")])
+    return " ".join(
+        [str(element.value) for kind in kinds for element in kind] + [element.proto.body for element in app.get("html")]
+    )
 
 
 def button(app: AppTest, label: str):
-    return next(one for one in app.button if one.label == label)
+    return next(widget for widget in app.button if widget.label == label)
 
 
 def order(app: AppTest, **fields: str) -> AppTest:
     for name, value in fields.items():
-        next(one for one in (*app.selectbox, *app.text_area) if one.key == f"run_{name}").set_value(value)
+        next(widget for widget in (*app.selectbox, *app.text_area) if widget.key == f"run_{name}").set_value(value)
     return button(app, "Start").click().run()
 
 
@@ -84,50 +90,49 @@ def test_runs_are_listed_with_figures_and_lead_to_their_reports(open_page, runs)
     (runs / "third").mkdir()
     (runs / "third" / "settings.yaml").write_text("name: third\n")
     (runs / "going.partial").mkdir()
-    said = texts(open_page("runs", "rev"))
-    assert said.index("second") < said.index("first"), "the one that was finished last comes first"
-    assert "0.91 (0.88 to 0.94), n = 520" in said
-    assert "derm@1" in said
-    assert 'href="/run-report?run=first"' in said
-    assert "run.json is missing" in said
-    assert "going" not in said
+    text = texts(open_page("runs", "rev"))
+    assert text.index("second") < text.index("first"), "the one that was finished last comes first"
+    assert "0.91 (0.88 to 0.94), n = 520" in text
+    assert "derm@1" in text
+    assert 'href="/run-report?run=first"' in text
+    assert "run.json is missing" in text
+    assert "going" not in text
 
 
 def test_without_a_worker_the_screen_says_which_command_starts_one(open_page, ledger):
-    said = texts(open_page("runs", "res"))
-    assert run_phrasing.NO_WORKER in said
-    assert f"dermaxis worker --runs {ledger.runs}" in said
-    ledger.beat("host-1")
-    assert "1 worker at work: host-1" in texts(open_page("runs", "res"))
+    text = texts(open_page("runs", "res"))
+    assert run_phrasing.NO_WORKER in text
+    assert f"dermaxis worker --runs {ledger.runs}" in text
+    ledger.claim("host-1")
+    assert "1 worker running: host-1" in texts(open_page("runs", "res"))
 
 
 @pytest.fixture
-def release(place) -> str:
+def release(store_and_images) -> str:
     """A frozen release in the store."""
     for reader in ("ann", "ben"):
-        said = Judgement(reader=reader, image_id="lesion00", concept="streaks", verdict=Verdict.PRESENT)
-        judge(place[0], reader, "derm", said, key=reader)
-    info = curation.freeze(place[0], "cur", "derm", key="freeze")
+        judgement = Judgement(reader=reader, image_id="lesion00", concept="streaks", verdict=Verdict.PRESENT)
+        judge(store_and_images[0], reader, "derm", judgement, key=reader)
+    info = door.freeze(store_and_images[0], "cur", "derm", key="freeze")
     return f"{info.name}@{info.version}"
 
 
-def test_a_run_is_ordered_once_with_release_and_changes(open_page, place, ledger, release):
+def test_a_run_is_ordered_once_with_release_and_changes(open_page, store_and_images, ledger, release):
     app = order(open_page("runs", "res"), config="tiny", release=release, changes="seed=7\n\ntraining.plain_epochs=2")
     assert not app.exception
-    assert "Ordered: tiny" in texts(app).replace("\\", "")
+    assert "Submitted: tiny" in texts(app).replace("\\", "")
     (job,) = ledger.jobs()
     settings = ledger.settings(job.id)
-    assert (job.state, job.by, settings.seed, settings.training.plain_epochs) == (State.QUEUED, "res", 7, 2)
+    assert (job.state, job.by, settings.seed, settings.training.plain_epochs) == (JobState.QUEUED, "res", 7, 2)
     assert str(settings.concepts.release) == "derm@1"
     assert settings.concepts.store.endswith("store.sqlite")
-    (event,) = curation.read_runs(place[0], "rev")
+    (event,) = door.read_runs(store_and_images[0], "rev")
     assert (event.actor, event.payload["order"]) == ("res", "start")
-    with closing(open_queue(None, ledger)) as queue:
-        assert queue.waiting() == [job.id]
+    assert ledger.claim("host-1").id == job.id
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "fault"),
     [
         ("sead=1", "did you mean 'seed'"),
         ("training.plain_epochs=none", "training.plain_epochs"),
@@ -136,71 +141,86 @@ def test_a_run_is_ordered_once_with_release_and_changes(open_page, place, ledger
         (f"name=[{CANARY}]", "valid string"),
     ],
 )
-def test_what_is_no_setting_is_refused_in_words(open_page, place, ledger, changes, said):
+def test_what_is_no_setting_is_refused_in_words(open_page, store_and_images, ledger, changes, fault):
     app = order(open_page("runs", "res"), config="tiny", changes=changes)
-    assert said in app.error[0].value.replace("\\", "")
+    assert fault in app.error[0].value.replace("\\", "")
     assert ledger.jobs() == []
-    assert curation.read_runs(place[0], "rev") == []
+    assert door.read_runs(store_and_images[0], "rev") == []
 
 
-def test_stopping_and_resuming_from_the_screen(open_page, place, ledger):
+def test_stopping_and_resuming_from_the_screen(open_page, store_and_images, ledger):
     order(open_page("runs", "adm"), config="tiny")
     (job,) = ledger.jobs()
     button(open_page("runs", "res"), "Stop").click().run()
-    assert ledger.read(job.id).state is State.STOPPED
+    assert ledger.read(job.id).state is JobState.STOPPED
     app = button(open_page("runs", "res"), "Resume").click().run()
     assert not app.error
-    assert ledger.read(job.id).state is State.QUEUED
-    assert [one.payload["order"] for one in curation.read_runs(place[0], "rev")] == ["resume", "stop", "start"]
+    assert ledger.read(job.id).state is JobState.QUEUED
+    assert [event.payload["order"] for event in door.read_runs(store_and_images[0], "rev")] == [
+        "resume",
+        "stop",
+        "start",
+    ]
 
 
 def test_a_reviewer_reads_and_orders_nothing(open_page, ledger):
     order(open_page("runs", "res"), config="tiny")
     app = open_page("runs", "rev")
     assert "tiny" in texts(app)
-    assert not [one.label for one in app.button if one.label in ("Start", "Stop", "Resume")]
+    assert not [button.label for button in app.button if button.label in ("Start", "Stop", "Resume")]
+
+
+def finish(ledger, job: str, **ending: object) -> None:
+    ledger.change(job, lambda before: after_ending(before, "host-1", Ending(was_stopped=False, **ending)))
 
 
 def test_a_running_job_shows_stage_and_time_left_and_a_failed_one_its_reason(open_page, ledger):
-    with closing(open_queue(None, ledger)) as queue:
-        one, other = (
-            desk.submit(ledger, queue, parse_overrides([f"seed={seed}", "name=n"]), by=CANARY, key=str(seed))
-            for seed in (1, 2)
-        )
-    ledger.beat("host-1", one.id)
-    ledger.change(one.id, lambda job: job.now(State.RUNNING, worker="host-1", attempts=1))
-    ledger.change(other.id, lambda job: job.now(State.FAILED, reason=f"no folder {CANARY}"))
-    ledger.log_file(other.id).write_text("".join(f"line {number}\n" for number in range(100)))
-    clock = [0.0]
-    tracker = ProgressFile(ledger.progress_file(one.id), ["plain", "whitened"], clock=lambda: clock[0])
-    tracker.stage("whitened")
-    with tracker.task("training", 400) as advance:
-        clock[0] = 100.0
-        advance(100)
-    said = texts(open_page("runs", "rev"))
-    assert "Stage 2 of 2: whitened; training, 100 of 400; 5 min left of this step" in said
-    assert "no folder &lt;script&gt;" in said
-    assert "line 99" in said
-    assert "line 69" not in said
-    assert "<script>" not in said
+    failed, running = (
+        ledger.submit(parse_overrides([f"seed={seed}", "name=n"]), by=CANARY, key=str(seed)).id for seed in (1, 2)
+    )
+    for _ in range(2):
+        ledger.claim("host-1")
+    ledger.report("host-1", failed, progress=None, output=f"line 98\nline 99 {CANARY}")
+    finish(ledger, failed, code=2, reason=f"no folder {CANARY}")
+    progress = RunProgress(
+        stages=("plain", "whitened"), stage="whitened", title="training", steps=100, total=400, seconds_left=300.0
+    )
+    ledger.report("host-1", running, progress=json.dumps(asdict(progress)), output="")
+    text = texts(open_page("runs", "rev"))
+    assert "Stage 2 of 2: whitened; training, 100 of 400; 5 min left of this step" in text
+    assert 'aria-valuenow="25"' in text
+    assert "no folder &lt;script&gt;" in text
+    assert "line 99" in text
+    assert "submitted by &lt;script&gt;" in text
+    assert "<script>" not in text.replace(f"line 99 {CANARY}", ""), "a code block shows text as it is"
 
 
-def test_a_job_whose_worker_is_gone_does_not_seem_to_run(open_page, runs):
-    ledger = open_ledger(runs)
-    with closing(open_queue(None, ledger)) as queue:
-        job = desk.submit(ledger, queue, parse_overrides(["name=n"]), by="res", key="k")
-    ledger.change(job.id, lambda now: now.now(State.RUNNING, worker="host-1", attempts=1))
-    assert "its worker is gone" in texts(open_page("runs", "rev"))
-    ledger.beat("host-1", job.id)
+def test_a_job_whose_worker_is_gone_does_not_seem_to_run(open_page, ledger):
+    job = ledger.submit(parse_overrides(["name=n"]), by="res", key="k").id
+    ledger.claim("host-1")
     assert "its worker is gone" not in texts(open_page("runs", "rev"))
+    progress = json.dumps(asdict(RunProgress(stages=("plain",), stage="plain", total=4, seconds_left=300.0)))
+    ledger.report("host-1", job, progress=progress, output="")
+    with ledger.engine.begin() as connection:
+        connection.execute(update(JOB).values(beaten=JOB.c.beaten - LEASE_SECONDS - 1))
+    text = texts(open_page("runs", "rev"))
+    assert "its worker is gone" in text
+    assert "left of this step" not in text
 
 
 def test_a_done_job_leads_to_the_report_of_its_run(open_page, ledger):
-    with closing(open_queue(None, ledger)) as queue:
-        job = desk.submit(ledger, queue, parse_overrides(["name=n"]), by="res", key="k")
+    job = ledger.submit(parse_overrides(["name=n"]), by="res", key="k").id
+    ledger.claim("host-1")
     before = texts(open_page("runs", "rev")).count('href="/run-report?run=first"')
-    ledger.change(job.id, lambda now: now.now(State.DONE, run="first"))
+    finish(ledger, job, code=0, run="first")
     assert texts(open_page("runs", "rev")).count('href="/run-report?run=first"') == before + 1
+
+
+def test_runs_are_listed_where_no_job_can_be_kept(open_page, runs, monkeypatch):
+    monkeypatch.setenv(VARIABLE, "redis://queue:6379/0")
+    app = open_page("runs", "rev")
+    assert "cannot be kept in 'redis'; allowed: a file" in app.error[0].value.replace("\\", "")
+    assert 'href="/run-report?run=first"' in texts(app)
 
 
 def ask(app: Starlette, address: str, token: str | None) -> tuple[int, dict[str, str], bytes]:
@@ -216,14 +236,14 @@ def ask(app: Starlette, address: str, token: str | None) -> tuple[int, dict[str,
         sent.append(message)
 
     asyncio.run(app({**scope, "scheme": "http", "root_path": "", "raw_path": path.encode()}, receive, send))
-    found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], found, b"".join(message.get("body", b"") for message in sent[1:])
+    received = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], received, b"".join(message.get("body", b"") for message in sent[1:])
 
 
 @pytest.fixture
-def served(place, runs):
+def served(store_and_images, runs):
     sessions = Sessions()
-    return Starlette(routes=[report_route(lambda: place[0], runs, sessions=sessions)]), sessions
+    return Starlette(routes=[report_route(lambda: store_and_images[0], runs, sessions=sessions)]), sessions
 
 
 def test_a_report_opens_in_a_sandbox_for_those_who_may_read_runs(served):
@@ -258,6 +278,6 @@ def test_a_comparison_opens_like_a_report(served, runs):
 
 def test_a_run_that_lacks_a_figure_says_which(runs):
     (runs / "first" / "evaluation.json").write_text('{"diagnosis": {}}')
-    faults = {one.id: one.fault for one in whole_runs(runs)}
+    faults = {summary.id: summary.fault for summary in whole_runs(runs)}
     assert "lacks 'whitening'" in faults["first"]
     assert faults["second"] is None

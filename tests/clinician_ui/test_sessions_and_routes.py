@@ -14,7 +14,7 @@ from concepts.curation.accounts import OPERATOR, set_password
 from concepts.errors import ImageError
 
 PASSWORD = "correct horse"
-OWN = {"host": "tool:1", "origin": "http://tool:1"}
+OURS = {"host": "tool:1", "origin": "http://tool:1"}
 
 
 class Clock:
@@ -56,20 +56,20 @@ def ask(app, method: str, address: str, *, headers=None, body: bytes = b"") -> t
         sent.append(message)
 
     asyncio.run(app(scope, receive, send))
-    found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], found, b"".join(message.get("body", b"") for message in sent[1:])
+    received = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], received, b"".join(message.get("body", b"") for message in sent[1:])
 
 
 @pytest.fixture
-def app(place, sessions):
-    store, folder = place
+def app(store_and_images, sessions):
+    store, folder = store_and_images
     set_password(store, OPERATOR, "ann", PASSWORD, key="password")
     return Starlette(routes=routes(lambda: store, folder, runs=folder, sessions=sessions))
 
 
-def enter(app, name="ann", password=PASSWORD, headers=OWN, page="/curate", query=""):
-    said = {"name": name, "password": password, "page": page, **({"query": query} if query else {})}
-    body = urlencode(said).encode()
+def enter(app, name="ann", password=PASSWORD, headers=OURS, page="/curate", query=""):
+    fields = {"name": name, "password": password, "page": page, **({"query": query} if query else {})}
+    body = urlencode(fields).encode()
     return ask(app, "POST", SIGN_IN, headers=headers, body=body)
 
 
@@ -81,7 +81,7 @@ def test_the_right_password_opens_a_session_that_scripts_cannot_read(app, sessio
     assert "SameSite=strict" in cookie
     token = cookie.split("=", 1)[1].split(";")[0]
     assert sessions.account_of(token) == "ann"
-    ask(app, "POST", SIGN_OUT, headers={**OWN, "cookie": f"dermaxis_session={token}"})
+    ask(app, "POST", SIGN_OUT, headers={**OURS, "cookie": f"dermaxis_session={token}"})
     assert sessions.account_of(token) is None
 
 
@@ -132,10 +132,10 @@ def test_sessions_go_idle_and_come_to_an_end(sessions, clock):
     assert sessions.account_of(idle) is None
 
 
-def test_an_image_needs_a_signed_address(app, place):
+def test_an_image_needs_a_signed_address(app, store_and_images):
     status, headers, content = ask(app, "GET", image_url("lesion00.png"))
     assert (status, headers["content-type"]) == (200, "image/png")
-    assert content == (place[1] / "lesion00.png").read_bytes()
+    assert content == (store_and_images[1] / "lesion00.png").read_bytes()
     assert ask(app, "GET", image_url("lesion00.png").replace("lesion00", "lesion01"))[0] == 403
     assert ask(app, "GET", image_url("lesion00.png").replace("full", "thumbnail"))[0] == 403
 

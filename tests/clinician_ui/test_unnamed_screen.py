@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from clinician_ui import workplace
-from concepts.curation import door as curation
+from concepts.curation import door
 from concepts.curation.accounts import OPERATOR
 from concepts.store import audit
 from pipeline.report.discovery_content import candidate_values, read_discovery
@@ -45,13 +45,13 @@ def direction(name: str) -> dict:
 
 
 @pytest.fixture
-def run(tmp_path, place, monkeypatch) -> RunFolder:
+def run(tmp_path, store_and_images, monkeypatch) -> RunFolder:
     folder = RunFolder(tmp_path / "runs" / RUN)
     folder.file("discovery").mkdir(parents=True)
     names = ("free_1", "free_2")
     content = {"directions": [direction(name) for name in names], "relations_compared": 2, "chosen_on": "validation"}
     folder.write_json("explanation.json", {"discovery": content})
-    digests = [sha256((place[1] / f"lesion{number:02}.png").read_bytes()).hexdigest() for number in range(4)]
+    digests = [sha256((store_and_images[1] / f"lesion{number:02}.png").read_bytes()).hexdigest() for number in range(4)]
     for name in names:
         for part in ("", "-patch"):
             Image.fromarray(np.full((8, 8, 3), 90, np.uint8)).save(folder.file(f"discovery/{name}-1{part}.jpg"))
@@ -66,24 +66,24 @@ def run(tmp_path, place, monkeypatch) -> RunFolder:
 
 
 def texts(app) -> str:
-    said = [str(one.value) for kind in (app.info, app.success, app.error, app.caption) for one in kind]
-    return " ".join([*said, *(one.proto.body for one in app.get("html"))])
+    parts = [str(element.value) for kind in (app.info, app.success, app.error, app.caption) for element in kind]
+    return " ".join([*parts, *(element.proto.body for element in app.get("html"))])
 
 
 def widget(kind, label: str):
-    return next(one for one in kind if one.label == label)
+    return next(element for element in kind if element.label == label)
 
 
 def test_candidates_are_ordered_from_most_to_least_active(run):
-    found = read_discovery(run).directions[0]
-    values = list(candidate_values(run, found).values())
+    direction_found = read_discovery(run).directions[0]
+    values = list(candidate_values(run, direction_found).values())
     assert values == [1, 0.75, 0.5, 0.25, 0]
 
 
 @pytest.mark.slow
 def test_directions_are_shown_with_importance_and_what_goes_with_them(open_page, run):
     app = open_page("unnamed", "rev")
-    said = texts(app)
+    text = texts(app)
     assert not app.exception
     for words in (
         "free 1",
@@ -93,33 +93,36 @@ def test_directions_are_shown_with_importance_and_what_goes_with_them(open_page,
         "\N{MINUS SIGN}0.62",
         "beyond chance",
     ):
-        assert words in said, words
+        assert words in text, words
     assert not app.button
 
 
 @pytest.mark.slow
-def test_a_name_becomes_a_concept_of_the_set_whose_candidates_wait(open_page, place, run):
+def test_a_name_becomes_a_concept_of_the_set_whose_candidates_wait(open_page, store_and_images, run):
     app = open_page("unnamed", "cur")
     widget(app.selectbox, "Word").set_value("ruler")
     widget(app.selectbox, "Concept set").set_value("derm")
     widget(app.button, "Propose the concept").click()
     app = app.run()
     assert not app.error
-    assert "Added: ruler in derm" in app.success[0].value.replace("\\", "")
+    assert "ruler was added to derm" in app.success[0].value.replace("\\", "")
     assert "4 images wait to be judged; 1 candidate not in the set" in app.success[0].value.replace("\\", "")
-    assert "ruler" in [one.id for one in curation.read_set(place[0], OPERATOR, "derm").concepts]
-    assert curation.read_judgements(place[0], OPERATOR, "derm") == []
-    assert audit.verify(place[0]) is None
+    assert "ruler" in [concept.id for concept in door.read_set(store_and_images[0], OPERATOR, "derm").concepts]
+    assert door.read_judgements(store_and_images[0], OPERATOR, "derm") == []
+    assert audit.verify(store_and_images[0]) is None
 
 
 @pytest.mark.slow
-def test_a_new_word_without_a_definition_is_refused_and_says_why(open_page, place, run):
+def test_a_new_word_without_a_definition_is_refused_and_says_why(open_page, store_and_images, run):
     app = open_page("unnamed", "cur")
     widget(app.text_input, "Name").set_value("Scale crust")
     widget(app.button, "Propose the concept").click()
     app = app.run()
     assert "definition" in app.error[0].value
-    assert [one.id for one in curation.read_set(place[0], OPERATOR, "derm").concepts] == ["streaks", "pigment_network"]
+    assert [concept.id for concept in door.read_set(store_and_images[0], OPERATOR, "derm").concepts] == [
+        "streaks",
+        "pigment_network",
+    ]
 
 
 def test_a_run_that_did_not_look_is_not_offered(open_page, run):

@@ -16,7 +16,11 @@ class Grid {
     const isAnswered = this.data?.serial !== data.serial;
     this.data = data;
     if (isOtherPage) { this.here = 0; this.selected.clear(); this.cells.scrollTop = 0; }
-    if (isAnswered) { this.isLocked = false; if (!data.is_fault) this.selected.clear(); this.say(data.message, data.is_fault); }
+    if (isAnswered) {
+      this.isLocked = false;
+      if (!data.is_fault) this.selected.clear();
+      this.say(data.message, data.is_fault);
+    }
     this.selected = new Set([...this.selected].filter((id) => data.images.some((image) => image.id === id)));
     this.here = Math.min(this.here, Math.max(data.images.length - 1, 0));
     this.draw();
@@ -30,9 +34,9 @@ class Grid {
   cell(image, index) {
     const cell = made("div", { className: "cell" });
     cell.setAttribute("role", "option");
-    cell.setAttribute("aria-label", image.said ? `${image.id}, ${image.said}` : image.id);
+    cell.setAttribute("aria-label", image.label ? `${image.id}, ${image.label}` : image.id);
     cell.append(made("img", { src: image.thumbnail, alt: "", loading: "lazy", draggable: false }));
-    if (image.said) cell.append(made("span", { className: "said", textContent: image.said }));
+    if (image.label) cell.append(made("span", { className: "verdict", textContent: image.label }));
     cell.onclick = (event) => this.clicked(index, event.shiftKey);
     return cell;
   }
@@ -47,7 +51,8 @@ class Grid {
 
   drawBar() {
     const count = this.selected.size;
-    const buttons = VERDICTS.map((verdict) => this.button(this.data.labels[verdict], verdict, () => this.assign(verdict), !count));
+    const assigning = (verdict) => () => this.assign(verdict);
+    const buttons = VERDICTS.map((verdict) => this.button(this.data.labels[verdict], verdict, assigning(verdict), !count));
     const text = made("span", { className: "count", textContent: `${count} selected` });
     const all = this.button("All", "ctrl+a", () => this.selectAll());
     const none = this.button("None", "escape", () => this.selectNone(), !count);
@@ -102,13 +107,15 @@ class Grid {
   }
 
   compare() {
-    if (this.data.can_compare && this.selected.size === 1 && !this.isLocked) this.submit({ act: "like", images: [...this.selected] });
+    if (!this.data.can_compare || this.selected.size !== 1 || this.isLocked) return;
+    this.submit({ act: "like", images: [...this.selected] });
   }
 
   submit(content) {
     this.isLocked = true;
     this.drawBar();
-    this.send({ ...content, place: this.data.place, key: crypto.randomUUID?.() ?? `${Math.random()}${Date.now()}` });
+    const key = crypto.randomUUID?.() ?? `${Math.random()}${Date.now()}`;
+    this.send({ ...content, context: this.data.context, key });
     clearTimeout(this.waiting);
     this.waiting = setTimeout(() => { this.isLocked = false; this.drawBar(); }, 15000);
   }

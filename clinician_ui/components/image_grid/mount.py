@@ -1,4 +1,4 @@
-"""The image grid as a function: cases go in, what the reader assigned comes out."""
+"""The image grid as a function: cases go in, the act of the reader comes out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,17 +28,17 @@ _mount = st.components.v2.component(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GridAct:
-    """What the reader did.
+    """An act of the reader.
 
     Attributes:
-        place: Which set and concept the grid showed.
-        key: Made in the browser, the same for a repeat.
+        context: Names the set and the concept that the grid showed.
+        key: Made in the browser; a repeat has the same.
         verdict: For all images; None, and no ``like``: the latest act is to be undone.
-        images: The selected ones.
-        like: The image that the others are to be compared with.
+        images: The selected images.
+        like: The image with which the others are to be compared.
     """
 
-    place: str
+    context: str
     key: str
     verdict: Verdict | None
     images: tuple[str, ...]
@@ -49,7 +49,7 @@ def image_grid(
     cases: Sequence[Case],
     *,
     key: str,
-    place: str,
+    context: str,
     page: str,
     can_compare: bool,
     serial: int,
@@ -60,24 +60,25 @@ def image_grid(
 
     Args:
         cases: In order.
-        key: Of the component; `read_grid_act` reads by it.
-        place: Names set and concept; comes back with what the reader did.
-        page: Another word when other cases are shown.
-        can_compare: Whether the reader is offered to sort by similarity to one image.
-        serial: Another number after every act.
+        key: Key of the component, by which `read_grid_act` reads.
+        context: Names the set and the concept; comes back with the act.
+        page: Names the cases on this page; another page has another name.
+        can_compare: Whether the grid offers to sort by similarity to one image.
+        serial: Differs after every act.
         answer: ``message`` and ``is_fault`` of the last act.
-        on_act: Called after the reader did something.
+        on_act: Called after an act.
     """
     images = [
-        {"id": case.image_id, "thumbnail": image_url(case.path, thumbnail=True), "said": _said(case)} for case in cases
+        {"id": case.image_id, "thumbnail": image_url(case.path, thumbnail=True), "label": _label(case)}
+        for case in cases
     ]
     labels = {str(verdict): label for verdict, label in phrasing.VERDICTS.items()}
-    data = {"images": images, "place": place, "page": page, "can_compare": can_compare, "serial": serial}
+    data = {"images": images, "context": context, "page": page, "can_compare": can_compare, "serial": serial}
     _mount(key=key, data={**data, "labels": labels, **answer}, on_act_change=on_act)
 
 
 def read_grid_act(key: str) -> GridAct | None:
-    """What the reader just did in the grid with this key.
+    """Return the act that the grid with this key just sent; None where there is none.
 
     Raises:
         DataError: If the browser sent something that no grid sends.
@@ -87,7 +88,7 @@ def read_grid_act(key: str) -> GridAct | None:
 
 
 def parse_grid_act(sent: object) -> GridAct:
-    """What a browser sent, checked.
+    """Check what a browser sent, and return the act.
 
     Raises:
         DataError: If it is not what a grid sends.
@@ -100,9 +101,9 @@ def parse_grid_act(sent: object) -> GridAct:
             raise ValueError(f"{len(images)} images")
         verdict = Verdict(sent["verdict"]) if sent["act"] == "assign" else None
         like = _compared(images) if sent["act"] == "like" else None
-        return GridAct(place=str(sent["place"]), key=str(sent["key"]), verdict=verdict, images=images, like=like)
+        return GridAct(context=str(sent["context"]), key=str(sent["key"]), verdict=verdict, images=images, like=like)
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"the browser sent something that the grid does not send ({error!r:.80}); reload") from error
+        raise DataError(f"the browser sent what the grid never sends ({error!r:.80}); reload the page") from error
 
 
 def _compared(images: tuple[str, ...]) -> str:
@@ -111,7 +112,7 @@ def _compared(images: tuple[str, ...]) -> str:
     return images[0]
 
 
-def _said(case: Case) -> str:
+def _label(case: Case) -> str:
     if case.verdict is not None:
         return f"{SYMBOLS[case.verdict]} {phrasing.VERDICTS[case.verdict]}"
     return "for later" if case.is_later else ""

@@ -6,11 +6,13 @@ const CLOSE_PIXELS = 12;
 
 class Drawing {
   constructor(stage, ink, paint, changed) {
-    Object.assign(this, { stage, ink, paint, changed, items: [], draft: null, others: [], radius: 0.025, cursor: null });
+    const empty = { items: [], draft: null, others: [], radius: 0.025, cursor: null };
+    Object.assign(this, { stage, ink, paint, changed, ...empty });
   }
 
   begin(regions, others) {
-    this.items = regions.map((region) => (region.kind === "brush" ? maskItem(region.mask, () => this.repaint()) : region));
+    const toItem = (region) => (region.kind === "brush" ? maskItem(region.mask, () => this.repaint()) : region);
+    this.items = regions.map(toItem);
     this.compare(others);
     this.draft = null;
     this.size();
@@ -19,7 +21,9 @@ class Drawing {
   compare(others) {
     this.others = others.map((other) => ({
       ...other,
-      brushed: other.regions.filter(({ kind }) => kind === "brush").map(({ mask }) => maskItem(mask, () => this.repaint())),
+      brushed: other.regions
+        .filter(({ kind }) => kind === "brush")
+        .map(({ mask }) => maskItem(mask, () => this.repaint())),
     }));
   }
 
@@ -51,11 +55,15 @@ class Drawing {
     else if (this.draft?.kind === "stroke") this.keep(this.draft);
   }
 
+  pixelsTo(vertex, point) {
+    return distance(this.stage.toScreen(vertex), point);
+  }
+
   addVertex(at, point) {
     const started = this.draft?.kind === "polygon";
     if (!started) this.draft = { kind: "polygon", vertices: [at] };
-    else if (this.draft.vertices.length > 2 && distance(this.stage.toScreen(this.draft.vertices[0]), point) < CLOSE_PIXELS) this.close();
-    else if (distance(this.stage.toScreen(this.draft.vertices.at(-1)), point) > 2) this.draft.vertices.push(at);
+    else if (this.draft.vertices.length > 2 && this.pixelsTo(this.draft.vertices[0], point) < CLOSE_PIXELS) this.close();
+    else if (this.pixelsTo(this.draft.vertices.at(-1), point) > 2) this.draft.vertices.push(at);
   }
 
   close() {
@@ -139,7 +147,8 @@ class Drawing {
   regions() {
     const outlines = this.items.filter((item) => item.kind === "box" || item.kind === "polygon");
     const brushed = this.items.filter((item) => item.kind === "stroke" || item.kind === "mask");
-    return [...outlines.map(({ kind, vertices }) => ({ kind, vertices })), ...(brushed.length ? [this.mask(brushed)] : [])];
+    const masks = brushed.length ? [this.mask(brushed)] : [];
+    return [...outlines.map(({ kind, vertices }) => ({ kind, vertices })), ...masks];
   }
 
   mask(items) {
@@ -159,9 +168,11 @@ class Drawing {
 
 function paintItem(context, item, colour) {
   const { width, height } = context.canvas;
-  if (item?.kind === "mask" && item.picture.complete && item.picture.naturalWidth) paintMask(context, item.picture, colour);
+  const hasPicture = item?.kind === "mask" && item.picture.complete && item.picture.naturalWidth;
+  if (hasPicture) paintMask(context, item.picture, colour);
   if (item?.kind !== "stroke") return;
-  Object.assign(context, { lineCap: "round", lineJoin: "round", strokeStyle: colour, lineWidth: 2 * item.radius * width });
+  const lineWidth = 2 * item.radius * width;
+  Object.assign(context, { lineCap: "round", lineJoin: "round", strokeStyle: colour, lineWidth });
   context.beginPath();
   context.moveTo(item.points[0][0] * width, item.points[0][1] * height);
   for (const [x, y] of item.points) context.lineTo(x * width, y * height);

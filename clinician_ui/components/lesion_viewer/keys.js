@@ -35,7 +35,8 @@ function writeKeys(keys) {
 
 function shownKey(key) {
   const words = { enter: "Enter", escape: "Esc", " ": "Space" };
-  return words[key] ?? (key.length > 1 ? key.split("+") : [key]).map((part) => part.charAt(0).toUpperCase() + part.slice(1)).join(" ");
+  const parts = key.length > 1 ? key.split("+") : [key];
+  return words[key] ?? parts.map((part) => part.charAt(0).toUpperCase() + part.slice(1)).join(" ");
 }
 
 function fillKeysPanel(panel, keys, changed) {
@@ -51,7 +52,7 @@ function fillKeysPanel(panel, keys, changed) {
     row.append(made("span", { textContent: label }), button);
     panel.append(row);
   }
-  const reset = made("button", { type: "button", textContent: "Back to the defaults" });
+  const reset = made("button", { type: "button", textContent: "Restore the defaults" });
   reset.onclick = () => changed({ ...DEFAULT_KEYS });
   const hint = made("p", { textContent: "Arrow keys move the image; the wheel or two fingers zoom." });
   panel.append(hint, reset);

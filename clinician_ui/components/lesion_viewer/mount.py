@@ -1,4 +1,4 @@
-"""The lesion viewer as a function: a case goes in, what the reader did comes out."""
+"""The lesion viewer as a function: a case goes in, the act of the reader comes out."""
 
 import base64
 import binascii
@@ -27,24 +27,24 @@ _mount = st.components.v2.component(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """What the viewer shows.
+class LesionView:
+    """The content of the viewer.
 
     Attributes:
-        case: Names the case and the reader; drafts are kept in the browser under it.
+        case: Names the case and the reader; the browser keeps drafts under it.
         image: Address of the image.
-        label: What the image is called.
-        serial: Another number after every act, so that the viewer knows that it was answered.
-        regions: The reader's own, drawn before.
-        others: Other readers' regions, by a label.
-        verdict: The reader's own current verdict.
-        note: The reader's own.
-        confidence: The reader's own.
+        label: Name of the image.
+        serial: Differs after every act, so that the viewer knows that its act was answered.
+        regions: Regions that the reader drew before.
+        others: Regions of other readers, by label.
+        verdict: Current verdict of the reader.
+        note: Current note of the reader.
+        confidence: Current confidence of the reader, 0 to 1.
         message: What came of the last act.
-        is_fault: Whether the message is about something that went wrong.
+        is_fault: Whether the message reports a fault.
         can_undo: Whether undo and save for later are offered.
         upcoming: Addresses of images to load ahead.
-        saved: Cases whose drafts are stored and need not be kept in the browser.
+        saved: Cases whose drafts are in the store, so that the browser can forget them.
     """
 
     case: str
@@ -65,17 +65,17 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViewerAct:
-    """What the reader did.
+    """An act of the reader; all but the first three belong to ``judge``.
 
     Attributes:
         act: ``judge``, ``later`` or ``undo``.
-        case: In front of which case.
-        key: Made in the browser, the same for a repeat.
-        verdict: With ``judge``.
-        confidence: With ``judge``; 0..1 or None.
-        note: With ``judge``.
-        regions: With ``judge``.
-        seconds: With ``judge``: from the image's appearance to the verdict.
+        case: Names the case and the reader.
+        key: Made in the browser; a repeat has the same.
+        verdict: The verdict.
+        confidence: 0 to 1; None where the reader stated none.
+        note: The note.
+        regions: The regions that the reader drew.
+        seconds: From the appearance of the image to the verdict.
     """
 
     act: str
@@ -88,19 +88,19 @@ class ViewerAct:
     seconds: float | None = None
 
 
-def lesion_viewer(shown: Shown, *, key: str, on_act: Callable[[], None]) -> None:
+def lesion_viewer(view: LesionView, *, key: str, on_act: Callable[[], None]) -> None:
     """Show a case.
 
     Args:
-        shown: What.
-        key: Of the component; `read_act` reads by it.
-        on_act: Called after the reader did something.
+        view: The content.
+        key: Key of the component, by which `read_act` reads.
+        on_act: Called after an act.
     """
-    _mount(key=key, data=_payload(shown), on_act_change=on_act)
+    _mount(key=key, data=_payload(view), on_act_change=on_act)
 
 
 def read_act(key: str) -> ViewerAct | None:
-    """What the reader just did in the viewer with this key.
+    """Return the act that the viewer with this key just sent; None where there is none.
 
     Raises:
         DataError: If the browser sent something that no viewer sends.
@@ -110,7 +110,7 @@ def read_act(key: str) -> ViewerAct | None:
 
 
 def parse_act(sent: object) -> ViewerAct:
-    """What a browser sent, checked.
+    """Check what a browser sent, and return the act.
 
     Raises:
         DataError: If it is not what a viewer sends.
@@ -118,7 +118,7 @@ def parse_act(sent: object) -> ViewerAct:
     try:
         return _act(sent) if isinstance(sent, Mapping) else _act({})
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
-        raise DataError(f"the browser sent something that the viewer does not send ({error!r:.80}); reload") from error
+        raise DataError(f"the browser sent what the viewer never sends ({error!r:.80}); reload the page") from error
 
 
 def _act(sent: Mapping[str, Any]) -> ViewerAct:
@@ -149,25 +149,25 @@ def _region(sent: Mapping[str, Any]) -> Region:
     return Region(kind, tuple((float(x), float(y)) for x, y in sent.get("vertices", ())), mask)
 
 
-def _payload(shown: Shown) -> dict[str, Any]:
-    others = list((shown.others or {}).items())
+def _payload(view: LesionView) -> dict[str, Any]:
+    others = list((view.others or {}).items())
     return {
-        "case": {"id": shown.case, "image": shown.image, "label": shown.label},
-        "serial": shown.serial,
+        "case": {"id": view.case, "image": view.image, "label": view.label},
+        "serial": view.serial,
         "labels": {str(verdict): label for verdict, label in phrasing.VERDICTS.items()},
-        "regions": [_sent(region) for region in shown.regions],
+        "regions": [_sent(region) for region in view.regions],
         "others": [
             {"label": label, "colour": OTHERS[i % len(OTHERS)], "regions": [_sent(region) for region in regions]}
             for i, (label, regions) in enumerate(others)
         ],
-        "verdict": shown.verdict,
-        "note": shown.note,
-        "confidence": shown.confidence,
-        "message": shown.message,
-        "is_fault": shown.is_fault,
-        "can_undo": shown.can_undo,
-        "upcoming": list(shown.upcoming),
-        "saved": list(shown.saved),
+        "verdict": view.verdict,
+        "note": view.note,
+        "confidence": view.confidence,
+        "message": view.message,
+        "is_fault": view.is_fault,
+        "can_undo": view.can_undo,
+        "upcoming": list(view.upcoming),
+        "saved": list(view.saved),
     }
 
 

@@ -16,7 +16,7 @@ class Viewer {
     this.stage = new Stage(find(".view"), find(".stage"), this.image, () => this.drawing?.outline());
     this.drawing = new Drawing(this.stage, find(".ink"), find(".paint"), () => this.drawn());
     this.image.onload = () => this.loaded();
-    this.image.onerror = () => this.say("The image cannot be loaded. Check that the image folder is the right one.", true);
+    this.image.onerror = () => this.say("The image cannot be loaded. Ask an admin to check the image folder.", true);
     this.noteElement.oninput = () => this.saveDraft();
     this.listen();
   }
@@ -68,7 +68,7 @@ class Viewer {
     this.drawing.close();
     const regions = this.drawing.regions();
     if (regions.length && (verdict === "absent" || verdict === "not_assessable")) {
-      this.say("Regions go with present or uncertain. Undo them first.", true);
+      this.say("Regions need the verdict present or uncertain. Remove the regions first.", true);
       return;
     }
     const confidence = this.confidenceElement.value === "" ? null : Number(this.confidenceElement.value);
@@ -84,14 +84,18 @@ class Viewer {
   submit(content) {
     this.lock();
     const isForCase = content.act === "judge" || content.act === "later";
-    this.send({ ...content, case: this.data.case.id, key: `${this.act}-${isForCase ? content.act : crypto.randomUUID?.() ?? Date.now()}` });
+    const suffix = isForCase ? content.act : crypto.randomUUID?.() ?? Date.now();
+    this.send({ ...content, case: this.data.case.id, key: `${this.act}-${suffix}` });
   }
 
   lock() {
     this.isLocked = true;
     this.viewerElement.setAttribute("aria-busy", "true");
     clearTimeout(this.waiting);
-    this.waiting = setTimeout(() => { this.unlock(); this.say("No answer yet. Check the connection and press again: nothing is saved twice.", true); }, UNANSWERED_MILLISECONDS);
+    this.waiting = setTimeout(() => {
+      this.unlock();
+      this.say("No answer yet. Check the connection and press again: nothing is saved twice.", true);
+    }, UNANSWERED_MILLISECONDS);
   }
 
   unlock() {
@@ -106,12 +110,14 @@ class Viewer {
 
   saveDraft() {
     const draft = { note: this.noteElement.value, regions: this.drawing.regions() };
-    try { sessionStorage.setItem(`dermaxis.draft.${this.data.case.id}`, JSON.stringify(draft)); } catch { /* too large */ }
+    const name = `dermaxis.draft.${this.data.case.id}`;
+    try { sessionStorage.setItem(name, JSON.stringify(draft)); } catch { /* too large */ }
   }
 
   readDraft() {
     for (const id of this.data.saved ?? []) this.saved(id);
-    try { return JSON.parse(sessionStorage.getItem(`dermaxis.draft.${this.data.case.id}`) ?? "null"); } catch { return null; }
+    const name = `dermaxis.draft.${this.data.case.id}`;
+    try { return JSON.parse(sessionStorage.getItem(name) ?? "null"); } catch { return null; }
   }
 
   say(text, isFault = false) {
@@ -129,11 +135,14 @@ class Viewer {
   }
 
   drawBars() {
-    const tools = Object.entries(TOOLS).map(([tool, label]) => this.button(label, tool, () => this.choose(tool), this.tool === tool));
-    const zoom = [["zoom_out", "−"], ["zoom_in", "+"]].map(([act, label]) => this.button(label, null, () => this.do(act)));
+    const tools = Object.entries(TOOLS).map(([tool, label]) =>
+      this.button(label, tool, () => this.choose(tool), this.tool === tool));
+    const zoom = [["zoom_out", "−"], ["zoom_in", "+"]].map(([act, label]) =>
+      this.button(label, null, () => this.do(act)));
     zoom.forEach((button, i) => button.setAttribute("aria-label", i ? "Zoom in" : "Zoom out"));
     const keys = this.button("Keys", null, () => this.toggleKeys(), !this.keysElement.hidden);
-    this.topElement.replaceChildren(...tools, made("span", { className: "space" }), ...zoom, this.button("Fit", "fit", () => this.do("fit")), keys);
+    const fit = this.button("Fit", "fit", () => this.do("fit"));
+    this.topElement.replaceChildren(...tools, made("span", { className: "space" }), ...zoom, fit, keys);
     this.viewElement.classList.toggle("draws", this.tool !== "move");
     this.regionsElement.replaceChildren(...this.chips());
     this.verdictsElement.replaceChildren(...this.verdictButtons());
@@ -141,11 +150,15 @@ class Viewer {
 
   verdictButtons() {
     const buttons = VERDICTS.map((verdict) => {
-      const button = this.button(this.data.labels[verdict], verdict, () => this.judge(verdict), this.data.verdict === verdict);
+      const isCurrent = this.data.verdict === verdict;
+      const button = this.button(this.data.labels[verdict], verdict, () => this.judge(verdict), isCurrent);
       button.classList.add("verdict");
       return button;
     });
-    if (this.data.can_undo) buttons.push(this.button("Later", "later", () => this.do("later")), this.button("Undo", "undo", () => this.undo()));
+    if (this.data.can_undo) {
+      buttons.push(this.button("Later", "later", () => this.do("later")));
+      buttons.push(this.button("Undo", "undo", () => this.undo()));
+    }
     return buttons;
   }
 

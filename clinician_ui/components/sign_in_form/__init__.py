@@ -1,1 +1,1 @@
-"""Name and password, posted to the server and never part of a screen's state."""
+"""The sign-in form: name and password go to the server and never into a screen's state."""

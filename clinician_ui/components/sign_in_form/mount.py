@@ -20,14 +20,14 @@ _leave = st.components.v2.component("dermaxis_sign_out", html=_SIGN_OUT, css=_CS
 
 
 def sign_in_form(page: str) -> None:
-    """Name and password, posted to the server.
+    """Ask for name and password; the browser posts them to the server.
 
     Args:
-        page: Address of the page to come back to.
+        page: Address of the page to return to.
     """
     _enter(key="sign_in", data={"page": f"/{page}"})
 
 
 def sign_out_form() -> None:
-    """The button that ends the session."""
+    """Show the button that ends the session."""
     _leave(key="sign_out")

@@ -14,8 +14,7 @@ from concepts.curation.accounts import OPERATOR
 from concepts.curation.door import list_sets, read_judgements
 from concepts.errors import StoreError
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
-from concepts.store import audit
-from concepts.store import store as opening
+from concepts.store import audit, database
 from concepts.store.schema import SetRow, Table
 from concepts.store.store import Store, head_revision, migrate, open_store, revision, upgrade
 from concepts.store.store import _connect as connect
@@ -170,7 +169,7 @@ def test_whoever_wrote_waits_for_the_disk_after_the_commit_and_lets_others_write
         seen.append(list_sets(filled, OPERATOR)[0].description)
 
     with Path(f"{path}-wal").open("rb") as log:
-        monkeypatch.setattr(opening.os, "fsync", reach)
+        monkeypatch.setattr(database.os, "fsync", reach)
         curation.update_set(filled, OPERATOR, "derm", description="x", key="x")
     assert seen == ["x"]
 
@@ -180,6 +179,6 @@ def test_what_the_disk_did_not_take_is_not_acknowledged(filled, monkeypatch):
     def fail(_: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(opening.os, "fsync", fail)
+    monkeypatch.setattr(database.os, "fsync", fail)
     with pytest.raises(StoreError, match="the disk did not take"):
         curation.update_set(filled, OPERATOR, "derm", description="x", key="x")

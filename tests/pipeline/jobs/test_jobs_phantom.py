@@ -10,9 +10,8 @@ import pytest
 
 from pipeline.config import parse_overrides
 from pipeline.jobs import desk
-from pipeline.jobs.job import State
+from pipeline.jobs.job import JobState
 from pipeline.jobs.ledger import LEASE_SECONDS, open_ledger
-from pipeline.jobs.queue import open_queue
 from pipeline.retrain import retrain
 from pipeline.run.progress import Silent
 
@@ -50,10 +49,9 @@ def uninterrupted(folder):
 
 
 @pytest.fixture
-def desk_of(folder):
-    ledger = open_ledger(folder / "runs")
-    with closing(open_queue(None, ledger)) as queue:
-        yield ledger, queue
+def ledger(folder):
+    with closing(open_ledger(folder / "runs")) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -76,10 +74,10 @@ def hire(folder):
 
 def wait_until(condition, seconds=300.0):
     deadline = time.monotonic() + seconds
-    while not (found := condition()):
+    while not (answer := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    return found
+    return answer
 
 
 def same_results(run, other):
@@ -87,9 +85,8 @@ def same_results(run, other):
         assert (run / name).read_text() == (other / name).read_text(), name
 
 
-def test_a_worker_that_is_killed_is_replaced_and_the_result_is_the_same(folder, uninterrupted, desk_of, hire):
-    ledger, queue = desk_of
-    job = desk.submit(ledger, queue, tiny(folder), by="res", key="killed").id
+def test_a_worker_that_is_killed_is_replaced_and_the_result_is_the_same(folder, uninterrupted, ledger, hire):
+    job = ledger.submit(tiny(folder), by="res", key="killed").id
     first = hire()
     wait_until(lambda: list(ledger.runs.glob("*.partial/plain.state.safetensors")))
     assert ledger.progress(job).stage == "plain"
@@ -99,25 +96,24 @@ def test_a_worker_that_is_killed_is_replaced_and_the_result_is_the_same(folder, 
     hire()
     wait_until(lambda: ledger.read(job).attempts == 2, LEASE_SECONDS + 60)
     assert time.monotonic() - died >= LEASE_SECONDS - 2
-    done = wait_until(lambda: ledger.read(job).state in (State.DONE, State.FAILED) and ledger.read(job))
-    assert (done.state, done.deaths, done.reason) == (State.DONE, 1, None)
-    same_results(ledger.runs / done.run, uninterrupted.path)
+    over = wait_until(lambda: ledger.read(job).state in (JobState.FINISHED, JobState.FAILED) and ledger.read(job))
+    assert (over.state, over.deaths, over.reason) == (JobState.FINISHED, 1, None)
+    same_results(ledger.runs / over.run, uninterrupted.path)
     assert not list(ledger.runs.glob("*.partial"))
     assert ledger.progress(job).stages[-1] == "report"
 
 
-def test_stopping_keeps_the_checkpoint_and_resuming_gives_the_same(folder, uninterrupted, desk_of, hire):
-    ledger, queue = desk_of
-    job = desk.submit(ledger, queue, tiny(folder, "name=stopped"), by="res", key="stopped").id
+def test_stopping_keeps_the_checkpoint_and_resuming_gives_the_same(folder, uninterrupted, ledger, hire):
+    job = ledger.submit(tiny(folder, "name=stopped"), by="res", key="stopped").id
     hire()
     wait_until(lambda: list(ledger.runs.glob("stopped-*.partial/plain.state.safetensors")))
     desk.stop(ledger, job)
-    wait_until(lambda: ledger.read(job).state is State.STOPPED)
+    wait_until(lambda: ledger.read(job).state is JobState.STOPPED)
     assert list(ledger.runs.glob("stopped-*.partial/plain.state.safetensors"))
-    desk.resume(ledger, queue, job)
-    done = wait_until(lambda: ledger.read(job).state in (State.DONE, State.FAILED) and ledger.read(job))
-    assert (done.state, done.attempts) == (State.DONE, 2)
-    same_results(ledger.runs / done.run, uninterrupted.path)
+    desk.resume(ledger, job)
+    over = wait_until(lambda: ledger.read(job).state in (JobState.FINISHED, JobState.FAILED) and ledger.read(job))
+    assert (over.state, over.attempts) == (JobState.FINISHED, 2)
+    same_results(ledger.runs / over.run, uninterrupted.path)
 
 
 def test_no_orphan_outlives_whoever_started_it(folder):
