@@ -1,7 +1,7 @@
-"""Decoded images on disk, by content: only the first look at an image costs a decode.
+"""Decoded images on disk, by content: an image is decoded once.
 
-An entry's name is the SHA-256 of the image file together with everything else that its pixels depend on (size, fit,
-version of the reader), so an entry is never stale and may be deleted at any time.
+An entry's name holds the SHA-256 of the image file and all else that the pixels depend on (size, fit, version of the
+reader), so an entry is never stale and may be deleted at any time.
 """
 
 import hashlib
@@ -107,8 +107,8 @@ def mask_square(mask: Mask, *, size: int, fit: Fit) -> npt.NDArray[np.uint8]:
 class DecodedCache:
     """Decoded square images, and their masks at a quarter of the side, in a folder.
 
-    Several processes and threads may use one folder at once: an entry is written under a name of its own and renamed
-    when whole. A damaged entry is rebuilt.
+    Several processes and threads may use one folder at once, since an entry appears in one step. A damaged entry is
+    rebuilt.
 
     Args:
         folder: Where the entries lie; made when the first one is written.
@@ -146,8 +146,8 @@ class DecodedCache:
         Args:
             sample: Whose masks they are.
             paths: One mask file per plane; None gives a plane of zeros.
-            identity: What the masks' content is known by, e.g. the digests of the files; default: their names, sizes
-                and times of change.
+            identity: Text that identifies the masks' content, e.g. the files' digests; default: their names, sizes and
+                times of change.
 
         Returns:
             uint8, planes x region_size x region_size: the share of each mask pixel that is inside, 0 to 255.

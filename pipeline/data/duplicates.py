@@ -1,8 +1,8 @@
-"""Near-duplicates: images that show the same picture, perhaps turned, mirrored, reduced or differently coloured.
+"""Near-duplicates: images of the same picture, perhaps turned, mirrored, reduced or differently coloured.
 
 They must not be on both sides of a split, and data sets seldom name them. Perceptual hashes find candidates fast, but
-dermoscopic images are all a dark blob on skin: 64 bits alone join unrelated lesions, and chains of such pairs join
-hundreds. So each candidate is looked at again, by the correlation of the two thumbnails.
+every dermoscopic image is a dark blob on skin: 64 bits alone join unrelated lesions, and chains of such pairs join
+hundreds. So each candidate is checked by the correlation of the two thumbnails.
 
 On ISIC 2018 (2,594 images) some 44 pairs are the same picture to the eye, most of them contributed twice with another
 colour balance and a slightly other crop:

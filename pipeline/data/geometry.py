@@ -1,8 +1,8 @@
 """Crops, flips and turns that keep an image and its masks together.
 
 Scale is kept: a crop only shifts, so a lesion's size in pixels stays what it was. Masks have fewer pixels than images,
-so a shift by a few image pixels is a fraction of a mask pixel; masks are cut by area, which is exact: the result is
-what repeating the mask up to the image's size, cropping that and averaging it down again would give.
+so a shift by a few image pixels is a fraction of a mask pixel. Masks are cropped by area, which is exact: enlarging the
+mask to the image's size by repetition, cropping it and averaging it down again gives the same.
 """
 
 from collections.abc import Hashable, Mapping
@@ -62,14 +62,14 @@ def _overlap(start: float, length: float, *, n: int, cells: int) -> npt.NDArray[
 
 
 class Cropd(RandomizableTransform, MapTransform):
-    """Crop the image, and the masks with it, at a random place or at the centre.
+    """Crop the image, and the masks with it, at a random offset or at the centre.
 
     The item's ``image`` is square, height x width x channel; ``regions``, where there is one, is k x n x n.
 
     Args:
         size: Side of the crop in image pixels.
         cells: Side of the cropped masks.
-        random: Whether the place is drawn; else the centre.
+        random: Draw the offset; else crop the centre.
     """
 
     def __init__(self, *, size: int, cells: int, random: bool) -> None:
@@ -81,7 +81,7 @@ class Cropd(RandomizableTransform, MapTransform):
         self.offset: Window = (0, 0)
 
     def randomize(self, data: int) -> Self:
-        """Draw the place for an image of side ``data``."""
+        """Draw the offset for an image of side ``data``."""
         self.offset = (int(self.R.randint(data - self.size + 1)), int(self.R.randint(data - self.size + 1)))
         return self
 
@@ -94,7 +94,9 @@ class Cropd(RandomizableTransform, MapTransform):
         item = dict(data)
         side = min(item[IMAGE].shape[:2])
         if side < self.size:
-            raise SettingsError(f"transforms.size is {self.size} but the image has {side} pixels; decode it larger")
+            raise SettingsError(
+                f"transforms.size is {self.size}, but the image has {side} pixels a side; decode it larger"
+            )
         if self.random:
             self.randomize(side)
         else:

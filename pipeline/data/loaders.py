@@ -1,6 +1,6 @@
-"""Cases for the network: a data set that can be replayed, and its loaders.
+"""Items for the network: a data set that can be replayed, and its loaders.
 
-What is random about an item depends on the seed, the epoch, the row and how often the row came before in that epoch,
+The randomness of an item depends on the seed, the epoch, the row and how often that row was drawn before in the epoch,
 and on nothing else: neither on the number of workers nor on that of machines.
 """
 
@@ -36,8 +36,8 @@ class CaseDataset(Dataset[Item]):
 
     An item has ``image`` (float32, 3 x size x size), ``label`` (index into ``classes``), ``index`` (the row); with
     concept labels ``concepts`` (float32, k); with region paths ``regions`` (float32, k x size/4 x size/4, the share of
-    each cell that is inside). A plane of regions is NaN where the concept has no mask, and zero where it has none
-    because it is known to be absent.
+    each cell that is inside). The plane of a concept without a mask is zero where the concept is known to be absent,
+    else NaN.
 
     Args:
         samples: The cohort.
@@ -46,7 +46,7 @@ class CaseDataset(Dataset[Item]):
         classes: The diagnoses, in the order of the network's outputs.
         concept_labels: N x k; 1 present, 0 absent, NaN unknown.
         region_paths: For each sample k mask files, or None where there is none.
-        seed: Of everything random about the items.
+        seed: Of all random numbers of the items.
 
     Raises:
         DataError: If a sample's diagnosis is not among the classes, or the labels or paths are not one row per sample.
@@ -112,9 +112,9 @@ class CaseDataset(Dataset[Item]):
 def epoch_order(labels: npt.ArrayLike, *, balance: Balance, seed: int, epoch: int) -> Rows:
     """Draw the rows of one epoch, in order.
 
-    With ``Balance.SAMPLER`` every class that occurs gets an equal share of the N places, and inside a class no row
-    comes again before all have come. Against independent draws with weights (PyTorch's ``WeightedRandomSampler``) the
-    shares are the same, but exact rather than expected, and a class's rows are used evenly.
+    With ``Balance.SAMPLER`` every class that occurs gets an equal share of the N draws, and inside a class no row is
+    repeated before all were drawn. Compared with independent weighted draws (PyTorch's ``WeightedRandomSampler``), the
+    shares are exact rather than expected, and a class's rows are used evenly.
 
     Args:
         labels: N class indices.
@@ -138,8 +138,8 @@ def epoch_order(labels: npt.ArrayLike, *, balance: Balance, seed: int, epoch: in
 class EpochBatches(Sampler[list[Draw]]):
     """Batches of one rank, in the order that the data set's epoch gives.
 
-    Every rank draws the same global batches and takes every ``world_size``-th part of each, so the batches do not
-    depend on the number of machines. What is left over after the last full batch is not used in that epoch.
+    Every rank draws the same global batches and takes every ``world_size``-th row of each, so the batches do not depend
+    on the number of machines. Rows left over after the last full batch are not used in that epoch.
 
     Args:
         dataset: Whose rows; its seed and epoch decide the order.
@@ -157,7 +157,7 @@ class EpochBatches(Sampler[list[Draw]]):
     ) -> None:
         if len(dataset) < batch_size:
             raise SettingsError(
-                f"training.batch_size is {batch_size} but there are {len(dataset)} training images; choose it smaller"
+                f"training.batch_size is {batch_size} but there are {len(dataset)} training images; set it lower"
             )
         if batch_size % world_size:
             raise SettingsError(
@@ -222,7 +222,9 @@ def eval_loader(
         SettingsError: If there are fewer cases than processes.
     """
     if len(dataset) < world_size:
-        raise SettingsError(f"{len(dataset)} images for {world_size} processes; start no more processes than images")
+        raise SettingsError(
+            f"{len(dataset)} images for {world_size} processes; start at most as many processes as there are images"
+        )
     return DataLoader(
         dataset,
         batch_size=-(-batch_size // world_size),

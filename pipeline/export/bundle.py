@@ -23,12 +23,13 @@ CARD = Path(__file__).with_name("card.md")
 def export_bundle(run: Path, folder: Path) -> None:
     """Write a whole run's whitened network as a MONAI bundle; the folder appears when it is whole.
 
-    ``configs/metadata.json`` and ``configs/inference.json``, ``models/model.pt`` (a state dictionary: tensors only, to
-    be loaded with ``weights_only=True``), ``docs/README.md`` and ``LICENSE``. Whoever runs it needs MONAI and Dermaxis.
+    It holds ``configs/metadata.json`` and ``configs/inference.json``, ``models/model.pt`` (a state dictionary: tensors
+    only, to be loaded with ``weights_only=True``), ``docs/README.md`` and ``LICENSE``. Running it takes MONAI and
+    Dermaxis.
 
     Args:
         run: A run folder.
-        folder: Where to; must not exist.
+        folder: The bundle's folder; must not exist.
 
     Raises:
         RunError: If there is no run, it is unfinished or incomplete, or its network has no named axes.

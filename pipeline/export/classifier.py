@@ -19,15 +19,15 @@ INTENDED_USE = (
 
 
 class ConceptClassifier(nn.Module):
-    """From an image to everything that a whitened network says of it.
+    """A whitened network that takes plain RGB and returns logits, probabilities and concept activations.
 
-    The input's mean and standard deviation are applied here, so that whoever feeds it cannot forget them, and concept
-    whitening is folded into the network's own layers.
+    The input's mean and standard deviation are applied here, so that no caller can forget them; concept whitening is
+    folded into the network's layers.
 
     Args:
         network: In evaluation mode, N x 3 x S x S normalised to N x D logits and N x k activations.
         mean: Subtracted from red, green and blue, which lie in [0, 1].
-        std: Divides what remains.
+        std: Divides the difference.
     """
 
     mean: Tensor
@@ -53,7 +53,7 @@ class ConceptClassifier(nn.Module):
 
 
 class OneTensorClassifier(ConceptClassifier):
-    """The same with all outputs in one tensor, which is what MONAI's verification and inferers take."""
+    """A `ConceptClassifier` with all outputs in one tensor, as MONAI's verification and inferers expect."""
 
     def forward(self, image: Tensor) -> Tensor:  # type: ignore[override]
         """Classify: N x (D + k), the D probabilities, then the k activations."""
@@ -69,7 +69,7 @@ def open_whole_run(path: Path) -> RunFolder:
     """
     run = open_run(path)
     if not run.is_whole:
-        raise RunError(f"{run.path}: an unfinished run; finish it with 'dermaxis run CONFIG --resume', then export it")
+        raise RunError(f"{run.path}: an unfinished run; resume it with 'dermaxis run CONFIG --resume', then export it")
     return run
 
 
@@ -106,5 +106,5 @@ def whitening_of(description: ModelDescription) -> WhiteningDescription:
         RunError: If it has none, or one without names.
     """
     if description.whitening is None or not description.whitening.concepts:
-        raise RunError("the run's network has no axis that is named after a concept; export a run that was whitened")
+        raise RunError("the run's network has no axis with the name of a concept; export a run that was whitened")
     return description.whitening

@@ -1,4 +1,4 @@
-"""What a bundle's inference configuration names: which images, how they are read, and the table of results."""
+"""Parts that a bundle's inference configuration names: the list of images, their reader and the table of results."""
 
 import csv
 import io
@@ -21,11 +21,11 @@ from pipeline.images.reader import MAX_PIXELS, Pixels
 
 
 class NetworkViewReader(ImageReader):
-    """A reader for MONAI's ``LoadImage`` that gives what the network saw of an image in evaluation.
+    """A reader for MONAI's ``LoadImage`` that returns the network's view of an image in evaluation.
 
-    The file is read as `pipeline.images.DermoscopyReader` reads it, made square, brought to size + margin pixels and
-    cropped at the centre, by the very functions that the run used: resizing with other transforms changes the pixels,
-    and with them the probabilities.
+    The file is read as by `pipeline.images.reader.DermoscopyReader`, made square, resized to size + margin pixels and
+    cropped at the centre, by the functions that the run used: other transforms would change the pixels, and with them
+    the probabilities.
 
     Args:
         size: Side of the network's input in pixels.
@@ -79,10 +79,10 @@ def list_images(folder: Path | str) -> list[dict[str, str]]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder; give one with images: --dataset_dir FOLDER")
+        raise DataError(f"{folder}: no such folder; give a folder of images: --dataset_dir FOLDER")
     files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not files:
-        raise DataError(f"{folder}: no images; expected files that end in {', '.join(sorted(SUFFIXES))}")
+        raise DataError(f"{folder}: no images; expected files with the suffix {', '.join(sorted(SUFFIXES))}")
     return [{"image": str(path)} for path in files]
 
 

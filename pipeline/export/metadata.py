@@ -1,4 +1,4 @@
-"""The metadata of a bundle, as MONAI's schema asks for it: what the network takes and gives, and how well it did."""
+"""The metadata of a bundle by MONAI's schema: the network's input and output, and its test figures."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -127,7 +127,7 @@ def evaluation_metrics(run: RunFolder) -> dict[str, Any]:
         metrics |= {f"axis_auc_{key}": axis["axis_auc"][activation] for key, axis in evaluation["purity"].items()}
     except (KeyError, TypeError) as error:
         raise RunError(
-            f"{run.file('evaluation.json')}: has no {error}; write it again: dermaxis evaluate RUN"
+            f"{run.file('evaluation.json')}: {error} is missing; write the file again: dermaxis evaluate RUN"
         ) from error
     return metrics
 
@@ -141,5 +141,5 @@ def image_licences(run: RunFolder) -> str:
     try:
         column: Sequence[str] = pd.read_csv(run.file("samples.csv"), dtype=str)["licence"].fillna("not stated").tolist()
     except (OSError, ValueError, KeyError) as error:
-        raise RunError(f"{run.file('samples.csv')}: cannot be read ({error}); export a run that is whole") from error
+        raise RunError(f"{run.file('samples.csv')}: cannot be read ({error}); export a finished run") from error
     return ", ".join(f"{name} ({count})" for name, count in Counter(column).most_common())

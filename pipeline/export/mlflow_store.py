@@ -1,6 +1,6 @@
-"""A whole run as a run of MLflow (extra ``mlflow``): settings as parameters, figures as metrics, files as artefacts.
+"""A finished run as a run of MLflow (extra ``mlflow``): settings as parameters, figures as metrics, files as artefacts.
 
-It is written to a folder of its own by default, or to any tracking store or server that MLflow knows.
+The target is a folder, or any tracking store or server that MLflow knows.
 """
 
 import os
@@ -34,7 +34,7 @@ FILES = (
     "model.json",
     "model.safetensors",
 )
-"""What is uploaded, where the run has it; neither images nor cases, which show patients' lesions."""
+"""Files that are uploaded where the run has them; neither images nor cases, which show patients' lesions."""
 AT_ONCE = 100
 """Parameters and tags that MLflow takes at a time."""
 METRICS_AT_ONCE = 1000
@@ -59,7 +59,7 @@ def export_mlflow(run_path: Path, target: str) -> str:
     require_mlflow()
     run = open_run(run_path)
     if not run.is_whole:
-        raise RunError(f"{run.path}: not whole yet; continue it with 'dermaxis run --resume' before exporting it")
+        raise RunError(f"{run.path}: an unfinished run; resume it with 'dermaxis run CONFIG --resume', then export it")
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
@@ -67,11 +67,13 @@ def export_mlflow(run_path: Path, target: str) -> str:
     try:
         return _write(MlflowClient(tracking_uri=uri), run, artefacts)
     except MlflowException as error:
-        raise RunError(f"{target}: MLflow refused ({' '.join(str(error).split())[:200]})") from error
+        raise RunError(
+            f"{target}: MLflow refused the run ({' '.join(str(error).split())[:200]}); check the address"
+        ) from error
 
 
 def require_mlflow() -> None:
-    """Refuse where MLflow is missing; keep it from calling home, and from telling how it makes its tables.
+    """Refuse where MLflow is missing; switch off its telemetry and its remarks on how it makes its tables.
 
     Raises:
         RunError: If it cannot be imported.
@@ -94,7 +96,7 @@ def tracking_address(target: str) -> tuple[str, str | None]:
         return target, None
     folder = Path(target).expanduser().resolve()
     if folder.exists() and not folder.is_dir():
-        raise RunError(f"{target}: is a file; give a folder, or an address such as sqlite:////path/mlflow.db")
+        raise RunError(f"{target}: a file; give a folder, or an address such as sqlite:////path/mlflow.db")
     folder.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{folder / DATABASE}", (folder / ARTEFACTS).as_uri()
 

@@ -32,7 +32,7 @@ def export_onnx(run: Path, path: Path) -> None:
 
     The graph takes ``image``, float32 N x 3 x S x S, RGB in [0, 1], any N, and normalises it itself. It gives
     ``logits`` and ``probabilities`` (N x D) and ``concept_activations`` (N x k). Whitening is folded away. The names
-    of the classes and concepts, and how an image becomes the input, stand in the model's metadata properties.
+    of the classes and concepts, and how an image becomes the input, are in the model's metadata properties.
 
     Args:
         run: A run folder.
@@ -41,13 +41,13 @@ def export_onnx(run: Path, path: Path) -> None:
     Raises:
         RunError: If there is no run, it is unfinished, or its network has no named axes.
         WeightsError: If the run's network cannot be read.
-        DermaxisError: If a package is missing, the place cannot be written to, or onnxruntime disagrees with PyTorch.
+        DermaxisError: If a package is missing, the file cannot be written, or onnxruntime disagrees with PyTorch.
     """
     check_packages(PACKAGES)
     folder = open_whole_run(run)
     classifier, description = load_classifier(folder)
     if path.is_dir() or not path.parent.is_dir():
-        raise DermaxisError(f"{path}: cannot be written; give a file in a folder that exists, e.g. model.onnx")
+        raise DermaxisError(f"{path}: not a file in a folder that exists; give one that is, e.g. model.onnx")
     with _appearing(path, of=description.architecture) as temporary:
         _write(classifier, description.size, temporary)
         _describe(temporary, onnx_properties(folder, description))
@@ -55,7 +55,7 @@ def export_onnx(run: Path, path: Path) -> None:
         if not difference <= TOLERANCE:
             raise DermaxisError(
                 f"{path}: onnxruntime differs from PyTorch by {difference:.1e}, above {TOLERANCE:.0e}; nothing was "
-                f"written: please report it with the versions of torch and {', '.join(PACKAGES)}"
+                f"written: report it with the versions of torch and {', '.join(PACKAGES)}"
             )
 
 
@@ -124,7 +124,9 @@ def _appearing(path: Path, *, of: str) -> Iterator[Path]:
             yield temporary
     except torch.onnx.OnnxExporterError as error:
         reason = " ".join(str(error).split())[:200]
-        raise DermaxisError(f"{path}: torch cannot export {of} ({reason}); nothing was written") from error
+        raise DermaxisError(
+            f"{path}: torch cannot export {of} ({reason}); nothing was written: try --bundle"
+        ) from error
     except OSError as error:
         raise DermaxisError(f"{path}: cannot be written ({error.strerror or error}); give another file") from error
 

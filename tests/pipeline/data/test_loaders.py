@@ -10,7 +10,7 @@ from concepts.errors import DataError, ImageError, SettingsError
 from pipeline.choices import Balance, Fit
 from pipeline.config import TransformSettings
 from pipeline.data.decoded import DecodedCache
-from pipeline.data.loaders import CaseDataset, Draw, epoch_order, eval_loader, train_loader
+from pipeline.data.loaders import CaseDataset, Draw, epoch_order, eval_loader, place_images, train_loader
 from pipeline.data.sample import Sample
 from pipeline.data.transforms import eval_transforms, train_transforms
 
@@ -181,6 +181,41 @@ def test_ranks_share_the_global_batch(dataset):
     for batch, *halves in zip(whole, *parts, strict=True):
         for rank, half in enumerate(halves):
             assert all(torch.equal(half[key], batch[key][rank::2]) for key in batch)
+
+
+def test_ranks_share_the_evaluation_without_gap_or_repeat(samples, cache):
+    dataset = CaseDataset(samples, cache=cache, transform=eval_transforms(SETTINGS, *UNITS), classes=CLASSES)
+    parts = [batches(eval_loader(dataset, batch_size=5, rank=rank, world_size=2)) for rank in range(2)]
+    assert [torch.cat([batch["index"] for batch in part]).tolist() for part in parts] == [
+        list(range(0, 12, 2)),
+        list(range(1, 12, 2)),
+    ]
+    assert [len(batch["index"]) for batch in parts[0]] == [3, 3]
+    assert len(batches(eval_loader(dataset, batch_size=5, rank=11, world_size=12))[0]["index"]) == 1
+    with pytest.raises(SettingsError, match="12 images for 13 processes"):
+        eval_loader(dataset, batch_size=5, world_size=13)
+
+
+def test_a_batch_of_all_images_is_allowed(dataset):
+    (batch,) = batches(train_loader(dataset, batch_size=12, balance=Balance.NONE))
+    assert sorted(batch["index"].tolist()) == list(range(12))
+
+
+def test_images_are_placed_channels_last_and_unchanged():
+    images = torch.rand(2, 3, 5, 4)
+    placed = place_images(images, torch.device("cpu"))
+    assert torch.equal(placed, images)
+    assert placed.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_orders_differ_by_seed_and_epoch_and_an_empty_cohort_has_none():
+    orders = {
+        tuple(epoch_order([0] * 20, balance=Balance.NONE, seed=seed, epoch=epoch))
+        for seed in (0, 1)
+        for epoch in (0, 1)
+    }
+    assert len(orders) == 4
+    assert len(epoch_order([], balance=Balance.SAMPLER, seed=0, epoch=0)) == 0
 
 
 def test_loaders_leave_the_global_random_numbers_alone(dataset):

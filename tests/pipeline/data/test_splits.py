@@ -177,6 +177,27 @@ def test_a_leak_is_refused_by_name():
         check_split(Split(parts, dict.fromkeys("abcd", "P9")), samples, list("abcd"))
 
 
+def test_several_leaks_are_counted_and_all_listed():
+    samples = [sample(name) for name in "abcdef"]
+    parts = dict(zip("abcdef", [Part.TRAIN, Part.TEST] * 3, strict=True))
+    split = Split(parts, {name: name for name in "abcdef"})
+    with pytest.raises(
+        LeakError, match=r"^group 'x' is in train \(a\) and test \(b\) \(and 2 more groups\);"
+    ) as caught:
+        check_split(split, samples, list("xxyyzz"))
+    assert [row[:9] for row in caught.value.rows] == ["group 'x'", "group 'y'", "group 'z'"]
+    with pytest.raises(LeakError, match=r"\(and 1 more groups\)"):
+        check_split(split, samples, list("xxyyef"))
+
+
+@pytest.mark.parametrize(("number", "listed"), [(3, r"i0, i1, i2\)"), (4, r"i0, i1, i2 and 1 more\)")])
+def test_of_many_images_the_first_three_are_named(number, listed):
+    samples = [sample(f"i{row}") for row in range(number)] + [sample("z")]
+    parts = dict.fromkeys((row.image_id for row in samples), Part.TRAIN) | {"z": Part.TEST}
+    with pytest.raises(LeakError, match=listed):
+        check_split(Split(parts, {name: name for name in parts}), samples, ["g"] * len(samples))
+
+
 def test_a_split_of_other_images_is_refused():
     samples = [sample(name) for name in "ab"]
     split = Split({"a": Part.TRAIN, "x": Part.TEST}, {"a": "a", "x": "x"})
@@ -233,6 +254,20 @@ def test_a_limit_keeps_order_number_and_proportions(counts, limit, seed):
         least = min(count, 3, limit // len(counts))
         assert by_diagnosis[f"d{kind}"] >= least
         assert abs(by_diagnosis[f"d{kind}"] - len(kept) * count / len(samples)) <= 1 + 3 * len(counts)
+
+
+def test_a_limit_and_a_split_draw_from_streams_of_their_own():
+    samples, groups = cohort([("nevus", 1)] * 100)
+    tested = set(split_of(samples, groups).image_ids(Part.TEST))
+    limited = {sample.image_id for sample in limit_samples(samples, 20, 0)}
+    assert len(tested) == len(limited) == 20
+    assert tested != limited
+
+
+def test_a_limit_of_all_or_more_keeps_all():
+    samples, _ = cohort([("nevus", 1)] * 5)
+    assert limit_samples(samples, 5, 0) == limit_samples(samples, 6, 0) == samples
+    assert len(limit_samples(samples, 4, 0)) == 4
 
 
 def test_a_limit_draws_by_seed():

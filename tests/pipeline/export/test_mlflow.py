@@ -59,7 +59,7 @@ def test_a_folder_becomes_a_store_in_it_and_an_address_stays(tmp_path):
     assert artefacts == (tmp_path / "new" / "artefacts").as_uri()
     assert tracking_address("http://host:5000") == ("http://host:5000", None)
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="is a file; give a folder"):
+    with pytest.raises(RunError, match="file: a file; give a folder"):
         tracking_address(str(tmp_path / "file"))
 
 
@@ -101,6 +101,6 @@ def test_a_store_gives_back_what_was_exported(tmp_path):
 def test_an_unfinished_run_is_refused(tmp_path):
     pytest.importorskip("mlflow", reason="the extra 'mlflow' is not installed: nothing was exported")
     run = whole_run(tmp_path / "tiny-20260101-093000.partial")
-    with pytest.raises(RunError, match="not whole yet"):
+    with pytest.raises(RunError, match="an unfinished run; resume it"):
         export_mlflow(run.path, str(tmp_path / "store"))
     assert not (tmp_path / "store").exists()

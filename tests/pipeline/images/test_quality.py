@@ -14,10 +14,12 @@ from pipeline.data.sources.phantom import load_phantom
 from pipeline.images.measures.patches import find_patches
 from pipeline.images.measures.quality import (
     ARTEFACTS,
+    MEASURES,
     THREAD_LENGTH,
     THRESHOLDS,
     is_found,
     measure_quality,
+    quality_table,
     thread_depths,
 )
 from pipeline.images.measures.rulers import STEPS, find_ruler, rhythm
@@ -76,6 +78,38 @@ def test_quality_tells_blur_darkness_contrast_and_clipped_pixels():
     assert measure_quality(flat).contrast == pytest.approx(0, abs=1e-3)
     assert measure_quality(np.full_like(flat, 255)).clipped == 1
     assert plain.clipped == 0
+
+
+def test_plain_measures_are_those_of_the_pixels():
+    # Left half black, right half (200, 100, 50), whose luma is 0.299 x 200 + 0.587 x 100 + 0.114 x 50 = 124.2.
+    halves = np.zeros((40, 40, 3), dtype=np.uint8)
+    halves[:, 20:] = (200, 100, 50)
+    measured = measure_quality(halves)
+    assert measured.brightness == pytest.approx(124.2 / 2, abs=0.01)
+    assert measured.contrast == pytest.approx(124.2 / 2, abs=0.01)
+    # At the seam, two columns of 40 have a Laplacian of one step each.
+    assert measured.sharpness == pytest.approx(124.2 * 2 / 40, abs=0.01)
+    assert measured.clipped == 0.5
+    # The two left corners are black, and corners are all alike in size.
+    assert measured.dark_corners == 0.5
+    halves[:10, 20:] = (255, 235, 236)
+    measured = measure_quality(halves)
+    assert measured.clipped == pytest.approx(0.5 + 10 * 20 / 1600)
+    assert measured.glare == pytest.approx(10 * 20 / 1600)
+
+
+def test_a_table_has_a_row_for_each_picture_in_the_order_of_the_measures():
+    pictures = [skin(), skin() // 2]
+    table = quality_table(pictures)
+    assert table.shape == (2, len(MEASURES))
+    assert table[1].tolist() == [getattr(measure_quality(pictures[1]), name) for name in MEASURES]
+    assert quality_table([]).shape == (0, len(MEASURES))
+
+
+@pytest.mark.parametrize("name", ARTEFACTS)
+def test_an_artefact_is_present_from_its_threshold_on(name):
+    assert is_found(name, THRESHOLDS[name])
+    assert not is_found(name, THRESHOLDS[name] * 0.999)
 
 
 def test_nothing_is_found_on_skin():
