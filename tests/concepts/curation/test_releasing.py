@@ -144,9 +144,9 @@ def test_what_was_measured_keeps_its_origin_until_a_reader_corrects_it(filled):
     freeze(filled, OPERATOR, "derm", key="one")
     say(filled, "ann", 1, A)
     freeze(filled, OPERATOR, "derm", key="two")
-    one, two = (read_release(filled, OPERATOR, f"derm@{version}") for version in (1, 2))
-    assert one.concepts[0].origin is Origin.MEASURED
-    assert two.concepts[0].origin is Origin.JUDGED
+    first, second = (read_release(filled, OPERATOR, f"derm@{version}") for version in (1, 2))
+    assert first.concepts[0].origin is Origin.MEASURED
+    assert second.concepts[0].origin is Origin.JUDGED
     changes = diff_releases(filled, OPERATOR, "derm@1", "derm@2")
     assert changes.verdicts_changed == (("streaks", "image1", Polarity.PRESENT, Polarity.ABSENT),)
     assert changes.concepts_changed == ("streaks",)

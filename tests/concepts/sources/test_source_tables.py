@@ -110,8 +110,8 @@ def table(path: Path, text: str) -> Path:
 
 def test_a_short_table_made_by_hand(tmp_path: Path):
     text = "\ufeffimage_id,concept,verdict,confidence\na,streaks,present,0.5\r\nb,hair,not_assessable,\n\n"
-    found = read_csv(table(tmp_path / "t.csv", text), reader="Ada")
-    assert [(j.reader, j.image_id, j.verdict, j.confidence) for j in found] == [
+    judgements = read_csv(table(tmp_path / "t.csv", text), reader="Ada")
+    assert [(j.reader, j.image_id, j.verdict, j.confidence) for j in judgements] == [
         ("Ada", "a", Verdict.PRESENT, 0.5),
         ("Ada", "b", Verdict.NOT_ASSESSABLE, None),
     ]
