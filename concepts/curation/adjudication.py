@@ -7,12 +7,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from concepts.consensus import ConsensusRule, Status, consensus
-from concepts.curation.judging import refuse_unknown_cases, write
+from concepts.curation.judging import refuse_unknown_cases
 from concepts.curation.sets import find_set
 from concepts.errors import PermissionDeniedError, StoreError
 from concepts.judgement import Judgement, Kind
 from concepts.store.acts import Act, looking, performing
 from concepts.store.judgement_rows import to_json, to_judgements
+from concepts.store.judgement_writing import write
 from concepts.store.roles import Action
 from concepts.store.schema import JudgementRow
 from concepts.store.store import Store
@@ -199,9 +200,9 @@ def _case(session: Session, set_name: str, image_id: str, concept: str) -> list[
 
 
 def _write_one(act: Act, set_name: str, judgement: Judgement) -> None:
-    records = write(act, set_name, [judgement], undoable=False)
+    (record,) = write(act, set_name, [judgement], undoable=False)
     subject = f"{set_name}/{judgement.concept}/{judgement.image_id}"
-    act.record(subject, {"set": set_name, "judgements": records}, result=records[0]["id"])
+    act.record(subject, {"set": set_name, "judgements": [record.to_json()]}, result=record.id)
 
 
 def _refuse_reader(actor: str, judgement: Judgement, case: Sequence[Judgement]) -> None:

@@ -14,11 +14,12 @@ from typing import Any
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from concepts.curation.judging import refuse_unknown_cases, write
+from concepts.curation.judging import refuse_unknown_cases
 from concepts.errors import DataError
 from concepts.judgement import TEXT_LIMIT, Judgement, Verdict, is_plain
 from concepts.store.acts import Act, looking, performing
 from concepts.store.audit import now
+from concepts.store.judgement_writing import write
 from concepts.store.roles import Action
 from concepts.store.schema import CaseReviewRow, ConceptRow, ImageRow, SetImageRow
 from concepts.store.store import Store
@@ -196,7 +197,8 @@ def _write_corrections(act: Act, review: CaseReview, in_set: ImageInSet | None) 
         )
         for concept, verdict in sorted(review.corrections.items())
     ]
-    return {"set": in_set.set_name, "judgements": write(act, in_set.set_name, judgements, undoable=True)}
+    records = write(act, in_set.set_name, judgements, undoable=True)
+    return {"set": in_set.set_name, "judgements": [record.to_json() for record in records]}
 
 
 def _concepts_of(session: Session, set_name: str) -> tuple[str, ...]:

@@ -20,12 +20,9 @@ from concepts.statistics.agreement import Measure
 from concepts.store.acts import looking, performing
 from concepts.store.audit import now
 from concepts.store.roles import Action
-from concepts.store.schema import ConceptRow, ImageRow, SetImageRow, SetRow, table
+from concepts.store.schema import ConceptRow, ImageRow, SetImageRow, SetRow, portions, table
 from concepts.store.store import Store
 from concepts.vocabulary import load_vocabulary
-
-PARAMETERS = 900
-"""Values in one statement; SQLite takes 999 at the least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -428,8 +425,7 @@ def _entry(row: ConceptRow, *, subject: str) -> ConceptEntry:
 
 def _stored_digests(session: Session, image_ids: Sequence[str]) -> dict[str, str]:
     digests: dict[str, str] = {}
-    for start in range(0, len(image_ids), PARAMETERS):
-        portion = image_ids[start : start + PARAMETERS]
+    for portion in portions(image_ids):
         rows = session.execute(select(ImageRow.id, ImageRow.digest).where(ImageRow.id.in_(portion)))
         digests.update({row.id: row.digest for row in rows})
     return digests

@@ -26,7 +26,7 @@ from concepts.example import Origin
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.mask import encode
 from concepts.store import audit
-from concepts.store.judgement_rows import record_of
+from concepts.store.judgement_rows import JudgementRecord
 from concepts.store.schema import EventRow, JudgementRow
 from concepts.store.store import open_store
 
@@ -246,7 +246,7 @@ def test_a_judgement_that_no_event_wrote_is_noticed(filled):
     give(filled, verdict())
     with filled.writing() as session:
         row = session.get(JudgementRow, 1)
-        copy = record_of(row, ()) | {"id": 2, "image_id": "image1", "supersedes": None}
+        copy = JudgementRecord.of_row(row, ()).to_json() | {"id": 2, "image_id": "image1", "supersedes": None}
         session.add(JudgementRow(**{name: copy[name] for name in copy if name != "regions"}))
     assert "no event wrote" in audit.verify(filled).reason
 

@@ -22,7 +22,7 @@ from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.mask import encode
 from concepts.store import audit
-from concepts.store.judgement_rows import record_of
+from concepts.store.judgement_rows import JudgementRecord
 from concepts.store.roles import Action, Role
 from concepts.store.schema import (
     AccountRoleRow,
@@ -135,7 +135,7 @@ def stored(store) -> State:
                 state.disabled |= {row.name} if row.disabled else set()
         for row in every(JudgementRow, JudgementRow.id):
             regions = select(RegionRow).filter_by(judgement_id=row.id).order_by(RegionRow.position)
-            record = record_of(row, session.scalars(regions))
+            record = JudgementRecord.of_row(row, session.scalars(regions)).to_json()
             state.judgements[cell(record)] = record
         state.later = {(row.set_name, row.reader, row.concept, row.image_id) for row in every(LaterRow)}
         for row in every(ReleaseRow):

@@ -16,7 +16,8 @@ from concepts.errors import StoreError
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.store import audit
 from concepts.store import store as opening
-from concepts.store.schema import SetRow, Table
+from concepts.store.judgement_rows import COLUMNS
+from concepts.store.schema import JudgementRow, SetRow, Table
 from concepts.store.store import Store, head_revision, migrate, open_store, revision, upgrade
 from concepts.store.store import _connect as connect
 
@@ -183,3 +184,8 @@ def test_what_the_disk_did_not_take_is_not_acknowledged(filled, monkeypatch):
     monkeypatch.setattr(opening.os, "fsync", fail)
     with pytest.raises(StoreError, match="the disk did not take"):
         curation.update_set(filled, OPERATOR, "derm", description="x", key="x")
+
+
+def test_the_audit_log_tells_of_every_column_of_a_judgement():
+    """But for the mark of who superseded it, which the event of that one tells."""
+    assert {*COLUMNS, "superseded_by"} == {column.name for column in JudgementRow.__table__.columns}
