@@ -83,10 +83,10 @@ def first_look(store: Store, actor: str, set_name: str, judgement: Judgement, *,
             case = _case(act.session, set_name, look.image_id, look.concept)
             _refuse_reader(actor, look, case)
             if any(earlier.kind is Kind.FIRST_LOOK and earlier.reader == actor for earlier in case):
-                raise StoreError(f"{look.image_id!r:.80}: {actor!r} looked already; a first look is given once")
+                raise StoreError(f"{look.image_id!r:.80}: {actor!r} has given a first look; there is only one")
             settled = consensus(case, rule=rule_of(act.session, set_name))
             if not settled or settled[0].status is not Status.CONTESTED:
-                raise StoreError(f"{look.image_id!r:.80}, concept {look.concept!r}: is not contested")
+                raise StoreError(f"{look.image_id!r:.80}, concept {look.concept!r}: not contested")
             _write_one(act, set_name, look)
         return int(act.result)
 
@@ -207,11 +207,13 @@ def _write_one(act: Act, set_name: str, judgement: Judgement) -> None:
 
 def _refuse_reader(actor: str, judgement: Judgement, case: Sequence[Judgement]) -> None:
     if judgement.reader != actor:
-        raise PermissionDeniedError(f"{actor!r} cannot judge for {judgement.reader!r}; speak for yourself")
+        raise PermissionDeniedError(f"{actor!r} cannot judge for {judgement.reader!r}; readers judge for themselves")
     if any(earlier.kind is Kind.READING and earlier.reader == actor for earlier in case):
-        raise PermissionDeniedError(f"{actor!r} read {judgement.image_id!r:.80}; someone else must adjudicate it")
+        raise PermissionDeniedError(
+            f"{actor!r} read {judgement.image_id!r:.80} as a reader; someone else must adjudicate it"
+        )
 
 
 def _refuse_unlooked(actor: str, image_id: str, case: Sequence[Judgement]) -> None:
     if not any(earlier.kind is Kind.FIRST_LOOK and earlier.reader == actor for earlier in case):
-        raise PermissionDeniedError(f"{actor!r} must judge {image_id!r:.80} blinded before seeing what the others said")
+        raise PermissionDeniedError(f"{actor!r} must give a first look at {image_id!r:.80} before that")

@@ -218,7 +218,7 @@ def refuse_unknown_cases(session: Session, set_name: str, cases: Iterable[tuple[
 def _give(act: Act, set_name: str, judgements: Sequence[Judgement]) -> None:
     refuse_unknown_cases(act.session, set_name, [(j.image_id, j.concept) for j in judgements])
     if len({(j.image_id, j.concept, j.reading) for j in judgements}) < len(judgements):
-        raise StoreError("a case comes twice among the judgements; give one verdict on each image and concept")
+        raise StoreError("the judgements name one case twice; give one verdict for each image and concept")
     _refuse_unread(act.session, set_name, [judgement for judgement in judgements if judgement.reading > 1])
     records = write(act, set_name, judgements, undoable=True)
     for concept in {judgement.concept for judgement in judgements}:
@@ -236,7 +236,9 @@ def _refuse_other_than_own(actor: str, judgements: Iterable[Judgement]) -> None:
         if judgement.reader != actor:
             raise StoreError(f"{actor!r} cannot judge for {judgement.reader!r}; readers judge for themselves")
         if judgement.kind is not Kind.READING or judgement.origin is not Origin.JUDGED:
-            raise StoreError(f"a reader gives a {Kind.READING} that is {Origin.JUDGED}, not {judgement.kind}")
+            raise StoreError(
+                f"a reader gives a {Kind.READING} of origin {Origin.JUDGED} (got {judgement.kind}, {judgement.origin})"
+            )
 
 
 def _refuse_bad_rows(
@@ -271,7 +273,7 @@ def _refuse_unread(session: Session, set_name: str, seconds: Iterable[Judgement]
         first = select(JudgementRow.verdict).filter_by(**{**cell, "reading": judgement.reading - 1}, superseded_by=None)
         if session.scalar(first) is None:
             where = f"{judgement.image_id!r:.80}, concept {judgement.concept!r:.80}"
-            raise StoreError(f"{where}: there is no first reading of {judgement.reader!r:.80} to read again")
+            raise StoreError(f"{where}: {judgement.reader!r:.80} has no first reading to read again")
 
 
 def _add_readers(session: Session, names: set[str]) -> list[str]:

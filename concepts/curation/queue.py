@@ -238,7 +238,7 @@ def browse(
         _check(session, reader)
         criteria = filter_by or Filter()
         if is_blinded(session, reader.name, reader.set_name) and (criteria.diagnosis or criteria.site or criteria.age):
-            raise PermissionDeniedError(f"{set_name} is judged blinded; {actor!r:.80} cannot filter by its metadata")
+            raise PermissionDeniedError(f"{set_name} is judged blinded: {actor!r:.80} cannot filter by metadata")
         conditions = list(_conditions(reader, criteria))
         parts = _parts(reader, _cases(reader).where(*conditions), order)
         total = _number(session, reader, criteria, conditions)

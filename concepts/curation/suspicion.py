@@ -148,7 +148,9 @@ def similar_images(
     models = set(like)
     rows = [index for index, name in enumerate(names) if name in models]
     if not rows:
-        raise StoreError(f"run {run!r:.80} brought no embedding of the images to compare with")
+        raise StoreError(
+            f"run {run!r:.80} recorded no embedding of the images to compare with; run 'dermaxis concepts suspect'"
+        )
     mean = unit[rows].mean(axis=0)
     cosines = unit @ (mean / max(float(np.linalg.norm(mean)), np.finfo(VECTOR).tiny))
     order = np.argsort(-cosines, kind="stable")
@@ -175,4 +177,4 @@ def _refuse_unknown(session: Session, image_ids: Sequence[str]) -> None:
         stored.update(session.scalars(select(ImageRow.id).where(ImageRow.id.in_(portion))))
     unknown = [image for image in image_ids if image not in stored]
     if unknown:
-        raise StoreError(f"{len(unknown)} images are not known, the first: {unknown[0]!r:.80}; add them first")
+        raise StoreError(f"{len(unknown)} images are not in the store, the first is {unknown[0]!r:.80}; add them first")

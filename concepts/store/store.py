@@ -137,7 +137,7 @@ def migrate(url: str | None = None) -> tuple[str | None, str]:
         before = revision(store)
         revisions = {script.revision for script in _scripts().walk_revisions()}
         if before is not None and before not in revisions:
-            raise StoreError(f"{store.url}: revision {before} is not known here; update Dermaxis")
+            raise StoreError(f"{store.url}: this Dermaxis does not know revision {before}; update Dermaxis")
         upgrade(store, "head")
         return before, head_revision()
 
@@ -185,7 +185,7 @@ def _connect(url: str | None, *, must_exist: bool) -> Store:
     address = _address(url)
     if address.get_backend_name() == "sqlite":
         if not address.database or address.database == ":memory:":
-            raise StoreError("a store is a file or a PostgreSQL database; one in memory would lose judgements")
+            raise StoreError("a store in memory would lose judgements; give a file or a PostgreSQL database")
         path = Path(address.database).expanduser()
         if must_exist and not path.is_file():
             raise StoreError(f"{path}: there is no concept store; give its address by --store or DERMAXIS_STORE")
@@ -215,12 +215,12 @@ def _address(url: str | None) -> URL:
         backend = address.get_backend_name()
     except (ArgumentError, NoSuchModuleError) as error:
         raise StoreError(
-            "the store's address is not understood; allowed: a file, sqlite:///…, postgresql://…"
+            "the store's address cannot be parsed; allowed are a file, sqlite:///… and postgresql://…"
         ) from error
     if backend in ("postgres", "postgresql"):
         return address.set(drivername="postgresql+psycopg")
     if backend != "sqlite":
-        raise StoreError(f"a store cannot be kept in {backend!r:.40}; allowed: a file, sqlite:///…, postgresql://…")
+        raise StoreError(f"{backend!r:.40} cannot hold a store; allowed are a file, sqlite:///… and postgresql://…")
     return address.set(drivername="sqlite")
 
 
@@ -264,7 +264,7 @@ def _reach_disk(log: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise StoreError(f"{log}: the disk did not take what was written: {error.strerror}; check it") from error
+        raise StoreError(f"{log}: the disk did not take the write: {error.strerror}; check the disk") from error
 
 
 @contextmanager
@@ -282,7 +282,7 @@ def _one_line(url: str) -> Iterator[None]:
         yield
     except DBAPIError as error:
         reason = " ".join(str(error.orig).split())
-        raise StoreError(f"{url}: the database refused: {reason:.300}") from error
+        raise StoreError(f"{url}: the database reports: {reason:.300}") from error
 
 
 def _config() -> alembic.config.Config:

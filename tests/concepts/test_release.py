@@ -154,7 +154,7 @@ def test_the_file_has_one_line_for_each_example(tmp_path: Path):
         (lambda c: c["examples"][1].update(polarity="absent"), "digest does not match: file says .*, content gives"),
         (lambda c: c.update(description="other"), "altered after freezing: freeze again or restore"),
         (lambda c: c.update(digest="0" * 64), "digest does not match: file says 0000"),
-        (lambda c: c.pop("digest"), "carries no digest"),
+        (lambda c: c.pop("digest"), "has no digest"),
         (lambda c: c.pop("examples"), "examples: Field required"),
         (lambda c: c.update(examples=[]), "there are no examples; a release needs at least one"),
         (lambda c: c.update(surprise=1), "surprise: Extra inputs are not permitted"),

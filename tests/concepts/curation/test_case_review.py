@@ -101,7 +101,7 @@ def test_nobody_reviews_for_another(store):
     ("change", "complaint"),
     [
         ({"opinion": None}, "agrees, disagrees"),
-        ({"confidence": 1.5}, "from 0 to 1"),
+        ({"confidence": 1.5}, "in 0..1"),
         ({"comment": "a\x00b"}, "NUL"),
         ({"run": ""}, "characters"),
         ({"step": Step.FIRST_READ}, "not shown"),

@@ -219,7 +219,7 @@ def test_a_change_past_the_log_is_seen_by_the_replay(filled, statement):
     "rule", [{"majority": 0.1}, {"minimum": 1}, {"majority": "a\nb"}, "majority", ["majority"], [], 0, {1: 2}]
 )
 def test_a_bad_rule_of_consensus_is_one_line_and_makes_no_set(store, rule):
-    with pytest.raises(StoreError, match=r"rule of consensus: .*; it has: minimum_readers, majority") as refused:
+    with pytest.raises(StoreError, match=r"rule of consensus: .*; its fields are minimum_readers, majority") as refused:
         curation.create_set(store, OPERATOR, "derm", consensus=rule, key="set")
     assert "\n" not in str(refused.value)
     assert ": : " not in str(refused.value)

@@ -99,9 +99,9 @@ def test_a_rule_that_makes_no_sense_is_refused(rule: dict[str, float]):
 
 def test_what_does_not_fit_is_refused():
     image = painted(("red",))
-    with pytest.raises(DataError, match="does not go with a mask"):
+    with pytest.raises(DataError, match="does not fit a mask"):
         colour_shares(image, MASK[1:])
-    with pytest.raises(DataError, match="does not go with a mask"):
+    with pytest.raises(DataError, match="does not fit a mask"):
         colour_shares(image.astype(float), MASK)
     with pytest.raises(DataError, match="is empty; leave the image out"):
         colour_shares(image, np.zeros_like(MASK))

@@ -128,7 +128,7 @@ def test_formats_are_told_by_the_ending_and_nothing_is_overwritten(tmp_path):
         format_of(Path("judgements.xlsx"))
     path = tmp_path / "judgements.csv"
     write_judgements(JUDGEMENTS, path, sizes={})
-    with pytest.raises(DataError, match="exists already"):
+    with pytest.raises(DataError, match="exists and is not overwritten"):
         write_judgements(JUDGEMENTS, path, sizes={})
     with pytest.raises(DataError, match="freezing"):
         write_judgements(JUDGEMENTS, tmp_path / "x.json", Format.RELEASE, sizes={})

@@ -89,7 +89,7 @@ def test_boxes_and_areas_are_in_pixels():
 
 def test_judgements_without_regions_are_left_out():
     assert coco_document([judged("a")], {}) == {"images": [], "categories": [], "annotations": []}
-    with pytest.raises(DataError, match="size of image 'z' is not known"):
+    with pytest.raises(DataError, match="size of image 'z' is missing"):
         coco_document([judged("z", BOX)], SIZES)
 
 
