@@ -161,7 +161,7 @@ def _check_brush(region: Region) -> None:
         raise DataError("a brush region needs its mask as the bytes of a PNG file")
     if len(region.mask) > MASK_LIMIT:
         raise DataError(
-            f"the brush mask has {len(region.mask)} bytes, at most {MASK_LIMIT} are allowed: draw it smaller"
+            f"the brush mask has {len(region.mask)} bytes, more than the {MASK_LIMIT} allowed; draw a smaller one"
         )
     if region.vertices:
         raise DataError("a brush region has a mask and no vertices")

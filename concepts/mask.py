@@ -72,7 +72,9 @@ def _decode(content: bytes) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(BytesIO(content), formats=("PNG",)) as image:
                 if max(image.size) > SIDE_LIMIT:
-                    raise DataError(f"the brush mask is {image.width} x {image.height}; at most {SIDE_LIMIT} a side")
+                    raise DataError(
+                        f"the brush mask is {image.width} x {image.height} pixels; a side may have at most {SIDE_LIMIT}"
+                    )
                 return image.convert("L").point(lambda value: 255 * (value > 0)).convert("1")
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombWarning) as error:
         raise DataError(f"the brush mask is not a readable PNG file: {' '.join(str(error).split()):.120}") from error

@@ -191,7 +191,7 @@ def parse_release(content: bytes, *, origin: str) -> Release:
     fields = _parse_object(content, origin=origin)
     stated = fields.pop("digest", None)
     if stated is None:
-        raise ReleaseError(f"{origin}: the release carries no digest; freeze it with 'dermaxis concepts freeze'")
+        raise ReleaseError(f"{origin}: the release has no digest; freeze it with 'dermaxis concepts freeze'")
     release = _release(fields, origin=origin)
     if stated != release.digest:
         raise ReleaseError(

@@ -233,7 +233,7 @@ def _lookup(text: str, index: Mapping[str, T], *, kind: str) -> T:
         return term
     close = dict.fromkeys(index[word].id for word in get_close_matches(_key(str(text)), index, n=3))
     hint = f"did you mean {' or '.join(close)}?" if close else f"e.g. {', '.join(_first_ids(index))}"
-    raise DataError(f"unknown {kind} '{text}'; {hint} (all known ones stand in {FOLDER.parent.name}/{FOLDER.name}/)")
+    raise DataError(f"unknown {kind} '{text}'; {hint} (all are listed in {FOLDER.parent.name}/{FOLDER.name}/)")
 
 
 def _first_ids(index: Mapping[str, Term]) -> list[str]:

@@ -70,7 +70,7 @@ def add_account(
         if act.is_repeat:
             return
         if act.session.get(AccountRow, name) is not None:
-            raise StoreError(f"there is an account {name!r} already; choose another name")
+            raise StoreError(f"an account {name!r} already exists; choose another name")
         row = {"name": name, "password": digest, "disabled": False, "created": now()}
         act.session.execute(insert(AccountRow).values(**row))
         _give_roles(act.session, name, granted)
@@ -94,7 +94,7 @@ def set_roles(store: Store, actor: str, name: str, roles: Collection[Role], *, k
         if not act.is_repeat:
             _refuse_unknown(act, name)
             if name == actor and Role.ADMIN not in granted:
-                raise StoreError(f"{actor!r:.80} cannot give up being an admin; another admin can take the role away")
+                raise StoreError(f"{actor!r:.80} cannot give up their own admin role; ask another admin")
             act.session.execute(delete(AccountRoleRow).filter_by(account=name))
             _give_roles(act.session, name, granted)
             act.record(name, {"account": name, "roles": granted})
@@ -136,7 +136,7 @@ def set_disabled(store: Store, actor: str, name: str, *, disabled: bool, key: st
         if not act.is_repeat:
             _refuse_unknown(act, name)
             if name == actor:
-                raise StoreError(f"{actor!r:.80} cannot shut out their own account; another admin can")
+                raise StoreError(f"{actor!r:.80} cannot disable their own account; ask another admin")
             act.session.execute(update(AccountRow).filter_by(name=name).values(disabled=disabled))
             act.record(name, {"account": name, "disabled": disabled})
 
@@ -185,12 +185,12 @@ def _refuse_unknown(act: Act, name: str) -> None:
     if name == OPERATOR:
         raise StoreError(f"the account {OPERATOR!r} belongs to the command line and stays as it is")
     if act.session.get(AccountRow, name) is None:
-        raise StoreError(f"there is no account {name!r:.80}; see 'dermaxis accounts list'")
+        raise StoreError(f"there has no account {name!r:.80}; see 'dermaxis accounts list'")
 
 
 def _check_name(name: str) -> None:
     if not 0 < len(name) <= NAME_LIMIT or not name.isprintable() or name != name.strip():
-        raise StoreError(f"an account's name has 1 to {NAME_LIMIT} printable characters, no space at its ends")
+        raise StoreError(f"an account's name has 1 to {NAME_LIMIT} printable characters and no space at either end")
 
 
 def _digest(password: str) -> str:

@@ -7,12 +7,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from concepts.consensus import ConsensusRule, Status, consensus
-from concepts.curation.judging import refuse_unknown_cases, write
+from concepts.curation.judging import refuse_unknown_cases
 from concepts.curation.sets import find_set
 from concepts.errors import PermissionDeniedError, StoreError
 from concepts.judgement import Judgement, Kind
 from concepts.store.acts import Act, looking, performing
 from concepts.store.judgement_rows import to_json, to_judgements
+from concepts.store.judgement_writing import write
 from concepts.store.roles import Action
 from concepts.store.schema import JudgementRow
 from concepts.store.store import Store
@@ -82,10 +83,10 @@ def first_look(store: Store, actor: str, set_name: str, judgement: Judgement, *,
             case = _case(act.session, set_name, look.image_id, look.concept)
             _refuse_reader(actor, look, case)
             if any(earlier.kind is Kind.FIRST_LOOK and earlier.reader == actor for earlier in case):
-                raise StoreError(f"{look.image_id!r:.80}: {actor!r} looked already; a first look is given once")
+                raise StoreError(f"{look.image_id!r:.80}: {actor!r} has given a first look; there is only one")
             settled = consensus(case, rule=rule_of(act.session, set_name))
             if not settled or settled[0].status is not Status.CONTESTED:
-                raise StoreError(f"{look.image_id!r:.80}, concept {look.concept!r}: is not contested")
+                raise StoreError(f"{look.image_id!r:.80}, concept {look.concept!r}: not contested")
             _write_one(act, set_name, look)
         return int(act.result)
 
@@ -199,18 +200,20 @@ def _case(session: Session, set_name: str, image_id: str, concept: str) -> list[
 
 
 def _write_one(act: Act, set_name: str, judgement: Judgement) -> None:
-    records = write(act, set_name, [judgement], undoable=False)
+    (record,) = write(act, set_name, [judgement], undoable=False)
     subject = f"{set_name}/{judgement.concept}/{judgement.image_id}"
-    act.record(subject, {"set": set_name, "judgements": records}, result=records[0]["id"])
+    act.record(subject, {"set": set_name, "judgements": [record.to_json()]}, result=record.id)
 
 
 def _refuse_reader(actor: str, judgement: Judgement, case: Sequence[Judgement]) -> None:
     if judgement.reader != actor:
-        raise PermissionDeniedError(f"{actor!r} cannot judge for {judgement.reader!r}; speak for yourself")
+        raise PermissionDeniedError(f"{actor!r} cannot judge for {judgement.reader!r}; readers judge for themselves")
     if any(earlier.kind is Kind.READING and earlier.reader == actor for earlier in case):
-        raise PermissionDeniedError(f"{actor!r} read {judgement.image_id!r:.80}; someone else must adjudicate it")
+        raise PermissionDeniedError(
+            f"{actor!r} read {judgement.image_id!r:.80} as a reader; someone else must adjudicate it"
+        )
 
 
 def _refuse_unlooked(actor: str, image_id: str, case: Sequence[Judgement]) -> None:
     if not any(earlier.kind is Kind.FIRST_LOOK and earlier.reader == actor for earlier in case):
-        raise PermissionDeniedError(f"{actor!r} must judge {image_id!r:.80} blinded before seeing what the others said")
+        raise PermissionDeniedError(f"{actor!r} must give a first look at {image_id!r:.80} before that")

@@ -14,11 +14,12 @@ from typing import Any
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from concepts.curation.judging import refuse_unknown_cases, write
+from concepts.curation.judging import refuse_unknown_cases
 from concepts.errors import DataError
 from concepts.judgement import TEXT_LIMIT, Judgement, Verdict, is_plain
 from concepts.store.acts import Act, looking, performing
 from concepts.store.audit import now
+from concepts.store.judgement_writing import write
 from concepts.store.roles import Action
 from concepts.store.schema import CaseReviewRow, ConceptRow, ImageRow, SetImageRow
 from concepts.store.store import Store
@@ -196,7 +197,8 @@ def _write_corrections(act: Act, review: CaseReview, in_set: ImageInSet | None) 
         )
         for concept, verdict in sorted(review.corrections.items())
     ]
-    return {"set": in_set.set_name, "judgements": write(act, in_set.set_name, judgements, undoable=True)}
+    records = write(act, in_set.set_name, judgements, undoable=True)
+    return {"set": in_set.set_name, "judgements": [record.to_json() for record in records]}
 
 
 def _concepts_of(session: Session, set_name: str) -> tuple[str, ...]:
@@ -227,14 +229,17 @@ def _faults(review: CaseReview) -> list[str]:
     first = review.step is Step.FIRST_READ
     confidence, seconds = review.confidence, review.seconds
     checks = (
-        (all(is_plain(word) for word in words), "its texts must have no NUL and no half characters"),
-        (all(0 < len(word) <= NAME_LIMIT for word in words[:3]), f"names have 1 to {NAME_LIMIT} characters"),
-        (len(review.comment) <= TEXT_LIMIT, f"its comment is longer than {TEXT_LIMIT} characters"),
-        (confidence is None or 0 <= confidence <= 1, f"confidence must be from 0 to 1, got {confidence}"),
-        (seconds is None or 0 <= seconds < float("inf"), f"seconds must be 0 or more, got {seconds}"),
-        (not first or review.opinion is None, "a first read has no opinion of a call that was not shown"),
-        (not first or not review.corrections, "a first read corrects nothing, since nothing was shown"),
+        (all(is_plain(word) for word in words), "text must not contain NUL or broken Unicode"),
+        (
+            all(0 < len(word) <= NAME_LIMIT for word in words[:3]),
+            f"reviewer, run and image have 1 to {NAME_LIMIT} characters",
+        ),
+        (len(review.comment) <= TEXT_LIMIT, f"the comment is longer than {TEXT_LIMIT} characters; shorten it"),
+        (confidence is None or 0 <= confidence <= 1, f"confidence must be in 0..1 (got {confidence})"),
+        (seconds is None or 0 <= seconds < float("inf"), f"seconds must be 0 or more (got {seconds})"),
+        (not first or review.opinion is None, "a first read cannot have an opinion of a call that was not shown"),
+        (not first or not review.corrections, "a first read cannot correct what was not shown"),
         (not first or review.diagnosis is not None, "a first read needs the reviewer's own diagnosis"),
-        (first or review.opinion is not None, "a review says whether it agrees, disagrees or is unsure"),
+        (first or review.opinion is not None, "a review needs an opinion: it agrees, disagrees or is unsure"),
     )
     return [fault for holds, fault in checks if not holds]

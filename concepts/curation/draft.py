@@ -102,7 +102,10 @@ class _Masks:
             return None
         image = self.images[case.image_id]
         if image.width is None or image.height is None:
-            raise ReleaseError(f"{image.id}: regions were drawn, but the image's width and height are not known")
+            raise ReleaseError(
+                f"{image.id}: regions were drawn, but the image's width "
+                "and height are missing; add the image with its size"
+            )
         content = encode(majority([rasterise(judgement.regions, image.width, image.height) for judgement in drawn]))
         digest = sha256(content).hexdigest()
         self.files[digest] = content

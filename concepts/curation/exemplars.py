@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from concepts.curation.sets import PARAMETERS, find_set
+from concepts.curation.sets import find_set
 from concepts.example import Polarity
 from concepts.judgement import Kind
 from concepts.store.acts import looking
 from concepts.store.roles import Action
-from concepts.store.schema import ImageRow, JudgementRow, ReleaseRow, SetImageRow
+from concepts.store.schema import ImageRow, JudgementRow, ReleaseRow, SetImageRow, portions
 from concepts.store.store import Store
 
 SHOWS = {Polarity.PRESENT: True, Polarity.ABSENT: False}
@@ -112,13 +112,11 @@ def _first_visible(
     """Return the first examples whose images the store has by the same file and that are not hidden."""
     candidates = [(image_id, digest) for image_id, digest, shows_concept in settled if shows_concept is shows]
     visible: list[Exemplar] = []
-    for start in range(0, len(candidates), PARAMETERS):
-        names = [image_id for image_id, _ in candidates[start : start + PARAMETERS]]
+    for portion in portions(candidates):
+        names = [image_id for image_id, _ in portion]
         query = select(ImageRow.id, ImageRow.digest, ImageRow.path).where(ImageRow.id.in_(names), ~hides.condition())
         paths = {(row.id, row.digest): row.path for row in session.execute(query)}
-        visible += [
-            Exemplar(key[0], paths[key], shows) for key in candidates[start : start + PARAMETERS] if key in paths
-        ]
+        visible += [Exemplar(key[0], paths[key], shows) for key in portion if key in paths]
         if len(visible) >= limit:
             break
     return visible[:limit]

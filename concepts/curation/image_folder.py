@@ -98,5 +98,5 @@ def _repeated(paths: list[Path]) -> Iterator[str]:
     first_paths: dict[str, Path] = {}
     for path in paths:
         if path.stem in first_paths:
-            yield f"{path}: is called as {first_paths[path.stem]}; give images names of their own"
+            yield f"{path}: has the name of {first_paths[path.stem]}; give each image its own name"
         first_paths.setdefault(path.stem, path)

@@ -1,48 +1,33 @@
 """Judging: give verdicts, take them back, put cases aside, bring judgements in from elsewhere. Nothing is erased."""
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Column, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import Column, Select, bindparam, delete, insert, select
 from sqlalchemy.orm import Session
 
-from concepts.curation.sets import PARAMETERS
 from concepts.errors import DataError, StoreError
 from concepts.example import Origin
-from concepts.judgement import Judgement, Kind, Region
-from concepts.mask import check_mask
+from concepts.judgement import Judgement, Kind
 from concepts.store.acts import Act, performing
-from concepts.store.audit import instant, now
-from concepts.store.judgement_rows import COLUMNS, region_json, regions_of, to_json, to_judgements
+from concepts.store.audit import now
+from concepts.store.judgement_rows import to_json, to_judgements
+from concepts.store.judgement_writing import cell_of, take_back_one_act, write
 from concepts.store.roles import Action
 from concepts.store.schema import (
     AccountRow,
     ConceptRow,
     JudgementRow,
     LaterRow,
-    MaskRow,
-    RegionRow,
     SetImageRow,
     SetRow,
+    portions,
     table,
 )
 from concepts.store.store import Store
 
-Fields = dict[str, Any]
-CELL = ("set_name", "concept", "image_id", "reader", "kind", "reading")
-"""What has one current judgement."""
-STATEMENT = ("verdict", "confidence", "note", "seconds", "blinded", "origin")
-"""What a judgement says, as opposed to about what and when."""
-
-JUDGEMENTS, MARKS = table(JudgementRow), table(LaterRow)
-NEWEST = select(func.max(JUDGEMENTS.c.id))
-CURRENT = select(JUDGEMENTS.c.id).where(
-    *(JUDGEMENTS.c[name] == bindparam(name) for name in CELL), JUDGEMENTS.c.superseded_by.is_(None)
-)
-SUPERSEDE = update(JUDGEMENTS).where(JUDGEMENTS.c.id == bindparam("older")).values(superseded_by=bindparam("newer"))
-WRITE = insert(JUDGEMENTS)
+MARKS = table(LaterRow)
 UNMARK = delete(MARKS).where(*(MARKS.c[name] == bindparam(f"of_{name}") for name in ("set_name", "reader", "concept")))
 UNMARK_PORTION = UNMARK.where(MARKS.c.image_id.in_(bindparam("portion", expanding=True)))
 
@@ -137,10 +122,9 @@ def undo(store: Store, actor: str, set_name: str, *, steps: int = 1, key: str) -
     """
     with performing(store, actor, Action.UNDO, key=key, request=[set_name, steps]) as act:
         if not act.is_repeat:
-            undone = [row for _ in range(steps) for row in _take_back_one_act(act, set_name)]
-            records = [record for _, record in undone]
-            payload = {"set": set_name, "steps": steps, "judgements": records}
-            act.record(set_name, payload, result=[number for number, _ in undone])
+            undone = [record for _ in range(steps) for record in take_back_one_act(act, set_name)]
+            payload = {"set": set_name, "steps": steps, "judgements": [record.to_json() for record in undone]}
+            act.record(set_name, payload, result=[record.undoes for record in undone])
         return [int(number) for number in act.result]
 
 
@@ -210,32 +194,9 @@ def import_judgements(
             _refuse_bad_rows(act.session, set_name, judgements, locations=locations)
             added = _add_readers(act.session, {judgement.reader for judgement in judgements})
             fresh = [j for j in judgements if not _is_said_already(act.session, set_name, j)]
-            records = write(act, set_name, fresh, undoable=False)
+            records = [record.to_json() for record in write(act, set_name, fresh, undoable=False)]
             act.record(set_name, {"set": set_name, "readers": added, "judgements": records}, result=len(fresh))
         return int(act.result)
-
-
-def write(act: Act, set_name: str, judgements: Sequence[Judgement], *, undoable: bool) -> list[Fields]:
-    """Write judgements inside an act, each superseding the current one on its case.
-
-    Returns:
-        What the audit log is to say of them.
-    """
-    first = next_number(act.session)
-    moment = now()
-    records = []
-    for number, judgement in enumerate(judgements, start=first):
-        cell = {"set_name": set_name, **{name: getattr(judgement, name) for name in CELL[1:]}}
-        statement = {name: getattr(judgement, name) for name in STATEMENT}
-        at = instant(judgement.at) if judgement.at else moment
-        marks = {"id": number, "at": at, "act": act.key if undoable else None, "undoes": None}
-        records.append(_insert(act.session, {**cell, **statement, **marks}, judgement.regions))
-    return records
-
-
-def next_number(session: Session) -> int:
-    """Return the number of the next judgement; without gaps, as writers are alone."""
-    return (session.scalar(NEWEST) or 0) + 1
 
 
 def refuse_unknown_cases(session: Session, set_name: str, cases: Iterable[tuple[str, str]]) -> None:
@@ -257,68 +218,17 @@ def refuse_unknown_cases(session: Session, set_name: str, cases: Iterable[tuple[
 def _give(act: Act, set_name: str, judgements: Sequence[Judgement]) -> None:
     refuse_unknown_cases(act.session, set_name, [(j.image_id, j.concept) for j in judgements])
     if len({(j.image_id, j.concept, j.reading) for j in judgements}) < len(judgements):
-        raise StoreError("a case comes twice among the judgements; give one verdict on each image and concept")
+        raise StoreError("the judgements name one case twice; give one verdict for each image and concept")
     _refuse_unread(act.session, set_name, [judgement for judgement in judgements if judgement.reading > 1])
     records = write(act, set_name, judgements, undoable=True)
     for concept in {judgement.concept for judgement in judgements}:
         mine = {"of_set_name": set_name, "of_reader": act.actor, "of_concept": concept}
         judged = [judgement.image_id for judgement in judgements if judgement.concept == concept]
-        for portion in _portions(judged):
+        for portion in portions(judged):
             act.session.execute(UNMARK_PORTION, mine | {"portion": portion})
     subject = f"{set_name}/{judgements[0].concept}/{judgements[0].image_id}" if len(judgements) == 1 else set_name
-    act.record(subject, {"set": set_name, "judgements": records}, result=[record["id"] for record in records])
-
-
-def _insert(session: Session, fields: Fields, regions: Sequence[Region]) -> Fields:
-    current = session.scalar(CURRENT, {name: fields[name] for name in CELL})
-    if current is not None:
-        session.execute(SUPERSEDE, {"older": current, "newer": fields["id"]})
-    fields = {**fields, "supersedes": current}
-    session.execute(WRITE, {**fields, "superseded_by": None})
-    for position, region in enumerate(regions):
-        _insert_region(session, fields["id"], position, region)
-    return {**{name: fields[name] for name in COLUMNS}, "regions": [region_json(region) for region in regions]}
-
-
-def _insert_region(session: Session, number: int, position: int, region: Region) -> None:
-    if region.mask is not None:
-        check_mask(region.mask)
-        if session.get(MaskRow, region.digest) is None:
-            session.execute(insert(MaskRow).values(digest=region.digest, content=region.mask))
-    drawn = region_json(region)
-    vertices = json.dumps(drawn["vertices"])
-    session.execute(
-        insert(RegionRow).values(
-            judgement_id=number, position=position, kind=region.kind, vertices=vertices, mask=region.digest
-        )
-    )
-
-
-def _take_back_one_act(act: Act, set_name: str) -> list[tuple[int, Fields]]:
-    """Take back the newest act that still stands; the numbers taken back, each with the record of what replaced it."""
-    session = act.session
-    undone = select(JudgementRow.undoes).where(JudgementRow.undoes.is_not(None))
-    standing = select(JudgementRow).where(
-        JudgementRow.set_name == set_name,
-        JudgementRow.reader == act.actor,
-        JudgementRow.act.is_not(None),
-        JudgementRow.id.not_in(undone),
-    )
-    newest = session.scalar(standing.order_by(JudgementRow.id.desc()).limit(1))
-    if newest is None:
-        return []
-    rows = session.scalars(standing.where(JudgementRow.act == newest.act).order_by(JudgementRow.id.desc())).all()
-    replaced = []
-    for number, row in enumerate(rows, start=next_number(session)):
-        before = session.get(JudgementRow, row.supersedes) if row.supersedes else None
-        statement = {name: getattr(before or row, name) for name in STATEMENT} | (
-            {} if before else {"verdict": None, "note": ""}
-        )
-        cell = {name: getattr(row, name) for name in CELL}
-        marks = {"id": number, "at": now(), "act": None, "undoes": row.id}
-        regions = regions_of(session, [before.id]).get(before.id, ()) if before else ()
-        replaced.append((row.id, _insert(session, {**cell, **statement, **marks}, regions)))
-    return replaced
+    payload = {"set": set_name, "judgements": [record.to_json() for record in records]}
+    act.record(subject, payload, result=[record.id for record in records])
 
 
 def _refuse_other_than_own(actor: str, judgements: Iterable[Judgement]) -> None:
@@ -326,7 +236,9 @@ def _refuse_other_than_own(actor: str, judgements: Iterable[Judgement]) -> None:
         if judgement.reader != actor:
             raise StoreError(f"{actor!r} cannot judge for {judgement.reader!r}; readers judge for themselves")
         if judgement.kind is not Kind.READING or judgement.origin is not Origin.JUDGED:
-            raise StoreError(f"a reader gives a {Kind.READING} that is {Origin.JUDGED}, not {judgement.kind}")
+            raise StoreError(
+                f"a reader gives a {Kind.READING} of origin {Origin.JUDGED} (got {judgement.kind}, {judgement.origin})"
+            )
 
 
 def _refuse_bad_rows(
@@ -340,7 +252,7 @@ def _refuse_bad_rows(
     faults = []
     named = locations or [f"judgement {row}" for row, _ in enumerate(judgements, start=1)]
     for location, judgement in zip(named, judgements, strict=True):
-        cell = tuple(getattr(judgement, name) for name in CELL[1:])
+        cell = tuple(cell_of(judgement, set_name).values())
         checks = (
             (judgement.image_id in images, f"image {judgement.image_id!r:.80} is not in the set"),
             (judgement.concept in concepts, f"concept {judgement.concept!r:.80} is not in the set"),
@@ -357,11 +269,11 @@ def _refuse_bad_rows(
 
 def _refuse_unread(session: Session, set_name: str, seconds: Iterable[Judgement]) -> None:
     for judgement in seconds:
-        cell = {"set_name": set_name, **{name: getattr(judgement, name) for name in CELL[1:]}}
+        cell = cell_of(judgement, set_name)
         first = select(JudgementRow.verdict).filter_by(**{**cell, "reading": judgement.reading - 1}, superseded_by=None)
         if session.scalar(first) is None:
             where = f"{judgement.image_id!r:.80}, concept {judgement.concept!r:.80}"
-            raise StoreError(f"{where}: there is no first reading of {judgement.reader!r:.80} to read again")
+            raise StoreError(f"{where}: {judgement.reader!r:.80} has no first reading to read again")
 
 
 def _add_readers(session: Session, names: set[str]) -> list[str]:
@@ -373,7 +285,7 @@ def _add_readers(session: Session, names: set[str]) -> list[str]:
 
 
 def _is_said_already(session: Session, set_name: str, judgement: Judgement) -> bool:
-    cell = {"set_name": set_name, **{name: getattr(judgement, name) for name in CELL[1:]}}
+    cell = cell_of(judgement, set_name)
     row = session.scalar(select(JudgementRow).filter_by(**cell, superseded_by=None))
     if row is None or row.verdict is None:
         return False
@@ -385,11 +297,6 @@ def _is_said_already(session: Session, set_name: str, judgement: Judgement) -> b
 def _in_set(session: Session, query: Select[str], set_name: str, names: Iterable[str]) -> set[str]:
     """Those of the names that the set has."""
     present: set[str] = set()
-    for portion in _portions(sorted(set(names))):
+    for portion in portions(sorted(set(names))):
         present.update(session.scalars(query, {"of_set": set_name, "portion": portion}))
     return present
-
-
-def _portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    """As many at a time as a statement takes."""
-    return (names[start : start + PARAMETERS] for start in range(0, len(names), PARAMETERS))

@@ -12,13 +12,22 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, Select, and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from concepts.curation.sets import PARAMETERS, count_images, find_set
+from concepts.curation.sets import count_images, find_set
 from concepts.errors import PermissionDeniedError, StoreError
 from concepts.judgement import Judgement, Kind, Verdict
 from concepts.store.acts import looking, roles_of
 from concepts.store.judgement_rows import to_judgements
 from concepts.store.roles import Action, Role
-from concepts.store.schema import ConceptRow, ImageRow, JudgementRow, LaterRow, MaskRow, SetImageRow, SuspicionRow
+from concepts.store.schema import (
+    ConceptRow,
+    ImageRow,
+    JudgementRow,
+    LaterRow,
+    MaskRow,
+    SetImageRow,
+    SuspicionRow,
+    portions,
+)
 from concepts.store.store import Store
 
 METADATA = ("diagnosis", "site", "sex", "age", "source", "lesion", "patient")
@@ -229,7 +238,7 @@ def browse(
         _check(session, reader)
         criteria = filter_by or Filter()
         if is_blinded(session, reader.name, reader.set_name) and (criteria.diagnosis or criteria.site or criteria.age):
-            raise PermissionDeniedError(f"{set_name} is judged blinded; {actor!r:.80} cannot filter by its metadata")
+            raise PermissionDeniedError(f"{set_name} is judged blinded: {actor!r:.80} cannot filter by metadata")
         conditions = list(_conditions(reader, criteria))
         parts = _parts(reader, _cases(reader).where(*conditions), order)
         total = _number(session, reader, criteria, conditions)
@@ -251,9 +260,8 @@ def read_cases(store: Store, actor: str, set_name: str, concept: str, image_ids:
         reader = _Reader(actor, set_name, concept, 1, None)
         _check(session, reader)
         cases: dict[str, Case] = {}
-        for start in range(0, len(image_ids), PARAMETERS):
-            portion = ImageRow.id.in_(image_ids[start : start + PARAMETERS])
-            rows = session.execute(_cases(reader).where(portion)).all()
+        for portion in portions(image_ids):
+            rows = session.execute(_cases(reader).where(ImageRow.id.in_(portion))).all()
             cases |= {case.image_id: case for case in _to_cases(session, reader, rows)}
         return [cases[image] for image in image_ids if image in cases]
 

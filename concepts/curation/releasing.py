@@ -91,7 +91,7 @@ def freeze(store: Store, actor: str, set_name: str, *, confirmed: str | None = N
         if not act.is_repeat:
             release = draft.release
             if confirmed not in (None, release.digest) or release.version != _next_version(act.session, set_name):
-                raise StoreError(f"{set_name} changed since it was looked at; look at it again and then freeze it")
+                raise StoreError(f"{set_name} changed since the preview; preview it again, then freeze")
             _keep(act, release, draft.masks)
         return ReleaseInfo(**act.result)
 
@@ -180,12 +180,12 @@ def retire_release(store: Store, actor: str, word: str, *, reason: str, key: str
         ['retired']
     """
     if not reason.strip():
-        raise StoreError(f"{word}: give the reason for which it is retired")
+        raise StoreError(f"{word}: give a reason for retiring it")
     with performing(store, actor, Action.RETIRE_RELEASE, key=key, request=[word, reason]) as act:
         if not act.is_repeat:
             row = _find(act.session, word)
             if row.status == RETIRED:
-                raise StoreError(f"{word} is retired already")
+                raise StoreError(f"{word} is already retired")
             _set_status(act, row, RETIRED, reason=reason)
 
 
@@ -247,7 +247,7 @@ def import_release(store: Store, actor: str, path: Path, *, masks: Path | None =
     with performing(store, actor, Action.IMPORT_RELEASE, key=key, request=[release.digest, masks is not None]) as act:
         if not act.is_repeat:
             if act.session.get(ReleaseRow, (release.name, release.version)) is not None:
-                raise StoreError(f"the store has {release.name}@{release.version} already; releases never change")
+                raise StoreError(f"the store already has {release.name}@{release.version}; releases never change")
             _keep(act, release, files)
         return ReleaseInfo(**act.result)
 

@@ -48,7 +48,7 @@ def order_run(
         [('operator', 'demo', 'start')]
     """
     if order not in set(RunOrder):
-        raise StoreError(f"{order!r:.40}: no order about a run; allowed are {', '.join(RunOrder)}")
+        raise StoreError(f"unknown order {order!r:.40}; allowed are {', '.join(RunOrder)}")
     if not 0 < len(subject) <= SUBJECT_LIMIT or not is_plain(subject):
         raise StoreError(f"an order needs a subject of 1 to {SUBJECT_LIMIT} characters (got {len(subject)})")
     payload = {"order": str(order), **(details or {})}

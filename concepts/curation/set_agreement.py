@@ -197,7 +197,7 @@ def _mean_of_defined(figures: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _flag(figure: Estimate, measure: Measure, threshold: float) -> str | None:
     if figure.n == 0:
-        return "no image has verdicts of two readers, so agreement is not known"
+        return "no image has verdicts of two readers, so agreement cannot be assessed"
     if np.isnan(figure.value):
         return f"{NAMES[measure]} is not defined on {figure.n} images: all verdicts are the same"
     if figure.value < threshold:

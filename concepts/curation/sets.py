@@ -20,12 +20,9 @@ from concepts.statistics.agreement import Measure
 from concepts.store.acts import looking, performing
 from concepts.store.audit import now
 from concepts.store.roles import Action
-from concepts.store.schema import ConceptRow, ImageRow, SetImageRow, SetRow, table
+from concepts.store.schema import ConceptRow, ImageRow, SetImageRow, SetRow, portions, table
 from concepts.store.store import Store
 from concepts.vocabulary import load_vocabulary
-
-PARAMETERS = 900
-"""Values in one statement; SQLite takes 999 at the least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +150,7 @@ def create_set(
             return
         _entry(ConceptRow(id=name, name="name", definition="name"), subject="set")
         if act.session.get(SetRow, name) is not None:
-            raise StoreError(f"there is a concept set {name!r} already; choose another name")
+            raise StoreError(f"a concept set {name!r} already exists; choose another name")
         act.session.execute(insert(SetRow).values(**row, created=now()))
         act.record(name, {"set": row})
 
@@ -172,7 +169,9 @@ def update_set(store: Store, actor: str, name: str, *, key: str, **changes: Any)
     """
     allowed = {"description", "licence", "consensus", "agreement_measure", "agreement_threshold", "blinded"}
     if not changes or changes.keys() - allowed:
-        raise StoreError(f"of a set can be changed: {', '.join(sorted(allowed))} (got {', '.join(sorted(changes))})")
+        raise StoreError(
+            f"you can change a set's {', '.join(sorted(allowed))} (got {', '.join(sorted(changes)) or 'nothing'})"
+        )
     if "consensus" in changes:
         changes["consensus"] = _rule_text(changes["consensus"])
     if "agreement_measure" in changes:
@@ -218,7 +217,7 @@ def add_concept(
         if not act.is_repeat:
             find_set(act.session, set_name)
             if act.session.get(ConceptRow, (set_name, described.id)) is not None:
-                raise StoreError(f"{set_name} has the concept {described.id!r} already")
+                raise StoreError(f"{set_name} already has the concept {described.id!r}")
             row = insert_concept(act.session, set_name, described)
             act.record(f"{set_name}/{described.id}", {"concept": row}, result=described.id)
         return str(act.result)
@@ -247,7 +246,9 @@ def add_to_set(store: Store, actor: str, set_name: str, image_ids: Sequence[str]
             digests = _stored_digests(act.session, distinct)
             unknown = [image for image in distinct if image not in digests]
             if unknown:
-                raise StoreError(f"{len(unknown)} images are not known, the first: {unknown[0]!r:.80}; add them first")
+                raise StoreError(
+                    f"{len(unknown)} images are not in the store, the first is {unknown[0]!r:.80}; add them first"
+                )
             present = set(act.session.scalars(select(SetImageRow.image_id).filter_by(set_name=set_name)))
             new = [image for image in distinct if image not in present]
             rows = [
@@ -367,12 +368,12 @@ def _rule_text(rule: Mapping[str, Any]) -> str:
         fault = error.errors()[0]
         reason = ": ".join([*([".".join(map(str, fault["loc"]))] if fault["loc"] else []), fault["msg"]])
         allowed = ", ".join(ConsensusRule.model_fields)
-        raise StoreError(f"rule of consensus: {' '.join(reason.split())}; it has: {allowed}") from error
+        raise StoreError(f"rule of consensus: {' '.join(reason.split())}; its fields are {allowed}") from error
 
 
 def _measure(word: str) -> str:
     if word not in list(Measure):
-        raise StoreError(f"agreement cannot be measured by {word!r:.40}; allowed: {', '.join(Measure)}")
+        raise StoreError(f"unknown coefficient of agreement {word!r:.40}; allowed are {', '.join(Measure)}")
     return str(word)
 
 
@@ -428,8 +429,7 @@ def _entry(row: ConceptRow, *, subject: str) -> ConceptEntry:
 
 def _stored_digests(session: Session, image_ids: Sequence[str]) -> dict[str, str]:
     digests: dict[str, str] = {}
-    for start in range(0, len(image_ids), PARAMETERS):
-        portion = image_ids[start : start + PARAMETERS]
+    for portion in portions(image_ids):
         rows = session.execute(select(ImageRow.id, ImageRow.digest).where(ImageRow.id.in_(portion)))
         digests.update({row.id: row.digest for row in rows})
     return digests
@@ -442,8 +442,8 @@ def _refuse_bad_images(images: Sequence[ImageRecord], digests: Mapping[str, str]
         texts = [value for value in asdict(image).values() if isinstance(value, str)]
         parts = PurePosixPath(image.path).parts
         checks = (
-            (digests.get(image.id, image.digest) == image.digest, "is known with another file (SHA-256)"),
-            (image.id not in names, "comes twice"),
+            (digests.get(image.id, image.digest) == image.digest, "is in the store with another file (SHA-256)"),
+            (image.id not in names, "is listed twice"),
             (bool(image.id) and all(map(is_plain, texts)), "has an empty name, or text with NUL or broken Unicode"),
             (len(image.digest) == 64 and set(image.digest) <= set("0123456789abcdef"), "has no SHA-256"),
             (

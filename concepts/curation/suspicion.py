@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
-from concepts.curation.sets import PARAMETERS, count_images
+from concepts.curation.sets import count_images
 from concepts.errors import DataError, StoreError
 from concepts.store.acts import looking, performing
 from concepts.store.roles import Action
-from concepts.store.schema import EmbeddingRow, ImageRow, SetImageRow, SuspicionRow
+from concepts.store.schema import EmbeddingRow, ImageRow, SetImageRow, SuspicionRow, portions
 from concepts.store.store import Store
 
 VECTOR = np.dtype("<f4")
@@ -148,7 +148,9 @@ def similar_images(
     models = set(like)
     rows = [index for index, name in enumerate(names) if name in models]
     if not rows:
-        raise StoreError(f"run {run!r:.80} brought no embedding of the images to compare with")
+        raise StoreError(
+            f"run {run!r:.80} recorded no embedding of the images to compare with; run 'dermaxis concepts suspect'"
+        )
     mean = unit[rows].mean(axis=0)
     cosines = unit @ (mean / max(float(np.linalg.norm(mean)), np.finfo(VECTOR).tiny))
     order = np.argsort(-cosines, kind="stable")
@@ -171,10 +173,8 @@ def _directions(session: Session, set_name: str, run: str) -> Directions:
 
 def _refuse_unknown(session: Session, image_ids: Sequence[str]) -> None:
     stored: set[str] = set()
-    for start in range(0, len(image_ids), PARAMETERS):
-        stored.update(
-            session.scalars(select(ImageRow.id).where(ImageRow.id.in_(image_ids[start : start + PARAMETERS])))
-        )
+    for portion in portions(image_ids):
+        stored.update(session.scalars(select(ImageRow.id).where(ImageRow.id.in_(portion))))
     unknown = [image for image in image_ids if image not in stored]
     if unknown:
-        raise StoreError(f"{len(unknown)} images are not known, the first: {unknown[0]!r:.80}; add them first")
+        raise StoreError(f"{len(unknown)} images are not in the store, the first is {unknown[0]!r:.80}; add them first")

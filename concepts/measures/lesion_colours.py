@@ -128,7 +128,7 @@ def lab(colours: Image) -> Numbers:
 def _check(image: Image, mask: Mask) -> None:
     if image.dtype != np.uint8 or image.shape != (*mask.shape, 3):
         raise DataError(
-            f"an image of {image.dtype} {image.shape} does not go with a mask {mask.shape}; "
+            f"an image of {image.dtype} {image.shape} does not fit a mask of {mask.shape}; "
             "give H x W x 3 RGB of 0..255 and H x W"
         )
     if not mask.any():

@@ -19,7 +19,7 @@ def cropped(mask: Mask) -> Mask:
         (1, 2)
     """
     if mask.ndim != 2:
-        raise DataError(f"a lesion mask has two dimensions, this one has shape {mask.shape}")
+        raise DataError(f"a lesion mask has two dimensions (got shape {mask.shape})")
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if rows.size == 0:
         raise DataError(f"the lesion mask ({mask.shape[1]} x {mask.shape[0]} pixels) is empty; leave the image out")

@@ -42,7 +42,9 @@ def coco_document(judgements: Iterable[Judgement], sizes: Mapping[str, Size]) ->
     drawn = [judgement for judgement in judgements if judgement.regions]
     unknown = sorted({judgement.image_id for judgement in drawn} - set(sizes))
     if unknown:
-        raise DataError(f"the size of image {unknown[0]!r:.80} is not known ({len(unknown)} such); COCO needs pixels")
+        raise DataError(
+            f"the size of image {unknown[0]!r:.80} is missing ({len(unknown)} such images); COCO needs pixels"
+        )
     images = {image_id: number for number, image_id in enumerate(sorted({j.image_id for j in drawn}), start=1)}
     concepts = {concept: number for number, concept in enumerate(sorted({j.concept for j in drawn}), start=1)}
     regions = [(judgement, region) for judgement in drawn for region in judgement.regions]
@@ -167,7 +169,7 @@ def _regions(annotation: CocoAnnotation, image: CocoImage) -> list[Region]:
     if annotation.segmentation:
         return [_polygon(flat, size) for flat in annotation.segmentation]
     if annotation.bbox is None:
-        raise DataError("neither segmentation nor bbox; one of them says where")
+        raise DataError("neither segmentation nor bbox; give one of them")
     left, top, width, height = annotation.bbox
     corners = (_fractions((left, top), size), _fractions((left + width, top + height), size))
     return [Region(RegionKind.BOX, corners)]
@@ -183,7 +185,7 @@ def _brush(mask: CocoMask, size: Size) -> Region:
 
 def _polygon(flat: list[float], size: Size) -> Region:
     if len(flat) % 2:
-        raise DataError(f"a polygon has pairs of coordinates, this one {len(flat)} numbers")
+        raise DataError(f"a polygon needs pairs of coordinates (got {len(flat)} numbers)")
     points = zip(flat[::2], flat[1::2], strict=True)
     return Region(RegionKind.POLYGON, tuple(_fractions(point, size) for point in points))
 

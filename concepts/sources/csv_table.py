@@ -73,7 +73,7 @@ def read_csv(path: Path, *, reader: str | None = None) -> tuple[Judgement, ...]:
     unknown = sorted(columns - set(FIELDS))
     if missing or unknown:
         fault = f"no column {', '.join(missing)}" if missing else f"unknown column {', '.join(unknown)!r:.200}"
-        raise DataError(f"{path}: row {HEADER_ROW}: {fault}; known are {', '.join(FIELDS)}")
+        raise DataError(f"{path}: row {HEADER_ROW}: {fault}; the columns are {', '.join(FIELDS)}")
     given = {"reader": reader} if reader else {}
     return read_rows(path, rows, lambda row: [from_record({**given, **_typed(row)})], first=HEADER_ROW + 1)
 

@@ -46,4 +46,4 @@ def format_of(path: Path) -> Format:
         return SUFFIXES[path.suffix.lower()]
     except KeyError as error:
         endings = ", ".join(SUFFIXES)
-        raise DataError(f"{path}: its ending names no format; known are {endings}: else give --format") from error
+        raise DataError(f"{path}: the ending is none of {endings}; give --format") from error

@@ -51,5 +51,5 @@ def _judgement(line: str, reader: str | None) -> Judgement:
     except (ValueError, RecursionError) as error:
         raise DataError(f"not JSON ({error})") from error
     if not isinstance(record, dict):
-        raise DataError(f"a judgement is a JSON object, this is {type(record).__name__}")
+        raise DataError(f"a judgement is a JSON object (got {type(record).__name__})")
     return from_record({"reader": reader, **record} if reader else record)

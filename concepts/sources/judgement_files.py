@@ -87,7 +87,7 @@ def write_judgements(
     """
     file_format = format or format_of(path)
     if path.exists():
-        raise DataError(f"{path}: exists already; nothing is overwritten: give another name")
+        raise DataError(f"{path}: the file exists and is not overwritten; give another name")
     writers: Mapping[Format, Callable[[], None]] = {
         Format.CSV: lambda: write_csv(judgements, path),
         Format.JSONLINES: lambda: write_jsonlines(judgements, path),
@@ -95,7 +95,7 @@ def write_judgements(
     }
     if file_format not in writers:
         made = "made by freezing" if file_format is Format.RELEASE else "another's data set"
-        raise DataError(f"a {file_format} is {made}; judgements are written as {', '.join(writers)}")
+        raise DataError(f"a {file_format} is {made}; judgements can be written as {', '.join(writers)}")
     try:
         writers[file_format]()
     except OSError as error:

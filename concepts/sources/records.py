@@ -108,7 +108,7 @@ def _refuse_repeated(of_row: Iterable[Judgement], rows_of_cases: dict[tuple[obje
         if cell in rows_of_cases:
             where = f"{judgement.image_id!r:.80}, concept {judgement.concept!r:.80}"
             raise DataError(
-                f"{judgement.reader!r:.80} judged {where} in row {rows_of_cases[cell]} already; keep one of them"
+                f"{judgement.reader!r:.80} judged {where} in row {rows_of_cases[cell]}, too; keep one of the two"
             )
         rows_of_cases[cell] = number
 
@@ -129,6 +129,6 @@ def _region(record: RegionRecord) -> Region:
 def _reason(error: dict[str, Any]) -> str:
     field = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"unknown field {field!r:.80}; known are {', '.join(FIELDS)}"
+        return f"unknown field {field!r:.80}; the fields are {', '.join(FIELDS)}"
     given = f" (got {error['input']!r:.80})" if isinstance(error["input"], str | int | float) else ""
     return " ".join(f"{field}: {error['msg']}{given}".split())

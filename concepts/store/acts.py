@@ -97,14 +97,18 @@ def performing(
         StoreError: If the key was used for something else, or the database refuses.
     """
     if not 0 < len(key) <= KEY_LIMIT or not is_plain(key):
-        raise StoreError(f"an act needs a key of 1 to {KEY_LIMIT} characters (got {len(key)}); make one per submit")
+        raise StoreError(
+            f"an act needs a key of 1 to {KEY_LIMIT} characters (got {len(key)}); make one for each submit"
+        )
     asked = sha256(canonical_json(request)).hexdigest()
     with store.writing() as session:
         require(actor, roles_of(session, actor), action)
         act = _begin(session, actor, action, key=key, request=asked)
         yield act
         if not act.is_repeat and not act._is_recorded:
-            raise StoreError(f"{action} ended without an entry in the audit chain; nothing was written: report this")
+            raise StoreError(
+                f"{action} ended without an entry in the audit chain, so nothing was written; please report this"
+            )
 
 
 @contextmanager
@@ -133,7 +137,7 @@ def roles_of(session: Session, actor: str) -> frozenset[Role]:
         return remembered
     rows = session.execute(ROLES_OF, {"called": actor}).all() if is_plain(actor) else []
     if not rows or rows[0].disabled:
-        state = "is disabled" if rows else "is no account"
+        state = "is disabled" if rows else "has no account"
         raise PermissionDeniedError(f"{actor!r:.80} {state}; ask an admin: dermaxis accounts add NAME --role ROLE")
     return frozenset(Role(row.role) for row in rows if row.role is not None)
 

@@ -17,7 +17,7 @@ from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from concepts.release import canonical_json
-from concepts.store.judgement_rows import record_of
+from concepts.store.judgement_rows import JudgementRecord
 from concepts.store.schema import CaseReviewRow, EventRow, JudgementRow, MaskRow, RegionRow, ReleaseRow, table
 from concepts.store.store import Store
 
@@ -181,7 +181,7 @@ def _stands(session: Session, record: Mapping[str, Any]) -> bool:
     regions = session.scalars(
         select(RegionRow).where(RegionRow.judgement_id == row.id).order_by(RegionRow.position)
     ).all()
-    return canonical_json(record_of(row, regions)) == canonical_json(record) and all(
+    return canonical_json(JudgementRecord.of_row(row, regions).to_json()) == canonical_json(record) and all(
         _mask_stands(session, region.mask) for region in regions if region.mask is not None
     )
 

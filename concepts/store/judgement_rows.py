@@ -3,33 +3,76 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from concepts.example import Origin
 from concepts.judgement import Judgement, Kind, Region, RegionKind, Verdict
-from concepts.store.schema import JudgementRow, MaskRow, RegionRow
-
-Record = Mapping[str, Any]
-COLUMNS = tuple(column.name for column in JudgementRow.__table__.columns if column.name != "superseded_by")
-"""What an audit event says of a judgement; by whom it is superseded is said by the event that did so."""
+from concepts.store.schema import JudgementRow, MaskRow, RegionRow, portions
 
 
-def record_of(row: JudgementRow, regions: Iterable[RegionRow]) -> dict[str, Any]:
-    """Return what the audit log says of a stored judgement."""
-    drawn = [{"kind": r.kind, "vertices": json.loads(r.vertices), "mask": r.mask} for r in regions]
-    return {**{name: getattr(row, name) for name in COLUMNS}, "regions": drawn}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgementRecord:
+    """A judgement as its row and the audit log have it; a withdrawal has no verdict.
+
+    By whom it is superseded is said by the event that did so.
+
+    Attributes:
+        id: Its number, from 1 without gaps.
+        at: When, ISO 8601, UTC.
+        act: Key of the act that wrote it, by which `undo` finds it; None: cannot be undone.
+        supersedes: Number of the judgement that was current before.
+        undoes: Number of the judgement that it takes back.
+        regions: As JSON; brush masks by their digests.
+    """
+
+    id: int
+    set_name: str
+    image_id: str
+    concept: str
+    reader: str
+    kind: str
+    reading: int
+    verdict: str | None
+    confidence: float | None
+    note: str
+    seconds: float | None
+    blinded: bool
+    origin: str
+    at: str
+    act: str | None = None
+    supersedes: int | None = None
+    undoes: int | None = None
+    regions: tuple[Mapping[str, Any], ...] = ()
+
+    @classmethod
+    def of_row(cls, row: JudgementRow, regions: Iterable[RegionRow]) -> Self:
+        """Read a stored judgement."""
+        drawn = ({"kind": r.kind, "vertices": json.loads(r.vertices), "mask": r.mask} for r in regions)
+        return cls(**{name: getattr(row, name) for name in COLUMNS}, regions=tuple(drawn))
+
+    def columns(self) -> dict[str, Any]:
+        """Return the values of the row."""
+        return {name: getattr(self, name) for name in COLUMNS}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the audit log says of it."""
+        return {**self.columns(), "regions": list(self.regions)}
+
+
+COLUMNS = tuple(field.name for field in fields(JudgementRecord) if field.name != "regions")
 
 
 def to_json(judgement: Judgement) -> dict[str, Any]:
     """Return what a judgement says, as JSON; masks by their digests."""
     names = ("reader", "image_id", "concept", "verdict", "confidence", "note", "seconds", "reading", "blinded")
-    fields = {name: getattr(judgement, name) for name in (*names, "origin", "kind")}
+    content = {name: getattr(judgement, name) for name in (*names, "origin", "kind")}
     at = judgement.at.isoformat() if judgement.at else None
-    return {**fields, "at": at, "regions": [region_json(region) for region in judgement.regions]}
+    return {**content, "at": at, "regions": [region_json(region) for region in judgement.regions]}
 
 
 def region_json(region: Region) -> dict[str, Any]:
@@ -47,11 +90,11 @@ def to_judgements(session: Session, rows: Sequence[JudgementRow], *, with_region
 def regions_of(session: Session, judgement_ids: Sequence[int]) -> dict[int, tuple[Region, ...]]:
     """Read the regions of judgements, by the judgement's number."""
     regions: dict[int, list[Region]] = defaultdict(list)
-    for start in range(0, len(judgement_ids), 500):
+    for portion in portions(judgement_ids):
         query = (
             select(RegionRow, MaskRow.content)
             .outerjoin(MaskRow, MaskRow.digest == RegionRow.mask)
-            .where(RegionRow.judgement_id.in_(judgement_ids[start : start + 500]))
+            .where(RegionRow.judgement_id.in_(portion))
             .order_by(RegionRow.judgement_id, RegionRow.position)
         )
         for row, content in session.execute(query):

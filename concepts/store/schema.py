@@ -5,7 +5,8 @@ regions and masks, releases and audit events are only ever added; triggers (in t
 for the one mark by which a judgement becomes superseded and the status of a release.
 """
 
-from typing import cast
+from collections.abc import Iterator, Sequence
+from typing import TypeVar, cast
 
 import sqlalchemy
 from sqlalchemy import (
@@ -26,6 +27,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 TIME = String(32)
 DIGEST = String(64)
 DOUBLE = Float(53)
+PARAMETERS = 900
+"""Values in one statement; SQLite takes 999 at the least."""
+Value = TypeVar("Value")
 
 
 class Table(DeclarativeBase):
@@ -45,6 +49,11 @@ class Table(DeclarativeBase):
 def table(row: type[Table]) -> sqlalchemy.Table:
     """Return the table itself: statements that writers wait for are built from it once, without the object mapper."""
     return cast(sqlalchemy.Table, row.__table__)
+
+
+def portions(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
+    """Split values into as many at a time as one statement takes."""
+    return (values[start : start + PARAMETERS] for start in range(0, len(values), PARAMETERS))
 
 
 class ImageRow(Table):

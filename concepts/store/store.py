@@ -119,7 +119,7 @@ def migrate(url: str | None = None) -> tuple[str | None, str]:
         before = revision(store)
         revisions = {script.revision for script in _scripts().walk_revisions()}
         if before is not None and before not in revisions:
-            raise StoreError(f"{store.url}: revision {before} is not known here; update Dermaxis")
+            raise StoreError(f"{store.url}: this Dermaxis does not know revision {before}; update Dermaxis")
         upgrade(store, "head")
         return before, head_revision()
 

@@ -22,8 +22,8 @@ def readers(verdicts: str) -> list[Judgement]:
 
 
 def settled(judgements: list[Judgement], rule: ConsensusRule = RULE) -> Consensus:
-    (found,) = consensus(judgements, rule=rule)
-    return found
+    (only,) = consensus(judgements, rule=rule)
+    return only
 
 
 @pytest.mark.parametrize(
@@ -45,8 +45,8 @@ def settled(judgements: list[Judgement], rule: ConsensusRule = RULE) -> Consensu
 )
 def test_the_default_rule(verdicts: str, status: Status, polarity: Polarity | None):
     for order in permutations(readers(verdicts)):
-        found = settled(list(order))
-        assert (found.status, found.polarity) == (status, polarity)
+        case = settled(list(order))
+        assert (case.status, case.polarity) == (status, polarity)
 
 
 @pytest.mark.parametrize(
@@ -71,15 +71,15 @@ def test_present_and_absent_are_treated_alike():
     mirrored = str.maketrans("+-", "-+")
     turned = {Polarity.PRESENT: Polarity.ABSENT, Polarity.ABSENT: Polarity.PRESENT, None: None}
     for verdicts in map("".join, product("+-?x", repeat=3)):
-        one, other = settled(readers(verdicts)), settled(readers(verdicts.translate(mirrored)))
-        assert (other.status, other.polarity) == (one.status, turned[one.polarity])
+        plain, turned_round = settled(readers(verdicts)), settled(readers(verdicts.translate(mirrored)))
+        assert (turned_round.status, turned_round.polarity) == (plain.status, turned[plain.polarity])
 
 
 def test_votes_and_readers_are_told_whether_they_count_or_not():
-    found = settled(readers("+-x-"))
-    assert found.votes == {Verdict.PRESENT: 1, Verdict.ABSENT: 2, Verdict.NOT_ASSESSABLE: 1}
-    assert found.readers == ("reader 0", "reader 1", "reader 2", "reader 3")
-    assert (found.origin, found.adjudicator) == (Origin.JUDGED, None)
+    case = settled(readers("+-x-"))
+    assert case.votes == {Verdict.PRESENT: 1, Verdict.ABSENT: 2, Verdict.NOT_ASSESSABLE: 1}
+    assert case.readers == ("reader 0", "reader 1", "reader 2", "reader 3")
+    assert (case.origin, case.adjudicator) == (Origin.JUDGED, None)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_votes_and_readers_are_told_whether_they_count_or_not():
 )
 @pytest.mark.parametrize("verdicts", ["", "+", "---", "+-"])
 def test_an_adjudication_wins(verdicts: str, word: str, status: Status, polarity: Polarity | None):
-    found = settled([*readers(verdicts), judged("chief", word, kind=Kind.ADJUDICATION)])
-    assert (found.status, found.polarity, found.adjudicator) == (status, polarity, "chief")
+    case = settled([*readers(verdicts), judged("chief", word, kind=Kind.ADJUDICATION)])
+    assert (case.status, case.polarity, case.adjudicator) == (status, polarity, "chief")
 
 
 def test_of_two_adjudications_the_later_wins():
@@ -135,9 +135,9 @@ def test_cells_do_not_mix_and_come_sorted():
         for reader in ("one", "two")
         for image, concept in pairs
     ]
-    found = consensus(judgements, rule=RULE)
-    assert [(one.concept, one.image_id) for one in found] == [("hair", "a"), ("hair", "b"), ("streaks", "a")]
-    assert all(one.status is Status.AGREED for one in found)
+    cases = consensus(judgements, rule=RULE)
+    assert [(case.concept, case.image_id) for case in cases] == [("hair", "a"), ("hair", "b"), ("streaks", "a")]
+    assert all(case.status is Status.AGREED for case in cases)
     assert consensus([], rule=RULE) == ()
 
 

@@ -92,10 +92,10 @@ def test_an_empty_concept_is_refused():
 
 
 def test_positives_only_and_thin_concepts_are_findings():
-    found = check_usable(RELEASE, ["a", "b", "c"], concepts=["x", "y"], unmarked_is_absent=True)
-    assert [(f.concept, f.positives, f.negatives) for f in found] == [("x", 1, 2), ("y", 1, 0)]
-    assert "fewer than the 40" in found[0].reason
-    assert "positives only" in found[1].reason
+    findings = check_usable(RELEASE, ["a", "b", "c"], concepts=["x", "y"], unmarked_is_absent=True)
+    assert [(f.concept, f.positives, f.negatives) for f in findings] == [("x", 1, 2), ("y", 1, 0)]
+    assert "fewer than the 40" in findings[0].reason
+    assert "positives only" in findings[1].reason
 
 
 @pytest.mark.parametrize(("positives", "is_thin"), [(39, True), (40, False)])

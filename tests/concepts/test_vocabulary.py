@@ -120,27 +120,27 @@ def test_a_missing_vocabulary_is_refused(tmp_path: Path):
         load_vocabulary(tmp_path)
 
 
-def own(identifier: str, **fields: object) -> Concept:
+def of_set(identifier: str, **fields: object) -> Concept:
     return Concept.model_validate({"id": identifier, "name": f"my {identifier}", "definition": "A thing.", **fields})
 
 
 def test_a_set_adds_its_own_concepts_under_known_ones_and_each_other():
-    known = load_vocabulary()
-    added = extend(known, [own("odd_streaks", parent="streaks"), own("odder_streaks", parent="odd_streaks")])
+    vocabulary = load_vocabulary()
+    added = extend(vocabulary, [of_set("odd_streaks", parent="streaks"), of_set("odder_streaks", parent="odd_streaks")])
     assert ancestors(added.concepts, "odder_streaks")[:2] == ("odd_streaks", "streaks")
     assert added.concept("My Odd-streaks").id == "odd_streaks"
     assert descendants(added.concepts, "odd_streaks") == ("odder_streaks",)
-    assert "odd_streaks" not in known.concepts
-    assert added.diagnoses == known.diagnoses
+    assert "odd_streaks" not in vocabulary.concepts
+    assert added.diagnoses == vocabulary.diagnoses
 
 
 @pytest.mark.parametrize(
     ("concept", "complaint"),
     [
-        (own("streaks"), "own concepts: 'streaks' is listed twice"),
-        (own("odd", synonyms=["Radial Streaming"]), "'Radial Streaming' stands for both streaks and odd"),
-        (own("odd", parent="nowhere"), "parent 'nowhere' of 'odd' is not listed"),
-        (own("odd", parent="odd"), "'odd' is its own ancestor"),
+        (of_set("streaks"), "own concepts: 'streaks' is listed twice"),
+        (of_set("odd", synonyms=["Radial Streaming"]), "'Radial Streaming' stands for both streaks and odd"),
+        (of_set("odd", parent="nowhere"), "parent 'nowhere' of 'odd' is not listed"),
+        (of_set("odd", parent="odd"), "'odd' is its own ancestor"),
     ],
 )
 def test_own_concepts_that_clash_are_refused(concept: Concept, complaint: str):

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+from laws import assert_nothing_lost
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
@@ -46,16 +47,16 @@ def stored_digest(store) -> str:
 
 
 def test_first_read_and_review_are_both_kept_and_follow_from_the_audit_chain(store):
-    first, review = (review_case(store, "rev", one, key=one.step) for one in (FIRST, REVIEW))
+    first, review = (review_case(store, "rev", given, key=given.step) for given in (FIRST, REVIEW))
     again = review_case(store, "rev", replace(REVIEW, opinion=Opinion.AGREES, corrections={}), key="later")
     assert [first, review, again] == [1, 2, 3]
-    found = read_reviews(store, "rev", "run-1", image_id="here1")
-    assert [(one.step, one.opinion) for one in found] == [
+    reviews = read_reviews(store, "rev", "run-1", image_id="here1")
+    assert [(review.step, review.opinion) for review in reviews] == [
         (Step.FIRST_READ, None),
         (Step.REVIEW, Opinion.DISAGREES),
         (Step.REVIEW, Opinion.AGREES),
     ]
-    assert [replace(one, at=None, id=None) for one in found[:2]] == [FIRST, REVIEW]
+    assert [replace(review, at=None, id=None) for review in reviews[:2]] == [FIRST, REVIEW]
     assert audit.verify(store) is None
 
 
@@ -68,22 +69,22 @@ def test_a_repeated_submit_makes_one_review(store):
 
 def test_a_correction_becomes_a_judgement_in_the_set_that_has_the_image(store):
     digest = stored_digest(store)
-    place = next(one for one in find_image(store, "rev", digest) if one.set_name == "derm")
-    assert place.image_id == "image0"
-    assert "streaks" in place.concepts
-    review_case(store, "rev", replace(REVIEW, digest=digest), place=place, key="k")
-    said = [one for one in read_judgements(store, OPERATOR, "derm") if one.reader == "rev"]
-    assert [(one.image_id, one.concept, one.verdict, one.blinded) for one in said] == [
+    in_set = next(entry for entry in find_image(store, "rev", digest) if entry.set_name == "derm")
+    assert in_set.image_id == "image0"
+    assert "streaks" in in_set.concepts
+    review_case(store, "rev", replace(REVIEW, digest=digest), in_set=in_set, key="k")
+    judgements = [j for j in read_judgements(store, OPERATOR, "derm") if j.reader == "rev"]
+    assert [(j.image_id, j.concept, j.verdict, j.blinded) for j in judgements] == [
         ("image0", "streaks", Verdict.ABSENT, False)
     ]
-    assert audit.verify(store) is None
+    assert_nothing_lost(store)
 
 
 def test_a_correction_of_what_the_set_does_not_have_writes_nothing_at_all(store):
-    place = find_image(store, "rev", stored_digest(store))[0]
+    in_set = find_image(store, "rev", stored_digest(store))[0]
     wrong = replace(REVIEW, corrections={"streaks": Verdict.ABSENT, "nonsense": Verdict.PRESENT})
     with pytest.raises(StoreError, match="nonsense"):
-        review_case(store, "rev", wrong, place=place, key="k")
+        review_case(store, "rev", wrong, in_set=in_set, key="k")
     assert read_reviews(store, "rev", "run-1") == []
 
 
@@ -97,18 +98,18 @@ def test_nobody_reviews_for_another(store):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "complaint"),
     [
         ({"opinion": None}, "agrees, disagrees"),
-        ({"confidence": 1.5}, "from 0 to 1"),
+        ({"confidence": 1.5}, "in 0..1"),
         ({"comment": "a\x00b"}, "NUL"),
         ({"run": ""}, "characters"),
         ({"step": Step.FIRST_READ}, "not shown"),
         ({"step": Step.FIRST_READ, "opinion": None, "corrections": {}}, "own diagnosis"),
     ],
 )
-def test_what_does_not_fit_its_step_is_refused(change, said):
-    with pytest.raises(DataError, match=said):
+def test_what_does_not_fit_its_step_is_refused(change, complaint):
+    with pytest.raises(DataError, match=complaint):
         replace(REVIEW, **change)
 
 

@@ -21,8 +21,8 @@ def freeze_two(store):
 
 def test_settled_cases_are_shown_to_those_who_judged_them(filled):
     freeze_two(filled)
-    found = curation.exemplars(filled, "ann", "derm", "streaks")
-    assert [(exemplar.image_id, exemplar.shows) for exemplar in found] == [("image0", True), ("image1", False)]
+    exemplars = curation.exemplars(filled, "ann", "derm", "streaks")
+    assert [(exemplar.image_id, exemplar.shows) for exemplar in exemplars] == [("image0", True), ("image1", False)]
 
 
 def test_cases_still_to_judge_give_nothing_away(filled):
@@ -61,5 +61,5 @@ def test_standing_says_where_each_image_is(filled):
     for reader, verdict in (("ann", Verdict.PRESENT), ("ben", Verdict.ABSENT)):
         judge(filled, reader, "image0", verdict)
     judge(filled, "ann", "image1", Verdict.PRESENT)
-    found = curation.standing(filled, OPERATOR, "derm", "streaks")
-    assert found == {"image0": Status.CONTESTED, "image1": Status.TOO_FEW}
+    standing = curation.standing(filled, OPERATOR, "derm", "streaks")
+    assert standing == {"image0": Status.CONTESTED, "image1": Status.TOO_FEW}

@@ -19,10 +19,10 @@ def folder(tmp_path):
 
 
 def test_images_have_size_as_seen_digest_and_what_the_table_says(folder):
-    one, two = scan_images(folder, source="clinic")
-    assert (one.id, one.path, one.width, one.height) == ("a", "a.jpg", 20, 30)
-    assert (one.age, one.sex, one.diagnosis, one.source) == (45, "female", "nevus", "clinic")
-    assert (two.id, two.path, two.age, len(two.digest)) == ("two", "b/two.png", None, 64)
+    first, second = scan_images(folder, source="clinic")
+    assert (first.id, first.path, first.width, first.height) == ("a", "a.jpg", 20, 30)
+    assert (first.age, first.sex, first.diagnosis, first.source) == (45, "female", "nevus", "clinic")
+    assert (second.id, second.path, second.age, len(second.digest)) == ("two", "b/two.png", None, 64)
 
 
 def test_a_part_of_the_folder(folder):

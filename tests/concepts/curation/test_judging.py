@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import assert_nothing_lost
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -25,7 +26,7 @@ from concepts.example import Origin
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.mask import encode
 from concepts.store import audit
-from concepts.store.judgement_rows import record_of
+from concepts.store.judgement_rows import JudgementRecord
 from concepts.store.schema import EventRow, JudgementRow
 from concepts.store.store import open_store
 
@@ -39,10 +40,10 @@ def verdict(image: int = 0, concept: str = "streaks", **fields: object) -> Judge
 
 
 def give(store, *judgements: Judgement) -> list[int]:
-    return [judge(store, one.reader, "derm", one, key=next(KEYS)) for one in judgements]
+    return [judge(store, judgement.reader, "derm", judgement, key=next(KEYS)) for judgement in judgements]
 
 
-def said(store, reader: str = "ann") -> dict[tuple[str, str, int], Verdict]:
+def verdicts_of(store, reader: str = "ann") -> dict[tuple[str, str, int], Verdict]:
     current = read_judgements(store, OPERATOR, "derm")
     return {(j.image_id, j.concept, j.reading): j.verdict for j in current if j.reader == reader}
 
@@ -50,25 +51,6 @@ def said(store, reader: str = "ann") -> dict[tuple[str, str, int], Verdict]:
 def rows(store) -> list[JudgementRow]:
     with store.reading() as session:
         return list(session.scalars(select(JudgementRow).order_by(JudgementRow.id)))
-
-
-def assert_nothing_lost(store) -> None:
-    """Replaying the audit log gives the current state; numbers have no gaps; every chain of corrections is whole."""
-    assert audit.verify(store) is None
-    current: dict[tuple[object, ...], dict[str, object]] = {}
-    with store.reading() as session:
-        for event in audit.history(session):
-            for record in event.payload.get("judgements", ()):
-                cell = tuple(record[name] for name in ("image_id", "concept", "reader", "kind", "reading"))
-                before = current.get(cell)
-                assert record["supersedes"] == (before["id"] if before else None)
-                current[cell] = record
-        stored = session.scalars(select(JudgementRow).filter_by(superseded_by=None)).all()
-        assert {row.id for row in stored} == {record["id"] for record in current.values()}
-    written = rows(store)
-    assert [row.id for row in written] == list(range(1, len(written) + 1))
-    by_id = {row.id: row for row in written}
-    assert all(by_id[row.supersedes].superseded_by == row.id for row in written if row.supersedes)
 
 
 def test_a_judgement_reads_back_whole(filled):
@@ -83,15 +65,15 @@ def test_a_judgement_reads_back_whole(filled):
 
 def test_a_correction_supersedes_and_erases_nothing(filled):
     numbers = give(filled, verdict(), verdict(verdict=Verdict.ABSENT), verdict(verdict=Verdict.UNCERTAIN))
-    assert said(filled) == {("image0", "streaks", 1): Verdict.UNCERTAIN}
+    assert verdicts_of(filled) == {("image0", "streaks", 1): Verdict.UNCERTAIN}
     assert [row.superseded_by for row in rows(filled)] == [*numbers[1:], None]
     assert_nothing_lost(filled)
 
 
 def test_readings_and_readers_do_not_supersede_each_other(filled):
     give(filled, verdict(), verdict(reading=2, verdict=Verdict.ABSENT), verdict(reader="ben"))
-    assert said(filled) == {("image0", "streaks", 1): Verdict.PRESENT, ("image0", "streaks", 2): Verdict.ABSENT}
-    assert said(filled, "ben") == {("image0", "streaks", 1): Verdict.PRESENT}
+    assert verdicts_of(filled) == {("image0", "streaks", 1): Verdict.PRESENT, ("image0", "streaks", 2): Verdict.ABSENT}
+    assert verdicts_of(filled, "ben") == {("image0", "streaks", 1): Verdict.PRESENT}
 
 
 def test_a_repeated_submit_makes_one_record(filled):
@@ -132,10 +114,10 @@ def test_what_is_not_in_the_set_is_refused_and_leaves_no_trace(filled, wrong):
 
 def test_undo_goes_back_any_number_of_steps(filled):
     give(filled, verdict(0, verdict=Verdict.ABSENT), verdict(1), verdict(0), verdict(0, verdict=Verdict.UNCERTAIN))
-    states = [said(filled)]
+    states = [verdicts_of(filled)]
     for _ in range(4):
         undo(filled, "ann", "derm", key=next(KEYS))
-        states.append(said(filled))
+        states.append(verdicts_of(filled))
     here, there = ("image0", "streaks", 1), ("image1", "streaks", 1)
     assert states == [
         {here: Verdict.UNCERTAIN, there: Verdict.PRESENT},
@@ -164,8 +146,8 @@ def test_undo_restores_regions_and_takes_a_grid_back_at_once(filled):
 def test_undo_leaves_others_alone(filled):
     give(filled, verdict(), verdict(reader="ben"))
     undo(filled, "ann", "derm", steps=5, key="u")
-    assert said(filled) == {}
-    assert len(said(filled, "ben")) == 1
+    assert verdicts_of(filled) == {}
+    assert len(verdicts_of(filled, "ben")) == 1
 
 
 def test_import_is_all_or_nothing_and_adds_only_what_is_new(filled):
@@ -178,13 +160,13 @@ def test_import_is_all_or_nothing_and_adds_only_what_is_new(filled):
     assert import_judgements(filled, OPERATOR, "derm", marked, key="good") == 3
     longer = [*marked, verdict(3, reader="atlas", origin=Origin.MARKED)]
     assert import_judgements(filled, OPERATOR, "derm", longer, key="longer") == 1
-    assert len(said(filled, "atlas")) == 4
+    assert len(verdicts_of(filled, "atlas")) == 4
     assert_nothing_lost(filled)
 
 
 def test_saved_for_later_is_no_verdict_and_ends_with_one(filled):
     save_for_later(filled, "ann", "derm", "image0", "streaks", key="later")
-    assert said(filled) == {}
+    assert verdicts_of(filled) == {}
     give(filled, verdict())
     with filled.reading() as session:
         assert session.scalar(text("SELECT count(*) FROM later_marks")) == 0
@@ -236,7 +218,7 @@ def test_undo_is_the_inverse_of_judging(databases, filled_template, sequence):
                 images = [number] if act == "judge" else range(number)
                 judge_many(store, "ann", "derm", [verdict(i, verdict=word) for i in images], key=next(KEYS))
                 states.append(states[-1] | {(f"image{i}", "streaks", 1): word for i in images})
-            assert said(store) == states[-1]
+            assert verdicts_of(store) == states[-1]
         assert_nothing_lost(store)
 
 
@@ -264,7 +246,7 @@ def test_a_judgement_that_no_event_wrote_is_noticed(filled):
     give(filled, verdict())
     with filled.writing() as session:
         row = session.get(JudgementRow, 1)
-        copy = record_of(row, ()) | {"id": 2, "image_id": "image1", "supersedes": None}
+        copy = JudgementRecord.of_row(row, ()).to_json() | {"id": 2, "image_id": "image1", "supersedes": None}
         session.add(JudgementRow(**{name: copy[name] for name in copy if name != "regions"}))
     assert "no event wrote" in audit.verify(filled).reason
 

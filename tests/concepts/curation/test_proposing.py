@@ -24,10 +24,10 @@ def propose(store, concept=CRUST, *, key: str = "k", **values: float) -> Proposa
 def test_a_named_axis_becomes_a_concept_whose_candidates_wait_to_be_judged(filled):
     before = read_judgements(filled, OPERATOR, "derm")
     assert propose(filled, image0=0.2, image1=0.8) == Proposal("scale_crust", True, 2, 1)
-    found = next(one for one in read_set(filled, OPERATOR, "derm").concepts if one.id == "scale_crust")
-    assert (found.name, found.own) == ("scale crust", True)
+    concept = next(entry for entry in read_set(filled, OPERATOR, "derm").concepts if entry.id == "scale_crust")
+    assert (concept.name, concept.is_own) == ("scale crust", True)
     assert read_judgements(filled, OPERATOR, "derm") == before
-    waiting = {one.image_id for one in queue(filled, "ann", "derm", "scale_crust", limit=99)}
+    waiting = {entry.image_id for entry in queue(filled, "ann", "derm", "scale_crust", limit=99)}
     assert {"image0", "image1"} <= waiting
     assert audit.verify(filled) is None
 
@@ -37,14 +37,14 @@ def test_a_repeat_and_a_second_axis_add_no_second_concept(filled):
     assert propose(filled, image0=0.2) == first
     again = propose(filled, image0=0.3, image1=0.5, key="other")
     assert again == Proposal("scale_crust", False, 2, 1)
-    assert [one.id for one in read_set(filled, OPERATOR, "derm").concepts].count("scale_crust") == 1
+    assert [entry.id for entry in read_set(filled, OPERATOR, "derm").concepts].count("scale_crust") == 1
 
 
 def test_a_word_of_the_vocabulary_is_taken_with_its_definition(filled):
     assert propose(filled, "hair", image0=1.0).is_new
-    found = next(one for one in read_set(filled, OPERATOR, "derm").concepts if one.id == "hair")
-    assert found.definition
-    assert not found.own
+    concept = next(entry for entry in read_set(filled, OPERATOR, "derm").concepts if entry.id == "hair")
+    assert concept.definition
+    assert not concept.is_own
     with pytest.raises(StoreError, match="vocabulary"):
         propose(filled, SetConcept(id="ruler", name="r", definition="d", is_own=True), key="own")
 

@@ -101,7 +101,7 @@ def test_the_next_concept_follows_when_one_is_done(filled):
 def test_metadata_stay_hidden_from_those_who_judge_blinded(filled):
     assert next_case(filled, "ann", "derm").metadata is None
     with pytest.raises(PermissionDeniedError, match="blinded"):
-        browse(filled, "ann", "derm", "streaks", chosen=Filter(diagnosis="melanoma"))
+        browse(filled, "ann", "derm", "streaks", filter_by=Filter(diagnosis="melanoma"))
     assert browse(filled, OPERATOR, "derm", "streaks").cases[0].metadata is not None
     update_set(filled, OPERATOR, "derm", blinded=False, key="open")
     assert "diagnosis" in next_case(filled, "ann", "derm").metadata
@@ -112,11 +112,12 @@ def test_the_grid_filters_and_turns_pages(filled):
     say(filled, "ben", 2, A)
     save_for_later(filled, "ann", "derm", "image5", "streaks", key="l")
 
-    def shown(**chosen: object) -> str:
-        return "".join(c.image_id[-1] for c in browse(filled, "ann", "derm", "streaks", chosen=Filter(**chosen)).cases)
+    def shown(**criteria: object) -> str:
+        page = browse(filled, "ann", "derm", "streaks", filter_by=Filter(**criteria))
+        return "".join(case.image_id[-1] for case in page.cases)
 
-    assert shown(own=True) == "1"
-    assert shown(own=False) == "02345"
+    assert shown(judged=True) == "1"
+    assert shown(judged=False) == "02345"
     assert shown(others=True) == "2"
     assert shown(verdict=P) == "1"
     assert shown(verdict=A) == ""
@@ -128,10 +129,10 @@ def test_the_grid_filters_and_turns_pages(filled):
 def test_similar_images_are_those_in_the_same_direction(filled):
     vectors = [[1, 0], [2, 0.1], [0, 3]]
     record_embeddings(filled, OPERATOR, "run", ["image0", "image1", "image2"], vectors, key="e")
-    found = similar_images(filled, "ann", "derm", run="run", like=["image0"])
-    assert [name for name, _ in found] == ["image0", "image1", "image2"]
-    assert found[0][1] == pytest.approx(1)
-    assert found[2][1] == pytest.approx(0)
+    images = similar_images(filled, "ann", "derm", run="run", like=["image0"])
+    assert [name for name, _ in images] == ["image0", "image1", "image2"]
+    assert images[0][1] == pytest.approx(1)
+    assert images[2][1] == pytest.approx(0)
     with pytest.raises(StoreError, match="no embedding"):
         similar_images(filled, "ann", "derm", run="run", like=["image5"])
     with pytest.raises(DataError, match="finite"):
@@ -156,12 +157,12 @@ def test_pages_put_together_are_the_whole_set_in_order(filled, order):
     figures = {name: values[number % len(values)] for number, name in enumerate(names) if number % 5}
     record_suspicion(filled, OPERATOR, "run", "streaks", figures, key="s")
     words = {name: [(P, A), (U, U), (A, U)][number % 3] for number, name in enumerate(names) if number % 4 == 1}
-    said = [
+    verdicts = [
         Judgement(reader=reader, image_id=name, concept="streaks", verdict=verdict)
         for name, verdicts in words.items()
         for reader, verdict in zip(("one", "two"), verdicts, strict=True)
     ]
-    import_judgements(filled, OPERATOR, "derm", said, key="said")
+    import_judgements(filled, OPERATOR, "derm", verdicts, key="said")
     ranks = {
         Order.SET: lambda _: 0,
         Order.CONTESTED: lambda name: -len(set(words.get(name, ()))),
@@ -171,11 +172,11 @@ def test_pages_put_together_are_the_whole_set_in_order(filled, order):
     }
     expected = sorted(names, key=lambda name: (ranks[order](name), names.index(name)))
     for limit in (7, 40):
-        found = []
+        images = []
         for offset in range(0, len(names), limit):
             page = browse(filled, "ann", "derm", "streaks", order=order, run="run", limit=limit, offset=offset)
             assert page.total == len(names)
-            found += [case.image_id for case in page.cases]
-        assert found == expected
+            images += [case.image_id for case in page.cases]
+        assert images == expected
     head = queue(filled, "ann", "derm", "streaks", order=order, run="run", limit=25)
     assert [case.image_id for case in head] == expected[:25]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 
 from concepts.curation import door as curation
 from concepts.curation.accounts import OPERATOR
@@ -22,7 +22,7 @@ from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.mask import encode
 from concepts.store import audit
-from concepts.store.judgement_rows import record_of
+from concepts.store.judgement_rows import JudgementRecord
 from concepts.store.roles import Action, Role
 from concepts.store.schema import (
     AccountRoleRow,
@@ -120,7 +120,7 @@ def stored(store) -> State:
             return session.scalars(select(table).order_by(*order)).all()
 
         def fields(row) -> dict[str, Any]:
-            return {column.name: getattr(row, column.name) for column in row.__table__.columns}
+            return {entry.columns[0].name: getattr(row, entry.key) for entry in inspect(type(row)).column_attrs}
 
         state.images = {row.id: fields(row) for row in every(ImageRow)}
         state.sets = {row.name: {k: v for k, v in fields(row).items() if k != "created"} for row in every(SetRow)}
@@ -135,7 +135,7 @@ def stored(store) -> State:
                 state.disabled |= {row.name} if row.disabled else set()
         for row in every(JudgementRow, JudgementRow.id):
             regions = select(RegionRow).filter_by(judgement_id=row.id).order_by(RegionRow.position)
-            record = record_of(row, session.scalars(regions))
+            record = JudgementRecord.of_row(row, session.scalars(regions)).to_json()
             state.judgements[cell(record)] = record
         state.later = {(row.set_name, row.reader, row.concept, row.image_id) for row in every(LaterRow)}
         for row in every(ReleaseRow):
@@ -152,11 +152,11 @@ def assert_replay_gives_the_store(store) -> None:
 
 def live(store) -> None:
     """A bit of everything that can be done."""
-    said = {"image_id": "image0", "concept": "streaks"}
+    case = {"image_id": "image0", "concept": "streaks"}
     curation.create_set(store, OPERATOR, "second", description="d", consensus={"minimum_readers": 1}, key="second")
     curation.update_set(store, OPERATOR, "second", blinded=False, consensus={"majority": 0.75}, key="update")
-    own = SetConcept(id="blue_dots", name="Blue dots", definition="Small, blue.", is_own=True)
-    curation.add_concept(store, OPERATOR, "second", own, key="own")
+    dots = SetConcept(id="blue_dots", name="Blue dots", definition="Small, blue.", is_own=True)
+    curation.add_concept(store, OPERATOR, "second", dots, key="own")
     image = ImageRecord(id="new", digest="ab" * 32, path="n.png", width=4, height=4, age=41.5)
     curation.add_images(store, OPERATOR, [image], key="new")
     curation.add_to_set(store, OPERATOR, "second", ["new", "image3"], key="into second")
@@ -166,15 +166,15 @@ def live(store) -> None:
     for image_id in ("image0", "image4"):
         curation.save_for_later(store, "ann", "derm", image_id, "streaks", key=f"later {image_id}")
     for reader, verdict, regions in (("ann", P, (BOX, BRUSH)), ("ben", A, ())):
-        one = Judgement(reader=reader, verdict=verdict, regions=regions, **said)
-        curation.judge(store, reader, "derm", one, key="one")
+        judgement = Judgement(reader=reader, verdict=verdict, regions=regions, **case)
+        curation.judge(store, reader, "derm", judgement, key="one")
     many = [Judgement(reader="ann", image_id=f"image{n}", concept="streaks", verdict=A) for n in (1, 2)]
     curation.judge_many(store, "ann", "derm", many, key="many")
-    curation.judge(store, "ann", "derm", Judgement(reader="ann", verdict=P, reading=2, **said), key="again")
+    curation.judge(store, "ann", "derm", Judgement(reader="ann", verdict=P, reading=2, **case), key="again")
     curation.undo(store, "ann", "derm", steps=2, key="undo")
     brought = Judgement(reader="Elsewhere", image_id="image5", concept="streaks", verdict=P, regions=(BRUSH,))
     curation.import_judgements(store, OPERATOR, "derm", [brought], key="import")
-    look = Judgement(reader="eve", verdict=A, **said)
+    look = Judgement(reader="eve", verdict=A, **case)
     curation.first_look(store, "eve", "derm", look, key="look")
     curation.adjudicate(store, "eve", "derm", look, key="word")
     for key in ("one", "two", "three"):
@@ -192,7 +192,9 @@ def test_sets_accounts_judgements_adjudications_and_releases_follow_from_the_aud
     assert {record["kind"] for record in held.judgements.values()} == {"reading", "first_look", "adjudication"}
     assert held.later == {("derm", "ann", "streaks", "image4")}
     with filled.reading() as session:
-        drawn = {one["mask"] for record in held.judgements.values() for one in record["regions"] if one["mask"]}
+        drawn = {
+            region["mask"] for record in held.judgements.values() for region in record["regions"] if region["mask"]
+        }
         assert drawn <= set(session.scalars(select(MaskRow.digest)))
 
 
@@ -217,7 +219,7 @@ def test_a_change_past_the_log_is_seen_by_the_replay(filled, statement):
     "rule", [{"majority": 0.1}, {"minimum": 1}, {"majority": "a\nb"}, "majority", ["majority"], [], 0, {1: 2}]
 )
 def test_a_bad_rule_of_consensus_is_one_line_and_makes_no_set(store, rule):
-    with pytest.raises(StoreError, match=r"rule of consensus: .*; it has: minimum_readers, majority") as refused:
+    with pytest.raises(StoreError, match=r"rule of consensus: .*; its fields are minimum_readers, majority") as refused:
         curation.create_set(store, OPERATOR, "derm", consensus=rule, key="set")
     assert "\n" not in str(refused.value)
     assert ": : " not in str(refused.value)

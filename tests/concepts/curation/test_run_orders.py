@@ -21,7 +21,7 @@ def test_an_order_is_kept_once_with_all_that_was_ordered(staffed):
         curation.order_run(staffed, "researcher", RunOrder.START, "phantom", details={"settings": "seed: 1"}, key="k")
     curation.order_run(staffed, "researcher", "stop", "phantom-1", key="s")
     orders = curation.read_runs(staffed, "reviewer")
-    assert [(one.actor, one.subject, one.payload["order"]) for one in orders] == [
+    assert [(order.actor, order.subject, order.payload["order"]) for order in orders] == [
         ("researcher", "phantom-1", "stop"),
         ("researcher", "phantom", "start"),
     ]

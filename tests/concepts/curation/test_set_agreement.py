@@ -89,7 +89,7 @@ def test_a_concept_in_dispute_is_flagged():
 def test_agreement_that_is_not_known_is_flagged():
     alone = measured(judgements("hair", np.array([[0.0], [1.0]])), concepts=["hair", "ruler"])
     assert [row.flag for row in alone.concepts] == [
-        "no image has verdicts of two readers, so agreement is not known"
+        "no image has verdicts of two readers, so agreement cannot be assessed"
     ] * 2
     same = measured(judgements("hair", np.ones((5, 2))))
     assert same.concepts[0].flag == "Krippendorff's alpha is not defined on 5 images: all verdicts are the same"

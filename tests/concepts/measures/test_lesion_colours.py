@@ -72,9 +72,9 @@ def test_a_lesion_that_fills_the_picture_has_colours_too():
 
 def test_lab_of_known_colours():
     """Published values for sRGB primaries under D65."""
-    found = lab(np.array([[255, 255, 255], [0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8))
+    computed = lab(np.array([[255, 255, 255], [0, 0, 0], [255, 0, 0], [0, 0, 255]], np.uint8))
     expected = [[100, 0, 0], [0, 0, 0], [53.24, 80.09, 67.20], [32.30, 79.19, -107.86]]
-    np.testing.assert_allclose(found, expected, atol=0.06)
+    np.testing.assert_allclose(computed, expected, atol=0.06)
 
 
 def test_each_colour_is_a_concept():
@@ -99,9 +99,9 @@ def test_a_rule_that_makes_no_sense_is_refused(rule: dict[str, float]):
 
 def test_what_does_not_fit_is_refused():
     image = painted(("red",))
-    with pytest.raises(DataError, match="does not go with a mask"):
+    with pytest.raises(DataError, match="does not fit a mask"):
         colour_shares(image, MASK[1:])
-    with pytest.raises(DataError, match="does not go with a mask"):
+    with pytest.raises(DataError, match="does not fit a mask"):
         colour_shares(image.astype(float), MASK)
     with pytest.raises(DataError, match="is empty; leave the image out"):
         colour_shares(image, np.zeros_like(MASK))

@@ -22,9 +22,9 @@ def lesion(
 
 
 def test_a_circle_is_least_irregular_and_waves_add_to_it():
-    found = [border_irregularity(lesion(wave)) for wave in (0, 0.03, 0.06, 0.12, 0.24)]
-    assert found[0] < 0.002
-    assert all(less < more for less, more in pairwise(found))
+    irregularities = [border_irregularity(lesion(wave)) for wave in (0, 0.03, 0.06, 0.12, 0.24)]
+    assert irregularities[0] < 0.002
+    assert all(less < more for less, more in pairwise(irregularities))
 
 
 @pytest.mark.parametrize("flat", [0.3, 0.6, 0.9])
@@ -54,8 +54,8 @@ def test_a_star_agrees_with_its_geometry():
     "frame", [{"turn": 23}, {"turn": 90}, {"shift": 17.3}, {"turn": 61, "radius": 60}, {"turn": 5, "radius": 30}]
 )
 def test_turning_moving_and_scaling_change_nothing(frame: dict[str, float]):
-    one, other = border_irregularity(lesion(0.15, lobes=5)), border_irregularity(lesion(0.15, lobes=5, **frame))
-    assert other == pytest.approx(one, abs=0.012)
+    upright, moved = border_irregularity(lesion(0.15, lobes=5)), border_irregularity(lesion(0.15, lobes=5, **frame))
+    assert moved == pytest.approx(upright, abs=0.012)
 
 
 def test_mirroring_filling_and_a_finer_grid_change_nothing():

@@ -34,9 +34,9 @@ def hook(**frame: float) -> np.ndarray:
     return inside & ~((x > -40) & (y > -20))
 
 
-def assert_same_asymmetry(one: AsymmetryMeasure, other: AsymmetryMeasure, tolerance: float = 0.02) -> None:
-    assert one.major == pytest.approx(other.major, abs=tolerance)
-    assert one.minor == pytest.approx(other.minor, abs=tolerance)
+def assert_same_asymmetry(first: AsymmetryMeasure, second: AsymmetryMeasure, tolerance: float = 0.02) -> None:
+    assert first.major == pytest.approx(second.major, abs=tolerance)
+    assert first.minor == pytest.approx(second.minor, abs=tolerance)
 
 
 @pytest.mark.parametrize("angle", [0, 17, 45, 80, 133])
@@ -131,9 +131,9 @@ def test_thresholds_out_of_order_are_refused(thresholds: tuple[float, float]):
     [(hook(angle=9), Polarity.PRESENT, REGION), (ellipse(angle=9), Polarity.ABSENT, None)],
 )
 def test_examples_of_clear_lesions(mask: np.ndarray, polarity: Polarity, region: MaskFile | None):
-    found = asymmetry_example(mask, image_id="a", image_digest="1" * 64, region=REGION, rule=AsymmetryRule())
-    assert (found.image_id, found.concept, found.polarity, found.region) == ("a", "asymmetry", polarity, region)
-    assert "masks/a.png" in found.provenance
+    example = asymmetry_example(mask, image_id="a", image_digest="1" * 64, region=REGION, rule=AsymmetryRule())
+    assert (example.image_id, example.concept, example.polarity, example.region) == ("a", "asymmetry", polarity, region)
+    assert "masks/a.png" in example.provenance
 
 
 def test_a_lesion_that_is_cut_off_gives_no_example():

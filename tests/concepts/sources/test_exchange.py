@@ -36,7 +36,7 @@ def table(tmp_path: Path) -> Path:
     return path
 
 
-def said(judgements: object) -> list[Judgement]:
+def statements(judgements: object) -> list[Judgement]:
     """What judgements say, without what only the store knows."""
     bare = [replace(judgement, id=None, at=None, supersedes=None) for judgement in judgements]
     return sorted(bare, key=lambda judgement: (judgement.concept, judgement.image_id, judgement.reader))
@@ -54,7 +54,7 @@ def test_a_table_becomes_a_release_and_a_table_again(filled: Store, table: Path,
     stored = read_judgements(filled, OPERATOR, "derm")
     for write, read in ((write_csv, read_csv), (write_jsonlines, read_jsonlines)):
         write(stored, tmp_path / "export")
-        assert said(read(tmp_path / "export")) == said(judgements)
+        assert statements(read(tmp_path / "export")) == statements(judgements)
         assert "\n=1+1" not in (tmp_path / "export").read_text()
 
 
@@ -96,6 +96,6 @@ def test_regions_go_through_the_store(filled: Store, tmp_path: Path):
     ]
     write_coco(drawn, tmp_path / "regions.json", sizes={"image0": (20, 10)})
     import_judgements(filled, OPERATOR, "derm", read_coco(tmp_path / "regions.json", reader="?"), key="regions")
-    assert said(read_judgements(filled, OPERATOR, "derm")) == said(drawn)
+    assert statements(read_judgements(filled, OPERATOR, "derm")) == statements(drawn)
     freeze(filled, OPERATOR, "derm", key="freeze")
     assert read_release(filled, OPERATOR, "derm@1").examples[0].region is not None

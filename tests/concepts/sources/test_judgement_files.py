@@ -25,7 +25,7 @@ DRAWN = (
     Region(RegionKind.POLYGON, ((0.0, 0.0), (0.5, 0.0), (0.5, 0.5))),
     Region(RegionKind.BRUSH, mask=encode(BRUSH)),
 )
-SAID = (
+JUDGEMENTS = (
     Judgement(reader="Ada", image_id="image0", concept="streaks", verdict=Verdict.PRESENT, regions=DRAWN),
     Judgement(reader="Bo", image_id="image0", concept="streaks", verdict=Verdict.PRESENT, regions=DRAWN[:1]),
     Judgement(reader="Ada", image_id="image1", concept="streaks", verdict=Verdict.ABSENT, note="=1+1", confidence=0.5),
@@ -43,34 +43,34 @@ def stored(store: Store) -> list[Judgement]:
 
 
 def bring(store: Store, path: Path, format: Format | None = None, *, key: str = "file") -> int:
-    found = read_file(path, format)
-    return import_judgements(store, OPERATOR, "derm", found.judgements, places=found.places, key=key)
+    file = read_file(path, format)
+    return import_judgements(store, OPERATOR, "derm", file.judgements, locations=file.locations, key=key)
 
 
 @pytest.mark.parametrize("name", ["judgements.csv", "judgements.jsonl", "judgements.ndjson"])
 def test_what_is_written_is_read_into_another_store_and_written_the_same(
     filled, databases, filled_template, tmp_path, name
 ):
-    import_judgements(filled, OPERATOR, "derm", SAID, key="said")
-    one, two = tmp_path / name, tmp_path / f"again-{name}"
-    assert write_judgements(read_judgements(filled, OPERATOR, "derm"), one, sizes={}) == len(SAID)
+    import_judgements(filled, OPERATOR, "derm", JUDGEMENTS, key="said")
+    first, second = tmp_path / name, tmp_path / f"again-{name}"
+    assert write_judgements(read_judgements(filled, OPERATOR, "derm"), first, sizes={}) == len(JUDGEMENTS)
     with closing(open_store(databases.new(filled_template))) as other:
-        assert bring(other, one) == len(SAID)
-        assert stored(other) == stored(filled) == list(SAID)
-        assert bring(other, one, key="again") == 0
-        write_judgements(read_judgements(other, OPERATOR, "derm"), two, sizes={})
-    assert two.read_bytes() == one.read_bytes()
+        assert bring(other, first) == len(JUDGEMENTS)
+        assert stored(other) == stored(filled) == list(JUDGEMENTS)
+        assert bring(other, first, key="again") == 0
+        write_judgements(read_judgements(other, OPERATOR, "derm"), second, sizes={})
+    assert second.read_bytes() == first.read_bytes()
 
 
 def test_coco_takes_what_was_drawn(filled, databases, filled_template, tmp_path):
-    import_judgements(filled, OPERATOR, "derm", SAID, key="said")
+    import_judgements(filled, OPERATOR, "derm", JUDGEMENTS, key="said")
     sizes = {image.id: (image.width, image.height) for image in read_images(filled, OPERATOR, "derm")}
     assert set(sizes.values()) == {SIZE}
     path = tmp_path / "regions.json"
     assert write_judgements(read_judgements(filled, OPERATOR, "derm"), path, sizes=sizes) == 2
     with closing(open_store(databases.new(filled_template))) as other:
         assert bring(other, path) == 2
-        for before, after in zip(SAID[:2], stored(other), strict=True):
+        for before, after in zip(JUDGEMENTS[:2], stored(other), strict=True):
             assert (after.reader, after.image_id, after.verdict) == (before.reader, before.image_id, before.verdict)
             assert (rasterise(after.regions, *SIZE) == rasterise(before.regions, *SIZE)).all()
 
@@ -78,7 +78,7 @@ def test_coco_takes_what_was_drawn(filled, databases, filled_template, tmp_path)
 def test_a_release_comes_in_with_its_regions_and_is_frozen_with_the_same_masks(
     filled, databases, filled_template, tmp_path
 ):
-    import_judgements(filled, OPERATOR, "derm", SAID, key="said")
+    import_judgements(filled, OPERATOR, "derm", JUDGEMENTS, key="said")
     freeze(filled, OPERATOR, "derm", key="freeze")
     path = export_release(filled, OPERATOR, "derm@1", tmp_path)
     with closing(open_store(databases.new(filled_template))) as other:
@@ -108,18 +108,18 @@ def test_a_reader_is_given_where_the_file_names_none(tmp_path):
     table.write_text("image_id,concept,verdict\nimage0,streaks,absent\n", encoding="utf-8")
     lines.write_text('{"image_id": "image0", "concept": "streaks", "verdict": "absent"}\n', encoding="utf-8")
     for path in (table, lines):
-        assert [one.reader for one in read_file(path, reader="Ada").judgements] == ["Ada"]
+        assert [judgement.reader for judgement in read_file(path, reader="Ada").judgements] == ["Ada"]
         with pytest.raises(DataError, match="reader"):
             read_file(path)
 
 
 def test_a_release_of_other_files_is_refused(filled, tmp_path):
-    import_judgements(filled, OPERATOR, "derm", SAID, key="said")
+    import_judgements(filled, OPERATOR, "derm", JUDGEMENTS, key="said")
     freeze(filled, OPERATOR, "derm", key="freeze")
-    found = read_file(export_release(filled, OPERATOR, "derm@1", tmp_path), Format.RELEASE)
-    refuse_other_images(found, {image.id: image.digest for image in read_images(filled, OPERATOR, "derm")})
+    file = read_file(export_release(filled, OPERATOR, "derm@1", tmp_path), Format.RELEASE)
+    refuse_other_images(file, {image.id: image.digest for image in read_images(filled, OPERATOR, "derm")})
     with pytest.raises(DataError, match="image0, streaks: was decided on another file"):
-        refuse_other_images(found, {"image0": "ff" * 32})
+        refuse_other_images(file, {"image0": "ff" * 32})
 
 
 def test_formats_are_told_by_the_ending_and_nothing_is_overwritten(tmp_path):
@@ -127,10 +127,10 @@ def test_formats_are_told_by_the_ending_and_nothing_is_overwritten(tmp_path):
     with pytest.raises(DataError, match="--format"):
         format_of(Path("judgements.xlsx"))
     path = tmp_path / "judgements.csv"
-    write_judgements(SAID, path, sizes={})
-    with pytest.raises(DataError, match="exists already"):
-        write_judgements(SAID, path, sizes={})
+    write_judgements(JUDGEMENTS, path, sizes={})
+    with pytest.raises(DataError, match="exists and is not overwritten"):
+        write_judgements(JUDGEMENTS, path, sizes={})
     with pytest.raises(DataError, match="freezing"):
-        write_judgements(SAID, tmp_path / "x.json", Format.RELEASE, sizes={})
+        write_judgements(JUDGEMENTS, tmp_path / "x.json", Format.RELEASE, sizes={})
     with pytest.raises(DataError, match="cannot be written"):
-        write_judgements(SAID, tmp_path / "absent" / "x.csv", sizes={})
+        write_judgements(JUDGEMENTS, tmp_path / "absent" / "x.csv", sizes={})

@@ -31,8 +31,8 @@ def judged(image_id: str, *regions: Region, reader: str = "Ada", **fields: objec
 def compressed(counts: list[int]) -> str:
     """The string for run lengths, built bit by bit."""
     letters = []
-    for place, count in enumerate(counts):
-        number = count - (counts[place - 2] if place > 2 else 0)
+    for position, count in enumerate(counts):
+        number = count - (counts[position - 2] if position > 2 else 0)
         while True:
             group, number = number & 0b11111, number >> 5
             done = (number == 0 and not group & 0b10000) or (number == -1 and group & 0b10000)
@@ -68,13 +68,13 @@ def test_regions_come_back(tmp_path: Path):
         replace(judged("a", BOX, reader="Cy"), verdict=Verdict.UNCERTAIN, concept="hair"),
     )
     write_coco(judgements, tmp_path / "c.json", sizes=SIZES)
-    found = read_coco(tmp_path / "c.json", reader="nobody")
-    assert [replace(one, regions=()) for one in found] == [replace(one, regions=()) for one in judgements]
-    for one, other in zip(found, judgements, strict=True):
-        for mine, theirs in zip(one.regions, other.regions, strict=True):
+    back = read_coco(tmp_path / "c.json", reader="nobody")
+    assert [replace(j, regions=()) for j in back] == [replace(j, regions=()) for j in judgements]
+    for read, written in zip(back, judgements, strict=True):
+        for mine, theirs in zip(read.regions, written.regions, strict=True):
             assert mine.kind is theirs.kind
             np.testing.assert_allclose(mine.vertices, theirs.vertices, atol=1e-12)
-    np.testing.assert_array_equal(rasterise([found[0].regions[2]], 40, 20), MASK)
+    np.testing.assert_array_equal(rasterise([back[0].regions[2]], 40, 20), MASK)
 
 
 def test_boxes_and_areas_are_in_pixels():
@@ -89,7 +89,7 @@ def test_boxes_and_areas_are_in_pixels():
 
 def test_judgements_without_regions_are_left_out():
     assert coco_document([judged("a")], {}) == {"images": [], "categories": [], "annotations": []}
-    with pytest.raises(DataError, match="size of image 'z' is not known"):
+    with pytest.raises(DataError, match="size of image 'z' is missing"):
         coco_document([judged("z", BOX)], SIZES)
 
 
@@ -113,12 +113,17 @@ def test_a_file_of_another_program(tmp_path: Path):
     path = foreign(
         tmp_path, {"segmentation": polygons, "bbox": [0, 0, 40, 20]}, {"segmentation": squeezed}, {"bbox": [0, 0, 4, 4]}
     )
-    (found,) = read_coco(path, reader="Ada")
-    assert (found.reader, found.image_id, found.concept, found.verdict) == ("Ada", "ISIC_1", "streaks", Verdict.PRESENT)
-    assert [region.kind for region in found.regions] == ["polygon", "polygon", "brush", "box"]
-    assert found.regions[0].vertices == ((0, 0), (1, 0), (1, 1))
-    assert found.regions[1].vertices[2] == (0.05, 1)
-    np.testing.assert_array_equal(rasterise([found.regions[2]], 40, 20), MASK)
+    (judgement,) = read_coco(path, reader="Ada")
+    assert (judgement.reader, judgement.image_id, judgement.concept, judgement.verdict) == (
+        "Ada",
+        "ISIC_1",
+        "streaks",
+        Verdict.PRESENT,
+    )
+    assert [region.kind for region in judgement.regions] == ["polygon", "polygon", "brush", "box"]
+    assert judgement.regions[0].vertices == ((0, 0), (1, 0), (1, 1))
+    assert judgement.regions[1].vertices[2] == (0.05, 1)
+    np.testing.assert_array_equal(rasterise([judgement.regions[2]], 40, 20), MASK)
 
 
 def test_all_faults_are_listed_and_nothing_comes_through(tmp_path: Path):

@@ -50,30 +50,34 @@ def verdicts(judgements: tuple[Judgement, ...], image_id: str) -> dict[str, Verd
 def test_every_value_speaks_of_known_concepts_and_keeps_the_hierarchy(source: Mapping):
     terms = load_vocabulary().concepts
     for values in source.values():
-        for said in values.values():
-            assert set(said) <= set(terms)
-            for concept, verdict in said.items():
-                broader = [said[parent] for parent in ancestors(terms, concept) if parent in said]
+        for verdicts_of in values.values():
+            assert set(verdicts_of) <= set(terms)
+            for concept, verdict in verdicts_of.items():
+                broader = [verdicts_of[parent] for parent in ancestors(terms, concept) if parent in verdicts_of]
                 assert verdict is ABSENT or all(above is PRESENT for above in broader)
 
 
 @pytest.mark.parametrize("column", derm7pt.COLUMNS)
 def test_derm7pt_values_are_the_words_of_the_vocabulary(column: str):
-    for value, said in derm7pt.COLUMNS[column].items():
+    for value, verdicts_of in derm7pt.COLUMNS[column].items():
         if value in ("absent", "present", "combinations"):
             continue
         term = load_vocabulary().concept(f"{column} {value}")
-        assert said[term.id] is PRESENT
+        assert verdicts_of[term.id] is PRESENT
 
 
 def test_derm7pt_maps_values_to_the_hierarchy(tmp_path: Path):
     row = {"pigment_network": "atypical", "vascular_structures": "Dotted", "regression_structures": "combinations"}
-    said = verdicts(derm7pt_judgements(derm7pt_table(tmp_path, row)), "NEL025")
-    assert [said[c] for c in ("pigment_network", "atypical_network", "typical_network")] == [PRESENT, PRESENT, ABSENT]
-    assert [said[c] for c in ("vascular_structures", "dotted_vessels")] == [PRESENT, PRESENT]
-    assert "comma_vessels" not in said
-    assert [said[c] for c in ("regression", "peppering", "scar_like_depigmentation")] == [PRESENT] * 3
-    assert said["streaks"] is said["blue_whitish_veil"] is ABSENT
+    verdicts_of = verdicts(derm7pt_judgements(derm7pt_table(tmp_path, row)), "NEL025")
+    assert [verdicts_of[c] for c in ("pigment_network", "atypical_network", "typical_network")] == [
+        PRESENT,
+        PRESENT,
+        ABSENT,
+    ]
+    assert [verdicts_of[c] for c in ("vascular_structures", "dotted_vessels")] == [PRESENT, PRESENT]
+    assert "comma_vessels" not in verdicts_of
+    assert [verdicts_of[c] for c in ("regression", "peppering", "scar_like_depigmentation")] == [PRESENT] * 3
+    assert verdicts_of["streaks"] is verdicts_of["blue_whitish_veil"] is ABSENT
 
 
 def test_derm7pt_diagnoses_are_resolved(tmp_path: Path):

@@ -37,8 +37,8 @@ def test_a_disc_and_a_clover_are_told_apart():
 
 
 def test_colours_and_size_need_an_image_and_a_spacing():
-    found = verdicts(DISC, "a", image=painted(), spacing=0.11)
-    assert found["multiple_colours"] is found["large_diameter"] is Verdict.PRESENT
+    judgements = verdicts(DISC, "a", image=painted(), spacing=0.11)
+    assert judgements["multiple_colours"] is judgements["large_diameter"] is Verdict.PRESENT
     assert verdicts(DISC, "a", spacing=0.05)["large_diameter"] is Verdict.ABSENT
 
 
@@ -49,11 +49,11 @@ def test_of_a_lesion_that_is_cut_off_only_a_large_size_is_known():
 
 
 def test_everything_is_marked_as_measured_and_open_to_correction():
-    found = lesion_judgements(DISC, "a", image=painted(), spacing=0.11)
-    assert {judgement.origin for judgement in found} == {Origin.MEASURED}
+    judgements = lesion_judgements(DISC, "a", image=painted(), spacing=0.11)
+    assert {judgement.origin for judgement in judgements} == {Origin.MEASURED}
     assert {entry.origin for entry in LesionRules().entries} == {Origin.MEASURED}
-    assert {judgement.concept for judgement in found} == {entry.id for entry in LesionRules().entries}
-    size = next(judgement for judgement in found if judgement.concept == "large_diameter")
+    assert {judgement.concept for judgement in judgements} == {entry.id for entry in LesionRules().entries}
+    size = next(judgement for judgement in judgements if judgement.concept == "large_diameter")
     assert size.note == "measured: 11.1 mm"
     reader = Judgement(reader="Ada", image_id="a", concept="large_diameter", verdict=Verdict.ABSENT)
     (settled,) = consensus([size, reader], rule=ConsensusRule())
@@ -71,8 +71,8 @@ def test_examples_of_a_source_become_judgements():
         Example(image_id=str(polarity), image_digest="0" * 64, concept="streaks", polarity=polarity, provenance="mask")
         for polarity in Polarity
     ]
-    found = example_judgements([entry], examples, reader="isic2018")
-    assert [(j.image_id, j.verdict, j.origin, j.note) for j in found] == [
+    judgements = example_judgements([entry], examples, reader="isic2018")
+    assert [(j.image_id, j.verdict, j.origin, j.note) for j in judgements] == [
         ("present", Verdict.PRESENT, Origin.MARKED, "mask"),
         ("absent", Verdict.ABSENT, Origin.MARKED, "mask"),
     ]
@@ -92,8 +92,8 @@ def test_masks_of_examples_become_regions_where_their_folder_is_known(tmp_path: 
         region=MaskFile(path="mask.png", digest=digest),
         provenance="mask",
     )
-    (found,) = example_judgements([entry], [example], reader="isic2018", root=tmp_path)
-    assert (rasterise(found.regions, 12, 8) == mask).all()
+    (judgements,) = example_judgements([entry], [example], reader="isic2018", root=tmp_path)
+    assert (rasterise(judgements.regions, 12, 8) == mask).all()
     (tmp_path / "mask.png").write_bytes(encode(~mask))
     with pytest.raises(DataError, match=r"mask\.png"):
         example_judgements([entry], [example], reader="isic2018", root=tmp_path)
@@ -103,12 +103,12 @@ def test_masks_of_examples_become_regions_where_their_folder_is_known(tmp_path: 
 @pytest.mark.skipif("DERMAXIS_DATA" not in os.environ, reason="DERMAXIS_DATA names no folder with real images")
 def test_real_lesions_fall_on_both_sides_of_the_rules():
     root = Path(os.environ["DERMAXIS_DATA"]) / "isic2018"
-    found: dict[str, set[Verdict]] = {}
+    judgements: dict[str, set[Verdict]] = {}
     for path in sorted((root / LESIONS).glob("*.png"))[::130]:
         image_id = path.stem.removesuffix("_segmentation")
         mask = np.asarray(Image.open(path)) > 0
         image = np.asarray(Image.open(root / IMAGES / f"{image_id}.jpg"))
         for concept, verdict in verdicts(mask, image_id, image=image).items():
-            found.setdefault(concept, set()).add(verdict)
+            judgements.setdefault(concept, set()).add(verdict)
     both = {Verdict.PRESENT, Verdict.ABSENT}
-    assert found == {"asymmetry": both, "border_irregularity": both, "multiple_colours": both}
+    assert judgements == {"asymmetry": both, "border_irregularity": both, "multiple_colours": both}

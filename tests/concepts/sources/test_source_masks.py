@@ -55,20 +55,20 @@ def attribute_file(root: Path, image_id: str, attribute: str) -> Path:
     return root / ATTRIBUTE_MASKS / f"{image_id}_attribute_{attribute}.png"
 
 
-def by_cell(found: tuple[tuple[ConceptEntry, ...], tuple[Example, ...]]) -> dict[tuple[str, str], Example]:
-    return {(example.image_id, example.concept): example for example in found[1]}
+def by_cell(content: tuple[tuple[ConceptEntry, ...], tuple[Example, ...]]) -> dict[tuple[str, str], Example]:
+    return {(example.image_id, example.concept): example for example in content[1]}
 
 
-def assert_freezes(found: tuple[tuple[ConceptEntry, ...], tuple[Example, ...]], root: Path) -> None:
-    release = freeze("set", 1, concepts=found[0], examples=found[1])
+def assert_freezes(content: tuple[tuple[ConceptEntry, ...], tuple[Example, ...]], root: Path) -> None:
+    release = freeze("set", 1, concepts=content[0], examples=content[1])
     verify_regions(release, root)
 
 
 def test_isic2018_masks_become_present_or_unmarked(isic: tuple[Path, dict[str, str]]):
     root, digests = isic
-    found = isic2018_examples(root, digests)
-    cells = by_cell(found)
-    assert [entry.id for entry in found[0]] == [
+    content = isic2018_examples(root, digests)
+    cells = by_cell(content)
+    assert [entry.id for entry in content[0]] == [
         "pigment_network",
         "negative_network",
         "streaks",
@@ -80,17 +80,17 @@ def test_isic2018_masks_become_present_or_unmarked(isic: tuple[Path, dict[str, s
     assert cells["ISIC_1", "streaks"].region.path == f"{ATTRIBUTE_MASKS}/ISIC_1_attribute_streaks.png"
     assert cells["ISIC_1", "streaks"].image_digest == digests["ISIC_1"]
     assert cells["ISIC_2", "milia_like_cysts"].polarity is Polarity.UNMARKED
-    assert_freezes(found, root)
+    assert_freezes(content, root)
 
 
 def test_isic2018_asymmetry_is_measured(isic: tuple[Path, dict[str, str]]):
-    found = isic2018_examples(*isic)
-    cells = by_cell(found)
+    content = isic2018_examples(*isic)
+    cells = by_cell(content)
     assert cells["ISIC_1", "asymmetry"].polarity is Polarity.PRESENT
     assert cells["ISIC_1", "asymmetry"].region.path == f"{LESIONS}/ISIC_1_segmentation.png"
     assert cells["ISIC_2", "asymmetry"].polarity is Polarity.ABSENT
-    assert found[0][-1].origin is Origin.MEASURED
-    assert "0.17" in found[0][-1].rule
+    assert content[0][-1].origin is Origin.MEASURED
+    assert "0.17" in content[0][-1].rule
 
 
 def test_isic2018_is_released_with_its_licence(isic: tuple[Path, dict[str, str]]):
@@ -174,16 +174,16 @@ def phantom(tmp_path: Path) -> tuple[Path, dict[str, str], pd.DataFrame]:
 
 def test_planted_concepts_are_present_or_truly_absent(phantom: tuple[Path, dict[str, str], pd.DataFrame]):
     root, digests, table = phantom
-    found = phantom_examples(root, digests, table=table)
-    assert {cell: str(e.polarity) for cell, e in by_cell(found).items()} == {
+    content = phantom_examples(root, digests, table=table)
+    assert {cell: str(e.polarity) for cell, e in by_cell(content).items()} == {
         ("p1", "globules"): "present",
         ("p1", "hair"): "absent",
         ("p2", "globules"): "absent",
         ("p2", "hair"): "present",
     }
-    assert by_cell(found)["p2", "hair"].region.path == "masks/p2_hair.png"
-    assert {entry.origin for entry in found[0]} == {Origin.PLANTED}
-    assert_freezes(found, root)
+    assert by_cell(content)["p2", "hair"].region.path == "masks/p2_hair.png"
+    assert {entry.origin for entry in content[0]} == {Origin.PLANTED}
+    assert_freezes(content, root)
 
 
 def test_the_release_of_a_phantom_is_of_its_planted_concepts_without_artefacts(

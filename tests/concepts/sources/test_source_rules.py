@@ -88,15 +88,15 @@ RULES = {"young": parse_rule("age_approx < 20"), "large_diameter": parse_rule("c
 
 
 def test_the_rules_of_the_paper(tmp_path: Path):
-    found = rule_judgements(metadata(tmp_path, "a,15,12", "b,45,", "c,unknown,3.5"), RULES)
-    assert {(j.image_id, j.concept): j.verdict for j in found} == {
+    judgements = rule_judgements(metadata(tmp_path, "a,15,12", "b,45,", "c,unknown,3.5"), RULES)
+    assert {(j.image_id, j.concept): j.verdict for j in judgements} == {
         ("a", "young"): Verdict.PRESENT,
         ("a", "large_diameter"): Verdict.PRESENT,
         ("b", "young"): Verdict.ABSENT,
         ("c", "large_diameter"): Verdict.ABSENT,
     }
-    assert {j.origin for j in found} == {Origin.RULE}
-    assert found[0].note == "age_approx < 20: 15"
+    assert {j.origin for j in judgements} == {Origin.RULE}
+    assert judgements[0].note == "age_approx < 20: 15"
 
 
 def test_bad_cells_and_images_named_twice_are_all_listed(tmp_path: Path):
@@ -111,9 +111,9 @@ def test_a_missing_column_is_named(tmp_path: Path):
 
 
 def test_the_entry_states_the_rule():
-    own, known = RULES["young"].entry("young"), RULES["large_diameter"].entry("large_diameter")
-    assert (own.name, own.rule, own.origin) == ("young", "age_approx < 20", Origin.RULE)
-    assert own.definition == "The metadata of the image say age_approx < 20."
-    assert (known.name, known.rule) == ("large diameter", "clin_size_long_diam_mm >= 10")
+    young, large = RULES["young"].entry("young"), RULES["large_diameter"].entry("large_diameter")
+    assert (young.name, young.rule, young.origin) == ("young", "age_approx < 20", Origin.RULE)
+    assert young.definition == "The metadata of the image say age_approx < 20."
+    assert (large.name, large.rule) == ("large diameter", "clin_size_long_diam_mm >= 10")
     with pytest.raises(DataError, match="lower case letters"):
         RULES["young"].entry("Under 20")

@@ -110,8 +110,8 @@ def table(path: Path, text: str) -> Path:
 
 def test_a_short_table_made_by_hand(tmp_path: Path):
     text = "\ufeffimage_id,concept,verdict,confidence\na,streaks,present,0.5\r\nb,hair,not_assessable,\n\n"
-    found = read_csv(table(tmp_path / "t.csv", text), reader="Ada")
-    assert [(j.reader, j.image_id, j.verdict, j.confidence) for j in found] == [
+    judgements = read_csv(table(tmp_path / "t.csv", text), reader="Ada")
+    assert [(j.reader, j.image_id, j.verdict, j.confidence) for j in judgements] == [
         ("Ada", "a", Verdict.PRESENT, 0.5),
         ("Ada", "b", Verdict.NOT_ASSESSABLE, None),
     ]
@@ -134,7 +134,7 @@ def test_all_bad_rows_are_listed_and_nothing_comes_through(tmp_path: Path):
     assert all(str(path) in row and "\n" not in row for row in listed)
     assert "'maybe'" in listed[0]
     assert "0..1 (got 1.5)" in listed[1]
-    assert "judged 'a', concept 'streaks' in row 2 already" in listed[3]
+    assert "judged 'a', concept 'streaks' in row 2, too" in listed[3]
     assert listed[4].endswith("reader: Field required")
 
 
@@ -143,7 +143,7 @@ def test_all_bad_rows_are_listed_and_nothing_comes_through(tmp_path: Path):
     [
         ("", "row 1: needs a header"),
         ("a,a\n1,2", "names each column once"),
-        ("image_id,concept,reader\na,b,c", "row 1: no column verdict; known are image_id, "),
+        ("image_id,concept,reader\na,b,c", "row 1: no column verdict; the columns are image_id, "),
         ("image_id,concept,verdict\na,b,present", "no column reader"),
         ("image_id,concept,verdict,reader,colour\na,b,present,c,d", "unknown column 'colour'"),
         ("image_id,concept,verdict,reader\n\na,b,present,c", "row 2: 0 cells under 4 columns"),
@@ -167,7 +167,7 @@ def test_a_table_that_cannot_be_used_is_refused_in_one_line(text: str, complaint
     ("text", "complaint"),
     [
         ("{", "row 1: not JSON"),
-        ("[1]", "row 1: a judgement is a JSON object, this is list"),
+        ("[1]", "row 1: a judgement is a JSON object .got list."),
         ('{"image_id": "a", "colour": 1}', "row 1: "),
         ('{"image_id":"a","concept":"b","verdict":"present","reader":"c","at":"2026-01-01T00:00:00"}', "at: "),
         ('{"image_id":"a","concept":"b","verdict":"present","reader":"c"}\n\n', "row 2: not JSON"),

@@ -62,8 +62,8 @@ def test_swapping_turns_the_sign_of_a_difference():
 
 @pytest.mark.parametrize("unknown", [UNKNOWN, Estimate(0.5, nan, nan, 3)])
 def test_a_difference_from_what_is_not_known_is_not_known(unknown: Estimate):
-    known = Estimate(0.7, 0.62, 0.74, 90)
-    for difference in (difference_of(known, unknown), difference_of(unknown, known)):
+    assessed = Estimate(0.7, 0.62, 0.74, 90)
+    for difference in (difference_of(assessed, unknown), difference_of(unknown, assessed)):
         assert np.isnan([difference.value, difference.low, difference.high]).all()
         assert difference.n == 3
 
@@ -93,9 +93,9 @@ def test_what_has_a_value_is_finite_and_what_has_an_interval_is_known():
     cases = {None: (False, None), UNKNOWN: (False, False), Estimate(0.5, nan, nan, 3): (True, False)}
     cases |= {Estimate(0.5, 0.4, nan, 3): (True, False), Estimate(0.5, 0.4, 0.6, 3): (True, True)}
     cases |= {Estimate(float("inf"), 0.4, 0.6, 3): (False, True)}
-    for figure, (finite, known) in cases.items():
+    for figure, (finite, assessed) in cases.items():
         assert is_finite(figure) is finite
-        assert known is None or is_known(figure) is known
+        assert assessed is None or is_known(figure) is assessed
 
 
 def test_a_twentieth_lies_outside_of_the_critical_value():

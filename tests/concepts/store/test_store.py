@@ -15,7 +15,8 @@ from concepts.curation.door import list_sets, read_judgements
 from concepts.errors import StoreError
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.store import audit, database
-from concepts.store.schema import SetRow, Table
+from concepts.store.judgement_rows import COLUMNS
+from concepts.store.schema import JudgementRow, SetRow, Table
 from concepts.store.store import Store, head_revision, migrate, open_store, revision, upgrade
 from concepts.store.store import _connect as connect
 
@@ -55,10 +56,10 @@ def copy_rows(source: Store, target: Store) -> None:
         tables.reflect(session.connection())
         for table in tables.sorted_tables:
             if table.name in Table.metadata.tables:
-                own = set(session.execute(select(*table.primary_key)).all())
-                found = rows.execute(select(Table.metadata.tables[table.name])).mappings()
-                kept = [{column.name: row[column.name] for column in table.columns} for row in found]
-                new = [row for row in kept if tuple(row[key.name] for key in table.primary_key) not in own]
+                present = set(session.execute(select(*table.primary_key)).all())
+                copied = rows.execute(select(Table.metadata.tables[table.name])).mappings()
+                shared = [{column.name: row[column.name] for column in table.columns} for row in copied]
+                new = [row for row in shared if tuple(row[key.name] for key in table.primary_key) not in present]
                 if new:
                     session.execute(insert(table), new)
 
@@ -66,8 +67,8 @@ def copy_rows(source: Store, target: Store) -> None:
 @pytest.mark.parametrize("released", RELEASED)
 def test_a_filled_store_of_every_released_revision_migrates_and_loses_nothing(filled, databases, released):
     box = Region(RegionKind.BOX, ((0.25, 0.5), (0.75, 1.0)))
-    one = Judgement(reader="ann", image_id="image0", concept="streaks", verdict=Verdict.PRESENT, regions=(box,))
-    curation.judge(filled, "ann", "derm", one, key="one")
+    judgement = Judgement(reader="ann", image_id="image0", concept="streaks", verdict=Verdict.PRESENT, regions=(box,))
+    curation.judge(filled, "ann", "derm", judgement, key="one")
     url = databases.new()
     with closing(connect(url, must_exist=False)) as old:
         upgrade(old, released)
@@ -77,7 +78,7 @@ def test_a_filled_store_of_every_released_revision_migrates_and_loses_nothing(fi
         assert read_judgements(store, OPERATOR, "derm") == read_judgements(filled, OPERATOR, "derm")
         assert curation.history(store, OPERATOR) == curation.history(filled, OPERATOR)
         assert audit.verify(store) is None
-        curation.judge(store, "ann", "derm", one, key="two")
+        curation.judge(store, "ann", "derm", judgement, key="two")
 
 
 def test_a_filled_store_migrates_and_loses_nothing(filled):
@@ -182,3 +183,8 @@ def test_what_the_disk_did_not_take_is_not_acknowledged(filled, monkeypatch):
     monkeypatch.setattr(database.os, "fsync", fail)
     with pytest.raises(StoreError, match="the disk did not take"):
         curation.update_set(filled, OPERATOR, "derm", description="x", key="x")
+
+
+def test_the_audit_log_tells_of_every_column_of_a_judgement():
+    """But for the mark of who superseded it, which the event of that one tells."""
+    assert {*COLUMNS, "superseded_by"} == {column.name for column in JudgementRow.__table__.columns}

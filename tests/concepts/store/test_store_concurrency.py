@@ -5,11 +5,11 @@ from pathlib import Path
 from threading import Barrier, Thread
 
 import pytest
+from laws import assert_nothing_lost
 from sqlalchemy import func, select
 
 from concepts.curation.door import judge
 from concepts.judgement import Judgement, Verdict
-from concepts.store import audit
 from concepts.store.schema import JudgementRow
 
 WRITERS = Path(__file__).parents[2] / "benchmarks" / "store_writers.py"
@@ -31,7 +31,7 @@ def test_a_double_click_from_two_threads_makes_one_record(filled):
     assert answers == [1] * 4
     with filled.reading() as session:
         assert session.scalar(select(func.count()).select_from(JudgementRow)) == 1
-    assert audit.verify(filled) is None
+    assert_nothing_lost(filled)
 
 
 @pytest.mark.slow

@@ -8,7 +8,8 @@ from PIL import Image
 from concepts.errors import DataError, LeakError, ReleaseError, SettingsError
 from concepts.example import ConceptEntry, Example, Origin, Polarity, Region
 from concepts.release import freeze, write_release
-from pipeline.config import Fit, parse_overrides
+from pipeline.choices import Fit
+from pipeline.config import parse_overrides
 from pipeline.data.cohort import (
     Cohort,
     data_root,
