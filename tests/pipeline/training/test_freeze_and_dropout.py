@@ -28,7 +28,7 @@ def test_a_frozen_module_does_not_change_in_training():
 
 
 def test_freezing_what_is_not_there_names_what_is():
-    with pytest.raises(SettingsError, match=r"no module 'stem'.*0, 1, 2"):
+    with pytest.raises(SettingsError, match=r"has no module 'stem'.*0, 1, 2"):
         freeze(network(), ("stem",))
 
 
