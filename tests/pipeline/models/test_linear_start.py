@@ -67,7 +67,7 @@ def test_start_and_what_follows_are_the_tail(cut):
     tail, maps, rest = cut
     start, kept = linear_start(tail), maps.clone()
     assert isinstance(start, LinearStart)
-    assert torch.equal(start.after(start.whole(maps), rest), tail(maps, rest))
+    assert torch.equal(start.after(start.all_axes(maps), rest), tail(maps, rest))
     assert torch.equal(maps, kept)
 
 
@@ -76,8 +76,8 @@ def test_parts_of_all_axes_add_up_to_the_whole(cut):
     tail, maps, _ = cut
     start = linear_start(tail)
     nothing = start.linear(torch.zeros_like(start.channelwise(maps)))
-    parts = sum(start.part(maps, axis) for axis in range(maps.shape[1]))
-    torch.testing.assert_close(nothing + parts, start.whole(maps), atol=1e-4, rtol=1e-4)
+    parts = sum(start.one_axis(maps, axis) for axis in range(maps.shape[1]))
+    torch.testing.assert_close(nothing + parts, start.all_axes(maps), atol=1e-4, rtol=1e-4)
 
 
 def test_losses_of_a_permuted_axis_are_those_of_the_whole_tail(cut):
@@ -125,7 +125,7 @@ def test_only_what_is_linear_in_each_axis_counts(after, starts):
     if start is not None:
         changed = maps.clone()
         changed[:, 1] = maps.flip(0)[:, 1]
-        moved = start.whole(maps) + start.part(changed, 1) - start.part(maps, 1)
+        moved = start.all_axes(maps) + start.one_axis(changed, 1) - start.one_axis(maps, 1)
         torch.testing.assert_close(start.after(moved, rest), tail(changed, rest))
         assert torch.equal(maps, kept)
 
