@@ -34,15 +34,15 @@ def test_the_layer_to_replace_is_a_batch_norm(name):
     assert isinstance(backbone.network.get_submodule(backbone.layer), nn.BatchNorm2d)
 
 
-@pytest.mark.parametrize(("name", "own"), [("mobilenet_v1", 0.75), ("resnet18", 1.0)])
-def test_no_width_is_the_architectures_own(name, own):
+@pytest.mark.parametrize(("name", "default"), [("mobilenet_v1", 0.75), ("resnet18", 1.0)])
+def test_no_width_is_the_architectures_own(name, default):
     def shapes(width):
         with torch.device("meta"):
             network = build_backbone(ModelSettings(architecture=name, width=width), 3).network
         return [tensor.shape for tensor in network.parameters()]
 
-    assert shapes(None) == shapes(own)
-    assert shapes(None) != shapes(own / 2)
+    assert shapes(None) == shapes(default)
+    assert shapes(None) != shapes(default / 2)
 
 
 def test_an_unknown_architecture_is_refused_with_the_known_ones():

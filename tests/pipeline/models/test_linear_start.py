@@ -87,9 +87,9 @@ def test_losses_of_a_permuted_axis_are_those_of_the_whole_tail(cut):
     intact = permuted_losses(layer, labels, axes=0, order=None, batch_size=5)
     alone, passes, changes = SingleAxis(layer, labels, batch_size=5), [], []
     for axis in (0, 7):
-        found = alone.losses(axis, orders, advance=passes.append)
+        losses = alone.losses(axis, orders, advance=passes.append)
         expected = [permuted_losses(layer, labels, axes=axis, order=order, batch_size=5) for order in orders]
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+        np.testing.assert_allclose(losses, expected, atol=1e-6)
         changes.append(np.abs(expected - intact).max())
     assert max(changes) > 1e-4
     assert sum(passes) == 6
@@ -102,8 +102,8 @@ def test_an_axis_that_is_not_read_changes_no_bit(cut):
         linear.weight[:, 2] = 0
     layer, labels = Layer(tail, maps, rest), torch.arange(CASES) % 3
     order = torch.arange(CASES).flip(0)
-    (found,) = SingleAxis(layer, labels, batch_size=5).losses(2, [order], advance=None)
-    np.testing.assert_array_equal(found, permuted_losses(layer, labels, axes=2, order=None, batch_size=5))
+    (losses,) = SingleAxis(layer, labels, batch_size=5).losses(2, [order], advance=None)
+    np.testing.assert_array_equal(losses, permuted_losses(layer, labels, axes=2, order=None, batch_size=5))
 
 
 @pytest.mark.parametrize(
