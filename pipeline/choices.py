@@ -22,38 +22,49 @@ class Fit(StrEnum):
     """How an image of any shape becomes a square."""
 
     SQUASH = "squash"
+    """Both sides are scaled to the square's, so shapes change."""
     CROP = "crop"
+    """The largest square in the middle."""
     PAD = "pad"
+    """The image with borders that repeat its edge."""
 
 
 class Placement(StrEnum):
     """Where concept whitening goes, relative to the module that ``model.layer`` names."""
 
     REPLACE = "replace"
+    """In the place of that module, a batch normalisation (the paper)."""
     INSERT = "insert"
+    """After that module, with a linear readout, so that the network's function is unchanged at first."""
 
 
 class Schedule(StrEnum):
-    """How the rotation is found: closed form on exact statistics, or the paper's stochastic updates."""
+    """How the rotation is found."""
 
     EXACT = "exact"
+    """In closed form, on the statistics of all training images."""
     PAPER = "paper"
+    """By the paper's stochastic updates."""
 
 
 class Balance(StrEnum):
     """What is done about diagnoses of unequal frequency."""
 
     SAMPLER = "sampler"
+    """Every diagnosis has the same share of an epoch's images."""
     WEIGHTS = "weights"
+    """Rare diagnoses weigh more in the loss, by the inverse of their frequency."""
     NONE = "none"
+    """Nothing."""
 
 
 class Precision(StrEnum):
     """Arithmetic of the network in a training step; parameters, statistics and losses are in float32 in both."""
 
     FLOAT32 = "float32"
+    """Seven decimal digits."""
     BFLOAT16 = "bfloat16"
-    """Faster where the processor has it; with less than three decimal digits between layers."""
+    """Less than three decimal digits between layers; faster where the processor has it."""
 
 
 class FreeAxes(StrEnum):
@@ -61,7 +72,7 @@ class FreeAxes(StrEnum):
 
     EXPECTED = "expected"
     """Their expectation over what training saw: they weigh as often as they were kept."""
-    WHOLE = "whole"
+    FULL = "whole"
     """All of them, as in the images that kept them."""
 
 

@@ -4,9 +4,13 @@ One YAML file is one experiment. Every key has a type and a range; an unknown ke
 known ones.
 """
 
+import ast
+import inspect
 from collections.abc import Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
+from textwrap import dedent
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -33,18 +37,21 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Settings(BaseModel):
-    """A group of settings: immutable, and closed to keys that it does not know."""
+    """A group of settings: immutable, and closed to unknown keys; `field_descriptions` reads its fields' docstrings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class SplitSettings(Settings):
-    """Shares of the cohort held out, by group."""
+    """Shares of the cohort that are held out, by group (patient, lesion or near-duplicates)."""
 
     validation: Fraction = 0.16
+    """Share of the images by which the checkpoint is chosen."""
     test: Fraction = 0.2
+    """Share of the images on which everything is reported."""
     near_duplicate_bits: Annotated[int, Field(ge=0, le=32)] = 12
-    """Largest Hamming distance between the 64-bit perceptual hashes of candidates; thumbnails decide among them."""
+    """Largest distance, in bits, between the 64-bit perceptual hashes of two images that may be near-duplicates; their
+    thumbnails then decide."""
 
     @model_validator(mode="after")
     def leaves_something_to_train_on(self) -> Self:
@@ -58,19 +65,24 @@ class ShortcutSettings(Settings):
     """An artefact tied to a diagnosis in all patients; without it the cohort is its counterpart, image by image."""
 
     artefact: str
+    """Identifier of the artefact, e.g. ``ruler``."""
     diagnosis: str
+    """Identifier of the diagnosis that it goes with, e.g. ``melanoma``."""
     strength: Fraction = 0.9
-    """Probability of the artefact given the diagnosis; elsewhere it keeps its base rate."""
+    """Probability of the artefact given the diagnosis; with other diagnoses it keeps its base rate."""
 
 
 class PhantomSettings(Settings):
     """The generated cohort."""
 
     images: Count = 1800
+    """How many images are drawn."""
     size: Annotated[int, Field(ge=64, le=512)] = 128
-    """Side in pixels."""
+    """Side of the images in pixels."""
     seed: int = 0
+    """Of the drawing; another seed draws other patients."""
     shortcut: ShortcutSettings | None = None
+    """An artefact that tells the diagnosis; default: none does."""
     network_types: bool = False
     """Whether a pigment network is also typical (even) or atypical (uneven), half of them each: two concepts more."""
 
@@ -79,20 +91,23 @@ class DataSettings(Settings):
     """Which images, and how they are split and read."""
 
     source: Literal["phantom", "isic2018", "isic"] = "phantom"
+    """Data source: generated lesions, ISIC 2018 task 1 and 2, or a folder with images and a table of the archive."""
     root: Path | None = None
     """Folder of the data set; for the phantom, where to generate it (default: the cache)."""
     limit: Count | None = None
-    """Use only so many images, drawn with the seed, stratified by diagnosis; for trials."""
+    """Use only so many images, drawn with the seed, stratified by diagnosis; for trials. Default: all."""
     diagnoses: tuple[str, ...] | None = None
     """Keep only these diagnoses; default: all that the source has."""
     cache: Path = Path("~/.cache/dermaxis")
-    """Where decoded images lie, by content digest."""
+    """Folder of decoded images, by content digest."""
     workers: Annotated[int, Field(ge=0)] = 0
-    """Processes that load images beside the one that trains."""
+    """Processes that load images beside the one that trains; 0: that one loads them."""
     max_pixels: Count = 100_000_000
     """Images with more pixels are refused."""
     split: SplitSettings = SplitSettings()
+    """Shares of the images that are held out."""
     phantom: PhantomSettings = PhantomSettings()
+    """The generated cohort, where ``source`` is ``phantom``."""
 
 
 class SubspaceSettings(Settings):
@@ -112,20 +127,20 @@ class ConceptSettings(Settings):
     store: str | None = None
     """The concept store, a file or a PostgreSQL URL; default: ``DERMAXIS_STORE``, else the user's own."""
     names: tuple[str, ...] | None = None
-    """Identifiers of the concepts to use, in axis order; default: all of the release."""
+    """Identifiers of the concepts to use, in the order of the axes; default: all of the release."""
     unmarked_is_absent: bool = True
     """Whether an image in which a concept was not marked may serve as a (weak) negative."""
     subspaces: dict[str, SubspaceSettings] = {}
     """Concepts that own more than one axis, e.g. ``{pigment_network: {children: [typical_network], free: 1}}``."""
     minimum_positives: Count = 40
-    """Concepts with fewer training positives are reported as not assessable."""
+    """Concepts with fewer training images that show them are reported as not assessable."""
 
     @field_validator("store")
     @classmethod
     def keeps_no_password(cls, store: str | None) -> str | None:
         """Refuse a password: settings are written into every run folder."""
         if store is not None and "://" in store and urlsplit(store).password is not None:
-            raise ValueError("a password must not stand in settings; give it by PGPASSWORD or ~/.pgpass")
+            raise ValueError("settings must not hold a password; give it by PGPASSWORD or ~/.pgpass")
         return store
 
 
@@ -135,32 +150,43 @@ class TransformSettings(Settings):
     size: Annotated[int, Field(ge=32, le=1024)] = 224
     """Side of the square that the network sees, in pixels."""
     fit: Fit = Fit.SQUASH
+    """How an image of any shape becomes a square."""
     margin: Annotated[int, Field(ge=0)] = 16
-    """Pixels more in the decoded image; training crops at random, evaluation at the centre, so scale is kept."""
+    """Pixels by which the decoded image is larger; training crops at random, evaluation at the centre, so the scale
+    stays."""
     flips: bool = True
+    """Whether training mirrors images at random."""
     right_angle_turns: bool = True
+    """Whether training turns images at random by quarters of a full turn."""
     brightness: Fraction = 0.1
+    """Largest relative change of brightness in training."""
     contrast: Fraction = 0.1
+    """Largest relative change of contrast in training."""
     saturation: Fraction = 0.1
+    """Largest relative change of saturation in training."""
     hue: Annotated[float, Field(ge=0.0, le=0.5)] = 0.02
+    """Largest change of hue in training, as a share of the colour circle."""
 
 
 class ModelSettings(Settings):
     """The network, and where concept whitening goes."""
 
     architecture: str = "mobilenet_v1"
+    """``mobilenet_v1``, ``resnet18``, ``resnet34``, ``resnet50``, ``densenet121`` or ``efficientnet-b0``."""
     width: Positive | None = None
-    """Multiplies the channels of ``mobilenet_v1`` (its own: 0.75) and of the ResNets (1)."""
+    """Multiplies the channels of ``mobilenet_v1`` and of the ResNets; default: 0.75 and 1."""
     weights: Path | None = None
     """A local safetensors or state-dict file; default: random initial weights."""
     frozen: tuple[str, ...] = ()
-    """Modules that keep the weights and statistics that they came with, e.g. ``[stem, blocks.0]``."""
+    """Modules whose weights and statistics training leaves as they are, e.g. ``[stem, blocks.0]``."""
     layer: str | None = None
     """Module that concept whitening replaces or follows; default: the backbone's recommended one."""
     further_layers: tuple[str, ...] = ()
     """More modules that are whitened for the same concepts, to see how concepts evolve; figures are of ``layer``."""
     placement: Placement = Placement.INSERT
+    """Whether concept whitening takes the place of ``layer``, a batch normalisation, or follows it."""
     activation: Activation = Activation.POOL_MAX
+    """How the map of an axis becomes one number per image."""
     turns: Literal[1, 2, 4] = 1
     """Quarter turns of each image over whose maps evaluation and explanation average (a lesion has no upright); 2: by
     half a turn. Training sees one at a time; exported networks too."""
@@ -170,9 +196,11 @@ class AlignmentSettings(Settings):
     """How axes are turned onto concepts."""
 
     schedule: Schedule = Schedule.EXACT
+    """Whether axes are turned in closed form after every epoch, or by the paper's stochastic updates."""
     objective: Objective = Objective.CONTRAST
+    """Which statistics of a concept its axis is aligned with."""
     every: Count = 30
-    """Diagnosis steps between two alignment steps (schedule ``paper``)."""
+    """Training steps between two alignment steps (schedule ``paper``)."""
     shrinkage: Annotated[float, Field(ge=0.0)] = 0.0
     """How much directions of little variance count less in where axes point, relative to the mean variance; for deep
     layers with many channels and few images, e.g. 1. Whitening stays exact."""
@@ -196,10 +224,11 @@ class AuxiliarySettings(Settings):
     """
 
     epochs: Annotated[int, Field(ge=0)] = 0
-    """0: there is no such network."""
+    """Passes over the training images; 0: there is no such network."""
     from_plain: bool = False
-    """Whether it goes on from the trained plain network; else it starts where that one did."""
+    """Whether it starts from the trained plain network; else it starts where that one did."""
     learning_rate: Positive = 1e-3
+    """Peak of the schedule."""
     weight: Annotated[float, Field(ge=0.0)] = 1.0
     """Weight of the image-level concept loss."""
     region_weight: Annotated[float, Field(ge=0.0)] = 0.5
@@ -207,35 +236,47 @@ class AuxiliarySettings(Settings):
 
 
 class TrainingSettings(Settings):
-    """Phases: a plain network, if asked for an auxiliary one, then a concept-whitened one from a best checkpoint."""
+    """How the networks are trained: a plain one, an auxiliary one where asked for, and a whitened one."""
 
     plain_epochs: Count = 6
+    """Passes of the plain network over the training images."""
     whitened_epochs: Annotated[int, Field(ge=0)] = 1
-    """0: whitening is put in and aligned, and nothing is trained."""
+    """Passes of the whitened network over the training images; 0: it is aligned, and nothing is trained."""
     whitened_from: Start = Start.PLAIN
+    """Which trained network the whitened one starts from."""
     batch_size: Annotated[int, Field(ge=2)] = 32
+    """Images in a batch, over all processes together."""
     learning_rate: Positive = 3e-4
+    """Peak of the plain network's schedule."""
     whitened_learning_rate: Positive = 1e-4
+    """Peak of the whitened network's schedule."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    """Decoupled decay (AdamW) of weight matrices; offsets and normalisations do not decay."""
     warmup: Fraction = 0.1
-    """Share of a phase's steps in which the learning rate rises linearly; a cosine to zero follows."""
+    """Share of a phase's steps in which the learning rate rises linearly; then it falls to zero along a cosine."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of each label that is spread evenly over all diagnoses."""
     balance: Balance = Balance.SAMPLER
+    """What is done about diagnoses of unequal frequency."""
     precision: Precision = Precision.FLOAT32
-    """Of the network in training steps and in validation after each epoch; evaluation is in float32."""
+    """Arithmetic of the network in training steps and in validation after each epoch; evaluation is in float32."""
     free_axis_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Probability with which, in whitened training, an image goes without the free axes."""
     free_axes_in_evaluation: FreeAxes = FreeAxes.EXPECTED
-    """What they weigh afterwards, where training dropped them; ``expected`` needs the readout of ``insert``."""
+    """What the free axes weigh in evaluation, where training dropped them; ``expected`` needs the readout that
+    ``model.placement=insert`` gives."""
     alignment: AlignmentSettings = AlignmentSettings()
+    """How axes are turned onto concepts."""
     concept_loss: ConceptLossSettings = ConceptLossSettings()
+    """The optional loss by which the backbone, too, learns from the concepts."""
     auxiliary: AuxiliarySettings = AuxiliarySettings()
+    """The optional network that learns diagnosis and concepts together, without whitening."""
 
     @model_validator(mode="after")
     def starts_from_a_network_that_is_trained(self) -> Self:
         """Refuse to start from an auxiliary network that has no epochs."""
         if self.whitened_from is Start.AUXILIARY and self.auxiliary.epochs == 0:
-            raise ValueError("whitened_from is 'auxiliary', but auxiliary.epochs is 0: set it to some epochs, e.g. 6")
+            raise ValueError("whitened_from is 'auxiliary', but auxiliary.epochs is 0: set it to 1 or more, e.g. 6")
         return self
 
 
@@ -243,7 +284,7 @@ class EvaluationSettings(Settings):
     """How figures get their intervals."""
 
     resamples: Annotated[int, Field(ge=100)] = 1000
-    """Bootstrap resamples, drawn by group."""
+    """Bootstrap resamples behind each interval, drawn by group."""
     baselines: tuple[Baseline, ...] = ()
     """Further baselines beside the linear probes and the best filter, which are always measured."""
 
@@ -252,13 +293,14 @@ class ExplanationSettings(Settings):
     """How importance is measured, and what is explained."""
 
     permutations: Annotated[int, Field(ge=20)] = 20
+    """Permutations of each axis over the test images, by which its importance is measured."""
     exemplars: Annotated[int, Field(ge=1, le=24)] = 6
     """Most activated test images shown per concept."""
     discovered: Annotated[int, Field(ge=0, le=24)] = 5
-    """Directions among the free axes that are shown, the most used first; 0: none."""
+    """Unnamed directions among the free axes that are shown, the most important first; 0: none."""
     sanity: Annotated[int, Field(ge=0, le=200)] = 10
-    """Networks with randomised weights, and permutations of the concept labels, that importance and purity are held
-    against; each costs a run of the network's tail over the test images for every concept and one more. 0: none."""
+    """Networks with randomised weights, and permutations of the concept labels, that importance and purity are compared
+    with; each costs a run of the network's tail over the test images for every concept and one more. 0: none."""
     failures: Annotated[int, Field(ge=0, le=48)] = 12
     """Most confidently wrong test images shown."""
     cases: Count | None = None
@@ -269,18 +311,27 @@ class RunSettings(Settings):
     """One experiment."""
 
     name: str = "phantom"
+    """Begins the name of the run's folder."""
     seed: int = 0
+    """Of everything random in the run."""
     threads: Count | None = None
     """CPU threads; default: all."""
     runs: Path = Path("runs")
     """Folder in which the run's folder is made."""
     data: DataSettings = DataSettings()
+    """Which images, and how they are split and read."""
     concepts: ConceptSettings = ConceptSettings()
+    """Which concepts the axes are given to, and by which release."""
     transforms: TransformSettings = TransformSettings()
+    """How images reach the network."""
     model: ModelSettings = ModelSettings()
+    """The network, and where concept whitening goes."""
     training: TrainingSettings = TrainingSettings()
+    """How the networks are trained."""
     evaluation: EvaluationSettings = EvaluationSettings()
+    """How figures get their intervals."""
     explanation: ExplanationSettings = ExplanationSettings()
+    """How importance is measured, and what is explained."""
 
     @model_validator(mode="after")
     def has_a_readout_where_one_is_needed(self) -> Self:
@@ -289,8 +340,9 @@ class RunSettings(Settings):
         expected = self.training.free_axes_in_evaluation is FreeAxes.EXPECTED
         if dropped and expected and self.model.placement is Placement.REPLACE:
             raise ValueError(
-                "training.free_axis_dropout with model.placement=replace has no readout to take the expectation up: "
-                "set model.placement=insert, or training.free_axes_in_evaluation=whole"
+                "training.free_axis_dropout needs a readout to take up the expectation of the free axes, and "
+                "model.placement=replace has none: set model.placement=insert, or "
+                "training.free_axes_in_evaluation=whole"
             )
         return self
 
@@ -312,10 +364,14 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> RunSettings:
 
 
 def parse_overrides(overrides: Sequence[str]) -> RunSettings:
-    """The default settings with ``key.subkey=value`` overrides.
+    """Apply ``key.subkey=value`` overrides to the default settings.
 
     Raises:
         SettingsError: If a key or value is not allowed.
+
+    Example:
+        >>> parse_overrides(["training.plain_epochs=3"]).training.plain_epochs
+        3
     """
     tree: dict[str, Any] = {}
     for override in overrides:
@@ -324,7 +380,7 @@ def parse_overrides(overrides: Sequence[str]) -> RunSettings:
 
 
 def parse_settings(tree: dict[str, Any], *, origin: str) -> RunSettings:
-    """Settings from nested dictionaries; ``origin`` names them in errors.
+    """Read settings from nested dictionaries; ``origin`` names them in errors.
 
     Raises:
         SettingsError: If a key or value is not allowed.
@@ -336,17 +392,41 @@ def parse_settings(tree: dict[str, Any], *, origin: str) -> RunSettings:
 
 
 def dump_settings(settings: RunSettings) -> str:
-    """The settings as YAML that `load_settings` reads back to an equal object."""
+    """Write the settings as YAML that `load_settings` reads back to an equal object.
+
+    Example:
+        >>> parse_settings(yaml.safe_load(dump_settings(RunSettings())), origin="defaults") == RunSettings()
+        True
+    """
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def field_descriptions(group: type[Settings]) -> dict[str, str]:
+    """Read the docstring of each field of a group of settings from its source, for a reference of all settings.
+
+    Pydantic could do so itself (``use_attribute_docstrings``), but whenever this module is imported.
+
+    Example:
+        >>> field_descriptions(EvaluationSettings)["resamples"]
+        'Bootstrap resamples behind each interval, drawn by group.'
+    """
+    (definition,) = ast.parse(dedent(inspect.getsource(group))).body
+    statements = definition.body if isinstance(definition, ast.ClassDef) else []
+    return {
+        field.target.id: " ".join(text.value.value.split())
+        for field, text in pairwise(statements)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }
 
 
 def _read_tree(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise SettingsError(f"{path}: no such settings file; the ones that come with Dermaxis lie in configs/")
+        raise SettingsError(f"{path}: there is no such settings file; those that come with Dermaxis lie in configs/")
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        raise SettingsError(f"{path}: the file is not YAML: {' '.join(str(error).split())}") from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -358,7 +438,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise SettingsError(f"'{override}': expected key=value, e.g. training.plain_epochs=3")
-    # concepts=NAME@VERSION is how people say it; a group of settings cannot have a value of its own.
+    # People write concepts=NAME@VERSION; a group of settings cannot have a value of its own.
     key = "concepts.release" if key == "concepts" else key
     *parents, leaf = key.split(".")
     for parent in parents:
@@ -377,10 +457,10 @@ def _sentence(error: dict[str, Any]) -> str:
     key = ".".join(location) or "settings"
     if error["type"] != "extra_forbidden":
         return f"{key}: {error['msg']} (got {error['input']!r})"
-    known = sorted(_group(location[:-1]).model_fields)
-    close = get_close_matches(location[-1], known, n=1)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
-    return f"unknown key '{key}'{hint} Known here: {', '.join(known)}"
+    names = sorted(_group(location[:-1]).model_fields)
+    close = get_close_matches(location[-1], names, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else "."
+    return f"unknown key '{key}'{hint} Keys here: {', '.join(names)}"
 
 
 def _group(location: Sequence[str]) -> type[BaseModel]:

@@ -166,12 +166,12 @@ class SingleAxis:
         self.layer, self.labels, self.batch_size = layer, labels, batch_size
         self.start = linear_start(layer.tail)
         if self.start is not None:
-            self.started = Layer(self.start.after, self._of_all(self.start.whole), layer.rest)
+            self.started = Layer(self.start.after, self._of_all(self.start.all_axes), layer.rest)
 
     def losses(self, axis: int, orders: Sequence[Tensor], *, advance: Callable[[int], None] | None) -> list[Losses]:
         """N x D losses for each order (N, the case from which each case gets the axis's map)."""
         start, found = self.start, []
-        part = None if start is None else self._of_all(lambda maps: start.part(maps, axis))
+        part = None if start is None else self._of_all(lambda maps: start.one_axis(maps, axis))
         for order in orders:
             found.append(self._permuted(axis, order) if part is None else self._moved(part, order))
             if advance is not None:

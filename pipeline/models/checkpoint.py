@@ -75,7 +75,7 @@ class ModelDescription(BaseModel):
 
     @property
     def num_classes(self) -> int:
-        """Number of outputs."""
+        """The number of outputs."""
         return len(self.classes)
 
 
@@ -113,7 +113,11 @@ def load_model(stem: Path) -> tuple[nn.Module, ModelDescription]:
 
 
 def build_network(description: ModelDescription) -> nn.Module:
-    """The network of a description, with random weights."""
+    """Build the network of a description, with random weights.
+
+    Raises:
+        SettingsError: If the architecture or a layer is unknown, or cannot be whitened.
+    """
     settings = ModelSettings(architecture=description.architecture, width=description.width)
     network = build_backbone(settings, description.num_classes).network
     if description.whitening is not None:
@@ -125,14 +129,14 @@ def build_network(description: ModelDescription) -> nn.Module:
 
 
 def without_head(network: nn.Module, description: ModelDescription) -> tuple[nn.Module, ModelDescription]:
-    """The network without its concept head, the same function; unchanged where it has none."""
+    """Return the network without its concept head, the same function; unchanged where it has none."""
     if description.head is None:
         return network, description
     description = description.model_copy(update={"head": None})
     with torch.random.fork_rng(devices=[]):
         bare = build_network(description)
-    kept = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith(f"{HEAD}.")}
-    bare.load_state_dict(kept)
+    body = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith(f"{HEAD}.")}
+    bare.load_state_dict(body)
     return bare.train(network.training), description
 
 
@@ -155,15 +159,15 @@ def put_whitening(network: nn.Module, whitening: WhiteningDescription) -> None:
 
 
 def main_layer(network: nn.Module, description: ModelDescription) -> str:
-    """Qualified name of the whitened layer that figures and explanations are of.
+    """Return the qualified name of the whitened layer that figures and explanations are of.
 
     Raises:
         WeightsError: If the description is of a network without concept whitening.
     """
     if description.whitening is None:
         raise WeightsError("the model has no concept whitening; give the whitened model of a run (model.json)")
-    place = description.whitening.layer
-    return next(name for name in whitening_layers(network) if name == place or name.startswith(f"{place}."))
+    module = description.whitening.layer
+    return next(name for name in whitening_layers(network) if name == module or name.startswith(f"{module}."))
 
 
 def _beside(stem: Path, ending: str) -> Path:
@@ -182,6 +186,6 @@ def _read_description(path: Path) -> ModelDescription:
     try:
         return ModelDescription.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
-        raise WeightsError(f"{path}: no such model; 'dermaxis run' writes one into its run folder") from error
+        raise WeightsError(f"{path}: there is no such model; 'dermaxis run' writes one into its run folder") from error
     except (ValidationError, ValueError) as error:
         raise WeightsError(f"{path}: not a model description ({' '.join(str(error).split())[:120]})") from error

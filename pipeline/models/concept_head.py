@@ -35,15 +35,15 @@ class ConceptHead(nn.Module):
 
     @property
     def num_concepts(self) -> int:
-        """How many concepts there are: k."""
+        """The number of concepts, k."""
         return len(self.concepts)
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x k x H x W, from N x C x H x W."""
+        """Map N x C x H x W to N x k x H x W."""
         return nn.functional.conv2d(self.norm(x), self.weight[:, :, None, None])
 
     def pool(self, maps: Tensor) -> Tensor:
-        """N x k activations, from the head's output."""
+        """Reduce the head's output to N x k activations."""
         return axis_activations(maps, self.activation)
 
 
@@ -60,6 +60,12 @@ def put_head(network: nn.Module, layer: str, concepts: Sequence[str], *, activat
 
     Raises:
         SettingsError: If the network has no such module, its channels are not known, or it is an `nn.Sequential`.
+
+    Example:
+        >>> from pipeline.models.mobilenet import MobileNetV1
+        >>> network = MobileNetV1(2, width=0.25)
+        >>> put_head(network, "stem", ["streaks"], activation=Activation.MEAN)(torch.rand(1, 8, 4, 4)).shape
+        torch.Size([1, 1, 4, 4])
     """
     if isinstance(network, nn.Sequential):
         raise SettingsError("an nn.Sequential would run the head as its last module; wrap it in a module of its own")
@@ -75,7 +81,7 @@ def put_head(network: nn.Module, layer: str, concepts: Sequence[str], *, activat
 
 
 def concept_head(network: nn.Module) -> ConceptHead:
-    """The head that `put_head` gave to a network.
+    """Return the head that `put_head` gave to a network.
 
     Raises:
         SettingsError: If it has none.

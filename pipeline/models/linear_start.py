@@ -27,26 +27,28 @@ class LinearStart:
     linear: Callable[[Tensor], Tensor]
     after: Tail
 
-    def whole(self, maps: Tensor) -> Tensor:
-        """What all axes give together, b included; first dimension N as in the maps, which stay as they are."""
+    def all_axes(self, maps: Tensor) -> Tensor:
+        """Compute what all axes give together, b included, for each of N maps, which stay as they are."""
         y: Tensor = self.linear(self.channelwise(maps.clone()))
         return y
 
-    def part(self, maps: Tensor, axis: int) -> Tensor:
-        """What one axis gives, K_j f(z_j), in the shape of `whole`; zeros where it is not read."""
-        shown = self.channelwise(maps.clone())
-        alone = torch.zeros_like(shown)
+    def one_axis(self, maps: Tensor, axis: int) -> Tensor:
+        """Compute what one axis gives, K_j f(z_j), in the shape of `all_axes`; zeros where it is not read."""
+        features = self.channelwise(maps.clone())
+        alone = torch.zeros_like(features)
         nothing = self.linear(alone[:1])
-        alone[:, axis] = shown[:, axis]
+        alone[:, axis] = features[:, axis]
         return self.linear(alone) - nothing
 
 
 def linear_start(tail: object) -> LinearStart | None:
-    """How a tail begins, if that is with a linear map of the channels, at most after what acts on each by itself.
+    """Take a tail apart that begins with a linear map of the channels, at most after what acts on each by itself.
 
     So begin the tails behind a whitened layer with a readout (the readout), and those of a normalisation that was
-    replaced in a residual block or before a 1 x 1 convolution. Anything else, and any tail that is not from
-    `pipeline.models.tail.split_at`, gives None.
+    replaced in a residual block or before a 1 x 1 convolution.
+
+    Returns:
+        The tail in parts; None for any other tail, and for what is not from `pipeline.models.tail.split_at`.
     """
     if not isinstance(tail, Tail):
         return None
@@ -78,7 +80,7 @@ def _is_channelwise(module: nn.Module) -> bool:
 
 
 def _following(traced: fx.GraphModule, chain: Sequence[fx.Node]) -> fx.GraphModule:
-    """A tail without the chain of nodes with which it starts; what the last of them gave is its first input."""
+    """Copy a tail without the chain of nodes with which it starts; what the last of them gave is its first input."""
     graph = fx.Graph()
     copies = {chain[-1]: graph.placeholder("started")}
     for node in traced.graph.nodes:

@@ -38,7 +38,7 @@ class SameConv2d(nn.Conv2d):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x C x H x W to N x C' x ceil(H / stride) x ceil(W / stride)."""
+        """Map N x C x H x W to N x C' x ceil(H / stride) x ceil(W / stride)."""
         if self.stride != (1, 1):
             x = functional.pad(x, (x.shape[3] % 2, 1, x.shape[2] % 2, 1))
         return super().forward(x)
@@ -54,7 +54,7 @@ class ConvNorm(nn.Module):
         self.activation = nn.ReLU6()
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x C x H x W to N x C' x H' x W', in [0, 6]."""
+        """Map N x C x H x W to N x C' x H' x W', in [0, 6]."""
         return self.activation(self.norm(self.conv(x)))
 
 
@@ -67,7 +67,7 @@ class SeparableBlock(nn.Module):
         self.pointwise = ConvNorm(nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x C x H x W to N x C' x ceil(H / stride) x ceil(W / stride)."""
+        """Map N x C x H x W to N x C' x ceil(H / stride) x ceil(W / stride)."""
         return self.pointwise(self.depthwise(x))
 
 
@@ -81,6 +81,11 @@ class MobileNetV1(nn.Module):
         num_classes: Number of logits.
         width: Multiplies the channels of every layer, 0.75 for the ImageNet weights in use here.
         dropout: Probability that a pooled feature is dropped in training.
+
+    Example:
+        >>> import torch
+        >>> MobileNetV1(5, width=0.25)(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 5])
 
     Source: Howard et al. 2017, arXiv 1704.04861, table 1. As in the weights that Google published, the activation is
     ReLU6 and the normalisation adds 1e-3 to the variance.
@@ -101,7 +106,7 @@ class MobileNetV1(nn.Module):
         self.apply(_initialise)
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x 3 x H x W to N x D logits."""
+        """Map N x 3 x H x W to N x D logits."""
         x = self.blocks(self.stem(x))
         return self.classifier(self.dropout(x.mean(dim=(2, 3))))
 

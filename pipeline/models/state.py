@@ -21,6 +21,13 @@ def save_state(path: Path, tree: Mapping[Any, Any]) -> None:
 
     Raises:
         WeightsError: If the tree holds anything else.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     save_state(Path(folder) / "state.safetensors", {"epoch": 3, "moments": [torch.ones(2)]})
+        ...     load_state(Path(folder) / "state.safetensors")
+        {'epoch': 3, 'moments': [tensor([1., 1.])]}
     """
     tensors: dict[str, Tensor] = {}
     try:
@@ -42,7 +49,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mappin
 
 
 def read_named_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors of a safetensors file by name, on the CPU, and its metadata.
+    """Read the tensors of a safetensors file by name, to the CPU, and its metadata.
 
     Raises:
         WeightsError: If the file is missing or damaged.
@@ -52,10 +59,12 @@ def read_named_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
             return tensors, file.metadata() or {}
     except FileNotFoundError as error:
-        raise WeightsError(f"{path}: no such file; the run did not come so far") from error
+        raise WeightsError(
+            f"{path}: there is no such file; the run has not reached this stage: resume it with --resume"
+        ) from error
     except (OSError, SafetensorError) as error:
         raise WeightsError(
-            f"{path}: damaged ({' '.join(str(error).split())}); delete it and --resume the run"
+            f"{path}: the file is damaged ({' '.join(str(error).split())}); delete it and resume the run with --resume"
         ) from error
 
 
@@ -67,11 +76,13 @@ def load_state(path: Path) -> Any:  # noqa: ANN401  # the tree that was saved
     """
     tensors, metadata = read_named_tensors(path)
     if TREE not in metadata:
-        raise WeightsError(f"{path}: a safetensors file, but not a training state; give one that a run wrote")
+        raise WeightsError(f"{path}: the file is not a state of training; give one that a run wrote")
     try:
         return _tree(json.loads(metadata[TREE]), tensors)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise WeightsError(f"{path}: damaged (its outline does not fit its tensors); --resume without it") from error
+        raise WeightsError(
+            f"{path}: the file is damaged (its outline does not fit its tensors); delete it and resume with --resume"
+        ) from error
 
 
 def _outline(node: Any, tensors: dict[str, Tensor]) -> Any:  # noqa: ANN401

@@ -38,13 +38,13 @@ class Head(nn.Module):
         """
         views = [self._view(x, turn * QUARTERS // self.turns) for turn in range(self.turns)]
         feature, *rest = (
-            torch.stack(one).mean(dim=0) if self.turns > 1 else one[0] for one in zip(*views, strict=True)
+            torch.stack(turns).mean(dim=0) if self.turns > 1 else turns[0] for turns in zip(*views, strict=True)
         )
         return feature, tuple(rest)
 
     def _view(self, x: Tensor, quarters: int) -> tuple[Tensor, ...]:
         feature, rest = self.traced(turned(x, quarters))
-        return tuple(turned(one, -quarters) for one in (feature, *rest))
+        return tuple(turned(maps, -quarters) for maps in (feature, *rest))
 
 
 class Tail(nn.Module):
@@ -65,11 +65,16 @@ class Tail(nn.Module):
             N x D logits.
         """
         # Networks add and rectify in place; the copies keep that from the caller's tensors.
-        return self.traced(feature.clone(), *(one.clone() for one in rest))
+        return self.traced(feature.clone(), *(tensor.clone() for tensor in rest))
 
 
 def turned(maps: Tensor, quarters: int) -> Tensor:
-    """N x C x H x W maps turned anticlockwise by quarters of a full turn; vectors N x C have no direction."""
+    """Turn N x C x H x W maps anticlockwise by quarters of a full turn; vectors N x C have no direction and stay.
+
+    Example:
+        >>> turned(torch.tensor([[[[1, 2], [3, 4]]]]), 1).tolist()
+        [[[[2, 4], [1, 3]]]]
+    """
     return torch.rot90(maps, quarters, (2, 3)) if maps.ndim == 4 and quarters % QUARTERS else maps
 
 
@@ -89,6 +94,13 @@ def split_at(network: nn.Module, module_name: str, *, turns: int = 1) -> tuple[H
     Raises:
         SettingsError: If there is no such module, it does not run exactly once, the output does not depend on it, or
             the network cannot be traced.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
+        >>> head, tail = split_at(network, "1")
+        >>> x = torch.rand(4, 2)
+        >>> torch.equal(tail(*head(x)), network(x))
+        True
     """
     named_module(network, module_name)
     graph = _trace(network, module_name)
@@ -111,7 +123,7 @@ def split_at(network: nn.Module, module_name: str, *, turns: int = 1) -> tuple[H
 
 
 def early_exit(network: nn.Module, module_name: str, x: Tensor) -> Tensor:
-    """The output of one module, without running what comes after it.
+    """Return the output of one module, without running what comes after it.
 
     Works for every network, in its present mode, with or without gradients. A module that runs several times gives its
     first output.
@@ -123,6 +135,11 @@ def early_exit(network: nn.Module, module_name: str, x: Tensor) -> Tensor:
 
     Raises:
         SettingsError: If there is no such module, or the forward pass does not reach it.
+
+    Example:
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+        >>> early_exit(network, "0", torch.zeros(3, 1, 2, 2)).shape
+        torch.Size([3, 4])
     """
 
     def leave(_module: nn.Module, _args: Any, output: Tensor) -> None:  # noqa: ANN401  # whatever the module takes
@@ -139,7 +156,7 @@ def early_exit(network: nn.Module, module_name: str, x: Tensor) -> Tensor:
 
 
 def named_module(network: nn.Module, name: str) -> nn.Module:
-    """A module of a network by its qualified name, e.g. ``layer4.1.bn1``.
+    """Find a module of a network by its qualified name, e.g. ``layer4.1.bn1``.
 
     Raises:
         SettingsError: If there is none of this name; the error gives the closest ones.
@@ -147,7 +164,7 @@ def named_module(network: nn.Module, name: str) -> nn.Module:
     modules = dict(network.named_modules())
     if name in modules and name:
         return modules[name]
-    close = get_close_matches(name, [known for known in modules if known], n=3, cutoff=0.0)
+    close = get_close_matches(name, [other for other in modules if other], n=3, cutoff=0.0)
     raise SettingsError(
         f"model.layer: {type(network).__name__} has no module '{name}'; the closest names are {', '.join(close)}"
     )

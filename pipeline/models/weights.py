@@ -48,23 +48,24 @@ def load_weights(network: nn.Module, path: Path) -> WeightsReport:
         WeightsError: If the file is missing or unreadable, or is another network's.
     """
     state = network.state_dict()
-    found = {_own_name(name, state): (name, tensor) for name, tensor in read_tensors(path).items()}
-    own = {name: tensor for name, tensor in state.items() if not _is_counter(name)}
-    fitting = {name: found[name][1] for name in own if name in found and found[name][1].shape == own[name].shape}
-    _refuse_other_network(network, path, own=own, found={name: pair[1] for name, pair in found.items()})
+    in_file = {_network_name(name, state): (name, tensor) for name, tensor in read_tensors(path).items()}
+    tensors = {name: tensor for name, (_, tensor) in in_file.items()}
+    expected = {name: tensor for name, tensor in state.items() if not _is_counter(name)}
+    fitting = {name: tensors[name] for name in expected if _fits(tensors, name, expected)}
+    _refuse_other_network(network, path, expected=expected, tensors=tensors)
     network.load_state_dict(fitting, strict=False)
-    dropped = [given for name, (given, _) in found.items() if name not in fitting and not _is_counter(name)]
-    return WeightsReport(tuple(fitting), tuple(dropped), tuple(name for name in own if name not in fitting))
+    dropped = [spelled for name, (spelled, _) in in_file.items() if name not in fitting and not _is_counter(name)]
+    return WeightsReport(tuple(fitting), tuple(dropped), tuple(name for name in expected if name not in fitting))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file by name, wrappers such as ``state_dict`` and ``module.`` taken off.
+    """Read the tensors of a weights file by name, wrappers such as ``state_dict`` and ``module.`` taken off.
 
     Raises:
         WeightsError: If the file is missing, unreadable, or holds something else than tensors.
     """
     if not path.is_file():
-        raise WeightsError(f"{path}: no such weights file; weights are never downloaded: give a local file")
+        raise WeightsError(f"{path}: there is no such weights file; weights are never downloaded: give a local file")
     try:
         content: Any = load_file(path) if path.suffix == ".safetensors" else _load_torch(path)
     except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
@@ -74,8 +75,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
     while isinstance(content, Mapping) and (inner := next((content[key] for key in WRAPPERS if key in content), None)):
         content = inner
-    if not isinstance(content, Mapping) or not all(isinstance(one, Tensor) for one in content.values()):
-        raise WeightsError(f"{path}: holds no state dict (names with tensors); save network.state_dict()")
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise WeightsError(f"{path}: the file holds no state dict (names with tensors); save network.state_dict()")
     return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
 
 
@@ -83,31 +84,36 @@ def _load_torch(path: Path) -> Any:  # noqa: ANN401  # checked by the caller
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _own_name(name: str, own: Container[str]) -> str:
-    """A name as MONAI's DenseNet spells it; torchvision writes ``denselayer1.norm1``, once ``denselayer1.norm.1``."""
-    if name in own:
+def _fits(tensors: Mapping[str, Tensor], name: str, expected: Mapping[str, Tensor]) -> bool:
+    return name in tensors and tensors[name].shape == expected[name].shape
+
+
+def _network_name(name: str, expected: Container[str]) -> str:
+    """Spell a name as MONAI's DenseNet does; torchvision has ``denselayer1.norm1``, once ``denselayer1.norm.1``."""
+    if name in expected:
         return name
     head = f"class_layers.out.{name.removeprefix('classifier.')}"
-    if name.startswith("classifier.") and head in own:
+    if name.startswith("classifier.") and head in expected:
         return head
     return re.sub(r"^(features\.denseblock\d+\.denselayer\d+\.)(norm|relu|conv)\.?([12])\.", r"\1layers.\2\3.", name)
 
 
 def _refuse_other_network(
-    network: nn.Module, path: Path, *, own: Mapping[str, Tensor], found: Mapping[str, Tensor]
+    network: nn.Module, path: Path, *, expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
 ) -> None:
-    body = _body(own)
-    misfits = [name for name in body if name not in found or found[name].shape != own[name].shape]
-    strangers = [name for name in _body(found) if name not in own]
-    clashes = [name for name in misfits if name in found]
-    fitting, most = len(body) - len(misfits), max(len(body), len(_body(found)))
+    body = _body(expected)
+    misfits = [name for name in body if not _fits(tensors, name, expected)]
+    strangers = [name for name in _body(tensors) if name not in expected]
+    clashes = [name for name in misfits if name in tensors]
+    fitting, most = len(body) - len(misfits), max(len(body), len(_body(tensors)))
     if not clashes and fitting >= ENOUGH * most:
         return
     first = (clashes or misfits or strangers)[0]
     raise WeightsError(
         f"{path}: weights of another network: {fitting} of the {len(body)} tensors of {type(network).__name__} fit, of "
-        f"{len(_body(found))} in the file; the first misfit, {first}, is {_shape(own, first)} in the network and "
-        f"{_shape(found, first)} in the file; choose the matching model.architecture and model.width, or another file"
+        f"{len(_body(tensors))} in the file; the first misfit, {first}, is {_shape(expected, first)} in the network "
+        f"and {_shape(tensors, first)} in the file; choose the matching model.architecture and model.width, or another "
+        "file"
     )
 
 

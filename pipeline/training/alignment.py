@@ -186,7 +186,7 @@ def _objective(rotation: Tensor, means: Tensor, concepts: Sequence[int]) -> floa
 
 
 def _spreads(layer: ConceptWhitening, moments: LayerMoments) -> list[Tensor]:
-    """What varies among the images of each subspace's parent, in whitened space; none where no axis would take it."""
+    """Spread, in whitened space, among the images of each subspace's parent; none where no axis would take it."""
     if layer.layout.owned == layer.num_concepts:
         return []
     whitening = whitening_matrix(moments.covariance, eps=layer.eps)

@@ -16,15 +16,25 @@ from pipeline.whitening.surgery import LinearReadout, Whitened, whitening_layers
 
 @contextmanager
 def free_axes_dropped(network: nn.Module, probability: float, evaluation: FreeAxes) -> Iterator[None]:
-    """Train a network inside, with `drop_free_axes` at each of its whitened layers.
+    """Hold a context in which each whitened layer of a network drops its free axes (`drop_free_axes`).
 
-    Afterwards the layers are as they were, and where evaluation has the free axes at their expectation, the readouts
-    have taken that up: the network alone gives what it gave in evaluation inside. After an exception nothing is folded.
+    Afterwards the layers are as they were. Where evaluation has the free axes at their expectation, the readouts have
+    taken that up: the network alone gives what it gave in evaluation inside. After an exception nothing is folded.
 
     Args:
         network: Whitened; with ``evaluation`` as ``EXPECTED``, by `insert_after` with learned readouts.
         probability: Of dropping, for each image on its own.
         evaluation: What evaluation makes of axes that training often dropped.
+
+    Example:
+        >>> from pipeline.whitening.surgery import insert_after
+        >>> network = nn.Sequential(nn.Linear(2, 2))
+        >>> readout = insert_after(network, "0", concepts=["streaks"]).readout
+        >>> before = readout.weight.detach().clone()
+        >>> with free_axes_dropped(network, 0.75, FreeAxes.EXPECTED):
+        ...     pass  # train
+        >>> torch.allclose(readout.weight[:, 1], 0.25 * before[:, 1])
+        True
     """
     handles = [drop_free_axes(layer, probability, evaluation) for layer in whitening_layers(network).values()]
     try:
@@ -37,16 +47,16 @@ def free_axes_dropped(network: nn.Module, probability: float, evaluation: FreeAx
 
 
 def drop_free_axes(layer: ConceptWhitening, probability: float, evaluation: FreeAxes) -> RemovableHandle:
-    """In training, set all free axes of an image to their mean with some probability.
+    """Set all free axes of an image to their mean with some probability, in training.
 
     Whitening decorrelates axes over positions, not over images, so what a concept says can also be read from many free
     axes together. A network that must often do without them learns to read it from the concept's own axis, and the
     share of importance that no named axis carries falls. Where the named concepts do not suffice for the diagnosis,
     this costs accuracy.
 
-    The mean of a whitened axis is 0, so a dropped axis is 0 everywhere. In evaluation the free axes are either whole,
-    as in the few images that kept them, or at their expectation over what training saw, (1 - p) times themselves: the
-    weight scaling of dropout (Srivastava et al. 2014, section 2). Whole axes let a network that hardly ever saw them
+    The mean of a whitened axis is 0, so a dropped axis is 0 everywhere. In evaluation the free axes are either in full,
+    as in the few images that had them, or at their expectation over what training saw, (1 - p) times themselves: the
+    weight scaling of dropout (Srivastava et al. 2014, section 2). Axes in full let a network that hardly ever saw them
     read from them again what it can read from the named ones.
 
     Args:
@@ -55,7 +65,7 @@ def drop_free_axes(layer: ConceptWhitening, probability: float, evaluation: Free
         evaluation: What evaluation makes of the free axes.
 
     Returns:
-        What removes the hook.
+        The handle that removes the hook.
     """
     return layer.register_forward_hook(partial(_weighed, probability=probability, evaluation=evaluation))
 
@@ -73,6 +83,6 @@ def _weighed(layer: nn.Module, _: object, output: Tensor, *, probability: float,
         return None
     named, free = output[:, : layer.num_concepts], output[:, layer.num_concepts :]
     if layer.training:
-        kept = uniform_numbers(len(output), 1, *[1] * (output.ndim - 2), device=output.device) >= probability
-        return torch.cat([named, free * kept], dim=1)
+        stays = uniform_numbers(len(output), 1, *[1] * (output.ndim - 2), device=output.device) >= probability
+        return torch.cat([named, free * stays], dim=1)
     return torch.cat([named, free * (1 - probability)], dim=1) if evaluation is FreeAxes.EXPECTED else None

@@ -15,6 +15,10 @@ class ConceptCalibration(nn.Module):
 
     Args:
         num_concepts: k.
+
+    Example:
+        >>> ConceptCalibration(2)(torch.tensor([[0.5, -1.0]])).tolist()  # scale 1 and offset 0 at first
+        [[0.5, -1.0]]
     """
 
     def __init__(self, num_concepts: int) -> None:
@@ -23,13 +27,13 @@ class ConceptCalibration(nn.Module):
         self.offset = nn.Parameter(torch.zeros(num_concepts))
 
     def forward(self, activations: Tensor) -> Tensor:
-        """Logits from N x k activations or N x k x H x W maps, in the shape of the input."""
+        """Turn N x k activations or N x k x H x W maps into logits of the same shape: exp(log_scale) a + offset."""
         shape = (-1, *[1] * (activations.ndim - 2))
         return activations * self.log_scale.exp().view(shape) + self.offset.view(shape)
 
 
 def concept_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Binary cross-entropy of each concept, its known positives and negatives weighing the same.
+    """Compute the binary cross-entropy of each concept, its labelled positives and negatives weighing the same.
 
     In a distributed run the counts and the loss are those of the whole batch, on every process.
 
@@ -38,13 +42,20 @@ def concept_loss(logits: Tensor, labels: Tensor) -> Tensor:
         labels: N x k; 1 present, 0 absent, NaN unknown (left out: not marked is not absent).
 
     Returns:
-        A scalar, the mean over the concepts of which the batch has a known label; 0 where it has none.
+        A scalar, the mean over the concepts of which the batch has a label; 0 where it has none.
+
+    Example:
+        >>> labels = torch.tensor([[1.0], [0.0], [0.0], [torch.nan]])
+        >>> round(concept_loss(torch.zeros(4, 1), labels).item(), 4)  # log 2: undecided
+        0.6931
     """
     return _balanced(logits, labels)
 
 
 def region_loss(logits: Tensor, regions: Tensor) -> Tensor:
-    """The same at every position, against the concept's mask: a position counts as present by its share inside.
+    """Compute the same at every position, against the concept's mask.
+
+    A position counts as present by the share of it that is inside, and as absent by the rest.
 
     Args:
         logits: N x k x H x W.
@@ -59,11 +70,11 @@ def region_loss(logits: Tensor, regions: Tensor) -> Tensor:
 
 def _balanced(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean over concepts (columns) of half the mean loss of what is present and half of what is absent."""
-    known = ~targets.isnan()
-    present = torch.where(known, targets, 0).to(logits.dtype)
-    absent = torch.where(known, 1 - targets, 0).to(logits.dtype)
+    is_labelled = ~targets.isnan()
+    present = torch.where(is_labelled, targets, 0).to(logits.dtype)
+    absent = torch.where(is_labelled, 1 - targets, 0).to(logits.dtype)
     losses = (present * functional.softplus(-logits), absent * functional.softplus(logits))
-    sums = torch.stack([one.sum(dim=0) for one in (present, absent, *losses)])
+    sums = torch.stack([values.sum(dim=0) for values in (present, absent, *losses)])
     weights, totals = sum_over_processes(sums).chunk(2)
     total = (totals / weights.clamp(min=1.0)).sum(dim=0)
     used = (weights > 0).sum(dim=0)

@@ -24,8 +24,10 @@ def freeze(network: nn.Module, names: Sequence[str]) -> None:
         try:
             module = network.get_submodule(name)
         except AttributeError as error:
-            known = ", ".join(child for child, _ in network.named_children())
-            raise SettingsError(f"model.frozen: no module '{name}' in the network; at its top are: {known}") from error
+            names = ", ".join(child for child, _ in network.named_children())
+            raise SettingsError(
+                f"model.frozen: the network has no module '{name}'; its outermost modules are: {names}"
+            ) from error
         module.requires_grad_(False)
         # Trainers put the whole network into training mode before every step.
         module.register_forward_pre_hook(_stay_in_evaluation)

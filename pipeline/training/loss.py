@@ -23,7 +23,6 @@ class TrainingLoss(nn.Module):
     The outputs of the whitened layers are taken from forward hooks, so any network and any trainer can use it.
 
     Args:
-        classes: Number of diagnoses.
         class_weights: Weight of each diagnosis, or None for equal ones.
         label_smoothing: As in `torch.nn.CrossEntropyLoss`.
         layers: The whitened layers, or concept heads, of the network in training.
@@ -50,11 +49,11 @@ class TrainingLoss(nn.Module):
 
     @property
     def needs_concepts(self) -> bool:
-        """Whether batches must carry concept labels."""
+        """True where batches must carry concept labels."""
         return self.settings.weight > 0 or self.settings.region_weight > 0
 
     def forward(self, logits: Tensor, targets: Targets) -> Tensor:
-        """The loss of one batch; of the whole batch, on every process, in a distributed run.
+        """Compute the loss of one batch; of the whole batch, on every process, in a distributed run.
 
         Args:
             logits: N x D.
@@ -77,10 +76,10 @@ class TrainingLoss(nn.Module):
         total = maps.new_zeros(())
         if self.settings.weight > 0:
             activations = self.image_calibrations[index](axis_activations(maps, layer.activation))
-            total = total + self.settings.weight * concept_loss(activations, _own_labels(layer, targets))
+            total = total + self.settings.weight * concept_loss(activations, _layer_labels(layer, targets))
         if self.settings.region_weight > 0 and "regions" in targets and maps.ndim == 4:
             calibrated = self.region_calibrations[index](maps)
-            total = total + self.settings.region_weight * region_loss(calibrated, _own_regions(layer, targets))
+            total = total + self.settings.region_weight * region_loss(calibrated, _layer_regions(layer, targets))
         return total
 
     def _keeper(self, index: int) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
@@ -91,18 +90,27 @@ class TrainingLoss(nn.Module):
 
 
 @whitening_refusals()
-def _own_labels(layer: nn.Module, targets: Targets) -> Tensor:
-    """The labels that a layer's axes learn from: children's only inside their parents, where it has subspaces."""
+def _layer_labels(layer: nn.Module, targets: Targets) -> Tensor:
+    """Labels that a layer's axes learn from: children's only inside their parents, where it has subspaces."""
     labels = targets["concepts"]
     return layer.layout.inside(labels) if isinstance(layer, ConceptWhitening) else labels
 
 
-def _own_regions(layer: nn.Module, targets: Targets) -> Tensor:
+def _layer_regions(layer: nn.Module, targets: Targets) -> Tensor:
     regions = targets["regions"]
     return layer.layout.inside_regions(regions) if isinstance(layer, ConceptWhitening) else regions
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:
-    """Weights inversely proportional to the frequency of each diagnosis, with mean 1 over the samples."""
+    """Weigh diagnoses by the inverse of their frequency, n / (D n_d), which has mean 1 over the samples.
+
+    Args:
+        labels: N indices of diagnoses.
+        classes: D.
+
+    Example:
+        >>> class_weights(torch.tensor([0, 0, 0, 1]), 2).round(decimals=3).tolist()
+        [0.6669999957084656, 2.0]
+    """
     counts = torch.bincount(labels, minlength=classes).clamp(min=1).float()
     return counts.sum() / (classes * counts)

@@ -26,12 +26,17 @@ class PrecisionInferer(SimpleInferer):
         self.casts = precision is Precision.BFLOAT16
 
     def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401
-        """N x D outputs of the network in float32; float64 stays."""
+        """Run the network; its N x D outputs are in float32, float64 stays."""
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.casts):
             outputs: Tensor = super().__call__(inputs, network, *args, **kwargs)
         return at_least_float32(outputs)
 
 
 def at_least_float32(values: Tensor) -> Tensor:
-    """Half precision as float32, so that losses and figures are taken in that; other types as they came."""
+    """Widen half precision to float32, so that losses and figures are taken in that; other types stay.
+
+    Example:
+        >>> at_least_float32(torch.ones(1, dtype=torch.bfloat16)).dtype
+        torch.float32
+    """
     return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -47,18 +47,18 @@ def joined_processes() -> Iterator[None]:
 
 
 def started_with_others() -> bool:
-    """Whether ``torchrun`` started this process as one of several."""
+    """Tell whether ``torchrun`` started this process as one of several."""
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes."""
+    """Tell whether this process is the one that writes."""
     return idist.get_rank() == 0
 
 
 @contextmanager
 def agreed() -> Iterator[None]:
-    """Work that fails on all processes where it fails on one; no process leaves it before all are done.
+    """Hold a context whose work fails on all processes where it fails on one; all leave it together.
 
     The first process that failed raises its own error, the others end silently with the same status: the user reads
     one line.
@@ -76,7 +76,12 @@ def agreed() -> Iterator[None]:
 
 
 def from_first(value: Any) -> Any:  # noqa: ANN401  # whatever JSON can hold
-    """The first process's value, on every process; others may give None."""
+    """Return the first process's value, on every process; others may give None.
+
+    Example:
+        >>> from_first({"run": "phantom"})
+        {'run': 'phantom'}
+    """
     if idist.get_world_size() == 1:
         return value
     # As ASCII, for Ignite counts characters where it should count bytes.

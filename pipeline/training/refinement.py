@@ -25,10 +25,14 @@ class RefinementReport:
     """What refining did to one layer.
 
     Attributes:
-        before: Mean over concepts of the activation where it is present minus where it is absent (or of the former
-            alone), by the layer's own activation, before.
+        before: Mean over concepts of the activation where the concept is present minus where it is absent (or of the
+            former alone), by the layer's own activation, before.
         after: The same afterwards; never less.
         steps: Steps taken; fewer than asked for where no step raised it any more.
+
+    Example:
+        >>> RefinementReport(before=0.5, after=0.75, steps=2).to_json()
+        {'before': 0.5, 'after': 0.75, 'steps': 2}
     """
 
     before: float
@@ -36,7 +40,7 @@ class RefinementReport:
     steps: int
 
     def to_json(self) -> dict[str, Any]:
-        """The report as a JSON object."""
+        """Return the report as a JSON object."""
         return asdict(self)
 
 
@@ -65,7 +69,7 @@ def refine(
         images: Images kept.
     """
     whitened = whitening_layers(network)[layer]
-    maps, labels = _kept(network, layer, batches, images)
+    maps, labels = _whitened_maps(network, layer, batches, images)
     weights = _weights(labels, objective)
 
     def value(named: Tensor) -> Tensor:
@@ -75,16 +79,18 @@ def refine(
     rotation, length, taken = whitened.rotation.double(), 1.0, 0
     before = after = float(value(rotation[: whitened.num_concepts]))
     for _ in range(steps):
-        found = cayley_step(rotation, value, num_concepts=whitened.num_concepts, step=length)
-        if not found.succeeded:
+        step = cayley_step(rotation, value, num_concepts=whitened.num_concepts, step=length)
+        if not step.succeeded:
             break
-        rotation, length, after, taken = found.rotation, 2 * found.step, found.after, taken + 1
+        rotation, length, after, taken = step.rotation, 2 * step.step, step.after, taken + 1
     if taken:
         turn(network, whitened, rotation)
     return RefinementReport(before=before, after=after, steps=taken)
 
 
-def _kept(network: nn.Module, name: str, batches: Iterable[Mapping[str, Any]], images: int) -> tuple[Tensor, Tensor]:
+def _whitened_maps(
+    network: nn.Module, name: str, batches: Iterable[Mapping[str, Any]], images: int
+) -> tuple[Tensor, Tensor]:
     """Whitened, not yet rotated maps of the first images, and their labels."""
     layer = whitening_layers(network)[name]
     whitening = layer.whitening()

@@ -29,7 +29,7 @@ class ActivationGradient:
 
     @property
     def complete(self) -> bool:
-        """Whether every concept has had a positive image, in any process; all processes must ask at the same time."""
+        """True once every concept has had a positive image, in any process; all processes must ask together."""
         return bool((sum_over_processes(self._counts)[0] > 0).all())
 
     def add(self, x: Tensor, labels: Tensor | None) -> None:
@@ -42,30 +42,30 @@ class ActivationGradient:
         rows = layer.rotation[: layer.num_concepts].detach().requires_grad_()
         with torch.enable_grad():
             activations = axis_activations(Channels(whitened).apply(rows), layer.activation)
-        for side, chosen in enumerate((labels == 1, labels == 0)):
-            (gradient,) = torch.autograd.grad(activations, rows, chosen.to(x.dtype), retain_graph=True)
+        for side, belongs in enumerate((labels == 1, labels == 0)):
+            (gradient,) = torch.autograd.grad(activations, rows, belongs.to(x.dtype), retain_graph=True)
             self._sums[side] += gradient
-            self._counts[side] += chosen.sum(dim=0)
+            self._counts[side] += belongs.sum(dim=0)
 
     def averaged(self, past: Tensor | None, *, momentum: float) -> Tensor:
-        """The gradient (k x C) averaged with a past one; rows of concepts without positives keep the past."""
+        """Average the gradient (k x C) with a past one, ``momentum`` of it the past; without positives it stays."""
         counts = sum_over_processes(self._counts)
         present, absent = sum_over_processes(self._sums) / counts.clamp(min=1)[:, :, None]
         fresh = present if self.objective is Objective.POSITIVES else present - absent
         if past is None:
             return fresh
-        seen = (counts[0] > 0)[:, None]
-        return torch.where(seen, torch.lerp(fresh, past.to(fresh), momentum), past.to(fresh))
+        has_positives = (counts[0] > 0)[:, None]
+        return torch.where(has_positives, torch.lerp(fresh, past.to(fresh), momentum), past.to(fresh))
 
 
 def turn_along(network: nn.Module, layer: ConceptWhitening, gradient: Tensor) -> bool:
-    """One bounded step of a layer's rotation that raises the inner product of the named axes with k x C gradients.
+    """Turn a layer by one bounded step that raises the inner product of the named axes with k x C gradients.
 
     Returns:
         Whether a step was found; if not, nothing is changed.
     """
     wide = gradient.double()
-    found = cayley_step(layer.rotation, lambda named: (named * wide).sum(), num_concepts=layer.num_concepts)
-    if found.succeeded:
-        turn(network, layer, found.rotation)
-    return found.succeeded
+    step = cayley_step(layer.rotation, lambda named: (named * wide).sum(), num_concepts=layer.num_concepts)
+    if step.succeeded:
+        turn(network, layer, step.rotation)
+    return step.succeeded

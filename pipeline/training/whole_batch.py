@@ -29,7 +29,7 @@ def see_whole_batch(network: nn.Module) -> None:
 def normalise_batch(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, *, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Batch normalisation with the statistics of all processes.
+    """Normalise a batch with the statistics of all processes.
 
     Args:
         x: N x C or N x C x …, this process's share of the batch.
@@ -51,7 +51,7 @@ class _NormaliseBatch(Function):
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401
         x, weight, bias, eps = inputs
         wide = x if x.dtype == torch.float64 else x.float()
-        variance, mean = (one.double() for one in torch.var_mean(wide, dim=_others(x), correction=0))
+        variance, mean = (moment.double() for moment in torch.var_mean(wide, dim=_others(x), correction=0))
         count = torch.full_like(mean, x.numel() // max(1, x.shape[1]))
         totals = torch.stack([count * mean, count * (variance + mean.square()), count])
         distributed.all_reduce(totals)
@@ -113,8 +113,8 @@ class _WholeBatchDropout(nn.Dropout):
         if not self.training or not is_distributed():
             return super().forward(input)
         rank, world = distributed.get_rank(), distributed.get_world_size()
-        kept = functional.dropout(input.new_ones(len(input) * world, *input.shape[1:]), self.p)
-        return input * kept[rank::world]
+        factors = functional.dropout(input.new_ones(len(input) * world, *input.shape[1:]), self.p)
+        return input * factors[rank::world]
 
 
 _WHOLE: dict[type[nn.Module], type[nn.Module]] = {

@@ -11,7 +11,7 @@ WINDOW = 3
 
 
 def axis_activations(z: Tensor, activation: Activation) -> Tensor:
-    """The activation of every axis on every image.
+    """Reduce the map of every axis to its activation on the image.
 
     - ``mean``: over all positions.
     - ``max``: the largest position.
@@ -28,6 +28,11 @@ def axis_activations(z: Tensor, activation: Activation) -> Tensor:
     Returns:
         N x C.
 
+    Example:
+        >>> maps = torch.tensor([[[[1.0, -2.0], [0.0, 3.0]]]])
+        >>> [axis_activations(maps, activation).item() for activation in Activation]
+        [0.5, 3.0, 2.0, 3.0]
+
     Source: Chen, Bei, Rudin 2020 (arXiv 2002.01650), supplementary information B.
     """
     if z.ndim == 2:
@@ -42,13 +47,25 @@ def axis_activations(z: Tensor, activation: Activation) -> Tensor:
 
 
 def positive_mean(z: Tensor) -> Tensor:
-    """Mean of the positive values of each map of N x C x H x W; 0 where none is positive."""
+    """Average the positive values of each map of N x C x H x W; 0 where none is positive.
+
+    Example:
+        >>> positive_mean(torch.tensor([[[[1.0, -2.0], [0.0, 3.0]]]])).item()
+        2.0
+    """
     positive = (z > 0).sum(dim=(2, 3)).clamp(min=1)
     return z.clamp(min=0.0).sum(dim=(2, 3)) / positive.to(z.dtype)
 
 
 def pooled_max(z: Tensor) -> Tensor:
-    """Mean over 3 x 3 windows of the largest value in each, for maps N x C x H x W of any size."""
+    """Average, over windows of 3 x 3, the largest value in each, for maps N x C x H x W of any size.
+
+    Example:
+        >>> maps = torch.zeros(1, 1, 3, 6)
+        >>> maps[0, 0, 1, 1] = 4.0
+        >>> pooled_max(maps).item()
+        2.0
+    """
     window = (min(WINDOW, z.shape[2]), min(WINDOW, z.shape[3]))
     pooled: Tensor = functional.max_pool2d(z, window, stride=window)
     return torch.mean(pooled, dim=(2, 3))

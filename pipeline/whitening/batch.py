@@ -26,7 +26,12 @@ OFF_CENTRE = 30.0
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean (C), covariance (C x C) and number of positions."""
+    """Mean (C), covariance (C x C) and number of positions.
+
+    Example:
+        >>> Moments(torch.zeros(2), torch.eye(2), count=10.0).count
+        10.0
+    """
 
     mean: Tensor
     covariance: Tensor
@@ -36,7 +41,7 @@ class Moments:
 def whiten_batch(
     x: Tensor, rotation: Tensor, *, running: tuple[Tensor, Tensor], eps: float, enough: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """R W (x - mu) with the statistics of the batch, over all processes of a distributed run.
+    """Whiten and rotate a batch by its own statistics, z = R W (x - mu), over all processes of a distributed run.
 
     A batch with fewer than ``enough`` positions is mixed with the running statistics: mu and Sigma are those of a
     mixture distribution that has the batch's share of n / enough.
@@ -50,22 +55,51 @@ def whiten_batch(
 
     Returns:
         The output, in the shape of x, and the batch's own mean and covariance in float64, which carry no gradient.
+
+    Example:
+        >>> x = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 3.0], [0.0, -3.0]])
+        >>> z, mean, cov = whiten_batch(x, torch.eye(2), running=(torch.zeros(2), torch.eye(2)), eps=0.0, enough=4)
+        >>> cov.tolist()
+        [[0.5, 0.0], [0.0, 4.5]]
+        >>> torch.allclose(z.mT @ z / 4, torch.eye(2))
+        True
     """
     return _WhitenBatch.apply(x, rotation, *running, eps, enough)
 
 
 def mix_statistics(batch: Moments, running: tuple[Tensor, Tensor], *, share: float) -> tuple[Tensor, Tensor]:
-    """Mean and covariance of a mixture of two distributions, ``share`` of it the batch."""
+    """Return mean and covariance of a mixture of two distributions, ``share`` of it the batch.
+
+    With a the share and d the difference of the means: mu = a mu_b + (1 - a) mu_r and
+    Sigma = a Sigma_b + (1 - a) Sigma_r + a (1 - a) d d^T.
+
+    Args:
+        batch: Of the batch.
+        running: Mean (C) and covariance (C x C) of the other distribution.
+        share: 0 to 1; from 1 on the batch alone.
+
+    Example:
+        >>> batch = Moments(torch.tensor([2.0]), torch.tensor([[0.0]]), count=1.0)
+        >>> mean, cov = mix_statistics(batch, (torch.tensor([0.0]), torch.tensor([[0.0]])), share=0.5)
+        >>> mean.item(), cov.item()
+        (1.0, 1.0)
+    """
     if share >= 1:
         return batch.mean, batch.covariance
-    mean, cov = (one.to(batch.mean) for one in running)
+    mean, cov = running[0].to(batch.mean), running[1].to(batch.mean)
     gap = batch.mean - mean
     mixed = share * batch.covariance + (1 - share) * cov + share * (1 - share) * torch.outer(gap, gap)
     return mean + share * gap, mixed
 
 
 def composed(x: Tensor, rotation: Tensor, running: tuple[Tensor, Tensor], *, eps: float, enough: int) -> Tensor:
-    """The same output as `whiten_batch` by operations that autograd differentiates any number of times."""
+    """Compute the output of `whiten_batch` by operations that autograd differentiates any number of times.
+
+    Example:
+        >>> x, running = torch.tensor([[1.0], [3.0]]), (torch.zeros(1), torch.eye(1))
+        >>> composed(x, torch.eye(1), running, eps=0.0, enough=1).round(decimals=4).tolist()
+        [[-1.0], [1.0]]
+    """
     mean, cov = covariance(x.double())
     count = float(x.numel() // x.shape[1])
     if is_distributed():
@@ -111,6 +145,7 @@ class _WhitenBatch(Function):
 
 
 def _gradient(ctx: Any, grad: Tensor, saved: Sequence[Tensor]) -> Tensor:  # noqa: ANN401
+    """Gradient of x from that of z, by the equations at the top of the module."""
     x, rotation, running_mean, _, matrix, mean, batch_mean, scales, vectors = saved
     shift = ctx.shift
     centred = x if shift is None else x - _spread(shift, x)

@@ -12,6 +12,11 @@ class Channels:
 
     Args:
         x: N x C x H x W or N x C.
+
+    Example:
+        >>> maps = Channels(torch.ones(2, 3, 4, 4))
+        >>> maps.count, maps.sum().tolist()
+        (32, [32.0, 32.0, 32.0])
     """
 
     def __init__(self, x: Tensor) -> None:
@@ -20,17 +25,42 @@ class Channels:
         self.last = x.ndim == 2 or (not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last))
 
     def sum(self) -> Tensor:
-        """Sum over positions: C."""
+        """Sum over positions: C.
+
+        Example:
+            >>> Channels(torch.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().tolist()
+            [4.0, 6.0]
+        """
         return self.x.sum(dim=(0, 2, 3) if self.x.ndim == 4 else 0)
 
     def outer(self, other: "Channels") -> Tensor:
-        """Sum over positions of the outer products with maps of the same shape: C x C."""
+        """Sum over positions the outer products with maps of the same shape: C x C.
+
+        Example:
+            >>> rows = Channels(torch.tensor([[1.0, 2.0], [0.0, 1.0]]))
+            >>> rows.outer(rows).tolist()
+            [[1.0, 2.0], [2.0, 5.0]]
+        """
         if self.last or other.last or self.x[0, 0].numel() < self.x.shape[1]:
             return self._matrix().mT @ other._matrix()
         return torch.bmm(self.x.flatten(2), other.x.flatten(2).mT).sum(dim=0)
 
     def apply(self, matrix: Tensor, offset: Tensor | None = None, *, plus: Tensor | None = None) -> Tensor:
-        """M x + o at every position, D x H x W maps for a D x C matrix; added into ``plus`` where it is given."""
+        """Apply M x + o at every position.
+
+        Args:
+            matrix: D x C.
+            offset: D, or None for zeros.
+            plus: Maps of D channels into which the result is added, in place.
+
+        Returns:
+            N x D x H x W or N x D.
+
+        Example:
+            >>> rows = Channels(torch.tensor([[1.0, 2.0]]))
+            >>> rows.apply(torch.tensor([[10.0, 1.0]]), torch.tensor([0.5])).tolist()
+            [[12.5]]
+        """
         matrix = matrix.to(self.x.dtype)
         offset = None if offset is None else offset.to(self.x.dtype)
         if self.last:

@@ -14,17 +14,32 @@ from torch.autograd import Function
 
 
 def is_distributed() -> bool:
-    """Whether this process trains together with others."""
+    """Tell whether this process trains together with others.
+
+    Example:
+        >>> is_distributed()
+        False
+    """
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 def sum_over_processes(tensor: Tensor) -> Tensor:
-    """The sum of a tensor over all processes, differentiable: the gradient, too, is summed over them."""
+    """Sum a tensor over all processes, differentiably: the gradient, too, is summed over them.
+
+    Example:
+        >>> sum_over_processes(torch.tensor([1.0, 2.0])).tolist()
+        [1.0, 2.0]
+    """
     return _Sum.apply(tensor) if is_distributed() else tensor
 
 
 def mean_over_processes(mean: Tensor, weight: Tensor) -> Tensor:
-    """The mean over the whole batch, from the mean over each process's share and the weight of that share (scalars)."""
+    """Average over the whole batch, from the mean over each process's share and the weight of that share (scalars).
+
+    Example:
+        >>> mean_over_processes(torch.tensor(3.0), torch.tensor(8.0)).item()
+        3.0
+    """
     if not is_distributed():
         return mean
     total = sum_over_processes(torch.stack([mean * weight, weight]))
@@ -32,10 +47,19 @@ def mean_over_processes(mean: Tensor, weight: Tensor) -> Tensor:
 
 
 def uniform_numbers(rows: int, *shape: int, device: torch.device) -> Tensor:
-    """Random numbers in [0, 1) for this process's rows of a batch: those that one process would draw for these rows.
+    """Draw numbers in [0, 1) for this process's rows of a batch: those that one process would draw for these rows.
 
-    Every process draws for the whole batch from its equally seeded generator and keeps every n-th row, as
-    `pipeline.data.loaders` divides batches among n processes.
+    Every process draws for the whole batch from its equally seeded generator and keeps every n-th row. Loaders must
+    divide batches among n processes in the same way.
+
+    Args:
+        rows: Of this process.
+        shape: Of what is drawn for each row.
+        device: Where to draw.
+
+    Example:
+        >>> uniform_numbers(4, 1, device=torch.device("cpu")).shape
+        torch.Size([4, 1])
     """
     if not is_distributed():
         return torch.rand(rows, *shape, device=device)
@@ -45,8 +69,16 @@ def uniform_numbers(rows: int, *shape: int, device: torch.device) -> Tensor:
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[Tensor]) -> None:
-    """Replace the gradients of some parameters by their mean over processes; parameters without one stay so."""
-    grads = [one.grad for one in parameters if one.grad is not None]
+    """Replace the gradients of parameters by their mean over processes; parameters without one stay so.
+
+    Example:
+        >>> parameter = nn.Parameter(torch.ones(1))
+        >>> (3 * parameter).backward()
+        >>> average_gradients([parameter])
+        >>> parameter.grad.item()
+        3.0
+    """
+    grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not is_distributed() or not grads:
         return
     flat = torch.cat([grad.flatten() for grad in grads])
@@ -58,7 +90,11 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
 
 @torch.no_grad()
 def take_from_first(network: nn.Module) -> None:
-    """Give every process the first one's parameters and buffers: rounding may differ where the machines do."""
+    """Give every process the first one's parameters and buffers: rounding may differ where the machines do.
+
+    Example:
+        >>> take_from_first(nn.Linear(2, 2))
+    """
     if is_distributed():
         for tensor in (*network.parameters(), *network.buffers()):
             same = tensor.contiguous()

@@ -18,18 +18,30 @@ PROBE = "probe"
 
 @dataclass(frozen=True)
 class Affine:
-    """y = M x + o at every position, in float64; M is D x C."""
+    """y = M x + o at every position, in float64; M is D x C.
+
+    Example:
+        >>> double = Affine(2 * torch.eye(1), torch.ones(1))
+        >>> double.after(double).offset.item()  # 2 (2 x + 1) + 1
+        3.0
+    """
 
     matrix: Tensor
     offset: Tensor
 
     def after(self, first: "Affine") -> "Affine":
-        """This map of the output of another one."""
+        """Compose this map with the one that comes before it."""
         return Affine(self.matrix @ first.matrix, self.matrix @ first.offset + self.offset)
 
 
 class ChannelMap(nn.Module):
-    """An affine map of the channels, on N x C x H x W (a 1 x 1 convolution) and N x C (a linear layer)."""
+    """An affine map of the channels, on N x C x H x W (a 1 x 1 convolution) and N x C (a linear layer).
+
+    Example:
+        >>> module = ChannelMap(Affine(2 * torch.eye(1), torch.ones(1)), dtype=torch.float32)
+        >>> module(torch.full((1, 1), 3.0)).item(), module(torch.full((1, 1, 1, 1), 3.0)).item()
+        (7.0, 7.0)
+    """
 
     fx_leaf = True
 
@@ -39,7 +51,7 @@ class ChannelMap(nn.Module):
         self.bias = nn.Parameter(affine.offset.to(dtype))
 
     def forward(self, x: Tensor) -> Tensor:
-        """D channels at every position."""
+        """Map C channels to D at every position."""
         if x.ndim == 2:
             return nn.functional.linear(x, self.weight, self.bias)
         return nn.functional.conv2d(x, self.weight[:, :, None, None], self.bias)
@@ -53,6 +65,11 @@ class AxisActivations(nn.Module):
         num_concepts: k.
         activation: How the map of an axis becomes one number per image.
         dtype: Of the network.
+
+    Example:
+        >>> head = AxisActivations(None, num_concepts=1, activation=Activation.MAX, dtype=torch.float32)
+        >>> head(torch.tensor([[[[1.0, 4.0]], [[9.0, 9.0]]]])).tolist()
+        [[4.0]]
     """
 
     fx_leaf = True
@@ -63,12 +80,18 @@ class AxisActivations(nn.Module):
         self.map = nn.Identity() if affine is None else ChannelMap(affine, dtype=dtype)
 
     def forward(self, x: Tensor) -> Tensor:
-        """N x k, from N x C x H x W or N x C."""
+        """Reduce N x C x H x W or N x C to N x k."""
         return axis_activations(self.map(x)[:, : self.num_concepts], self.activation)
 
 
 class Chain(nn.Module):
-    """Modules one after the other; the first may take several inputs."""
+    """Modules one after the other; the first may take several inputs.
+
+    Example:
+        >>> chain = Chain(module=nn.Bilinear(1, 1, 1), map=nn.ReLU())
+        >>> bool(chain(torch.ones(1, 1), torch.ones(1, 1)) >= 0)
+        True
+    """
 
     def __init__(self, **modules: nn.Module) -> None:
         super().__init__()
@@ -76,7 +99,7 @@ class Chain(nn.Module):
             self.add_module(name, module)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """The output of the last module."""
+        """Return the output of the last module."""
         first, *rest = self.children()
         x = first(*inputs)
         for module in rest:
@@ -86,7 +109,7 @@ class Chain(nn.Module):
 
 @torch.no_grad()
 def fold_concept_whitening(network: nn.Module, *, activations: bool = False) -> nn.Module:
-    """A copy of a network, for inference, without whitened layers and with the same function.
+    """Copy a network for inference, without whitened layers and with the same function.
 
     A layer (with its readout) goes into the convolution or linear layer before it where that is its only producer,
     through a batch normalisation between them; else it becomes one 1 x 1 convolution. A tied readout undoes its layer,
@@ -103,6 +126,17 @@ def fold_concept_whitening(network: nn.Module, *, activations: bool = False) -> 
 
     Raises:
         WhiteningError: If activations are asked for and the network cannot be traced by `torch.fx`.
+
+    Example:
+        >>> from pipeline.whitening.surgery import insert_after
+        >>> network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU()).eval()
+        >>> _ = insert_after(network, "0", concepts=["streaks"])
+        >>> folded, x = fold_concept_whitening(network), torch.rand(2, 3, 5, 5)
+        >>> len(whitening_layers(folded)), torch.allclose(folded(x), network(x), atol=1e-4)
+        (0, True)
+        >>> output, activations = fold_concept_whitening(network, activations=True)(x)
+        >>> activations.shape
+        torch.Size([2, 1])
     """
     folded = deepcopy(network).eval()
     heads: dict[str, AxisActivations] = {}
@@ -111,15 +145,22 @@ def fold_concept_whitening(network: nn.Module, *, activations: bool = False) -> 
         if owner is None:
             _fold_replaced(folded, name, layer, heads=heads if activations else None)
         else:
-            place = name.rpartition(".")[0]
-            _fold_inserted(folded, place, owner, heads=heads if activations else None)
+            _fold_inserted(folded, name.rpartition(".")[0], owner, heads=heads if activations else None)
     if not heads:
         return folded
     return _with_outputs(folded, heads)
 
 
 def fold_into(module: nn.Module, affine: Affine) -> nn.Module | None:
-    """The module with an affine map of its output channels folded in, or None where it cannot take it."""
+    """Copy a module with an affine map of its output channels folded in; None where it cannot take the map.
+
+    Example:
+        >>> linear = nn.Linear(2, 1)
+        >>> folded = fold_into(linear, Affine(torch.full((1, 1), 2.0).double(), torch.ones(1).double()))
+        >>> x = torch.rand(3, 2)
+        >>> torch.allclose(folded(x), 2 * linear(x) + 1, atol=1e-6)
+        True
+    """
     if isinstance(module, nn.Conv2d) and module.groups == 1:
         return _weighted(module, affine, kernel=module.weight.flatten(1))
     if isinstance(module, nn.Linear):
@@ -128,7 +169,14 @@ def fold_into(module: nn.Module, affine: Affine) -> nn.Module | None:
 
 
 def as_affine(module: nn.Module) -> Affine | None:
-    """A batch normalisation with running statistics as an affine map; None for any other module."""
+    """Read a batch normalisation with running statistics as an affine map; None for any other module.
+
+    Example:
+        >>> norm = nn.BatchNorm1d(1, eps=0.0)
+        >>> _ = norm.running_var.fill_(4.0)
+        >>> as_affine(norm).matrix.item()
+        0.5
+    """
     if not isinstance(module, nn.modules.batchnorm._BatchNorm) or module.running_mean is None:
         return None
     if module.running_var is None:
@@ -140,37 +188,35 @@ def as_affine(module: nn.Module) -> Affine | None:
     return Affine(scale.diag(), offset if module.bias is None else offset + module.bias.double())
 
 
-def _fold_inserted(
-    network: nn.Module, place: str, owner: Whitened, *, heads: dict[str, AxisActivations] | None
-) -> None:
+def _fold_inserted(network: nn.Module, name: str, owner: Whitened, *, heads: dict[str, AxisActivations] | None) -> None:
     layer, readout = owner.whitening, owner.readout
     whitening = _affine_of(layer)
     dtype = layer.rotation.dtype
     chain: dict[str, nn.Module] = {"module": owner.module}
     if heads is not None and layer.num_concepts:
         chain[PROBE] = nn.Identity()
-        heads[f"{place}.{PROBE}"] = _head(layer, _first(whitening, layer.num_concepts))
+        heads[f"{name}.{PROBE}"] = _head(layer, _first(whitening, layer.num_concepts))
     if isinstance(readout, LinearReadout):
         affine = Affine(readout.weight.double(), readout.bias.double()).after(whitening)
         if PROBE not in chain:
-            _fold_behind(network, place, owner.module, affine)
+            _fold_behind(network, name, owner.module, affine)
             return
         chain["map"] = ChannelMap(affine, dtype=dtype)
-    network.set_submodule(place, Chain(**chain) if len(chain) > 1 else owner.module)
+    network.set_submodule(name, Chain(**chain) if len(chain) > 1 else owner.module)
 
 
-def _fold_behind(network: nn.Module, place: str, module: nn.Module, affine: Affine) -> None:
-    """Put a module followed by an affine map at a place, with as little as possible left of the map."""
+def _fold_behind(network: nn.Module, name: str, module: nn.Module, affine: Affine) -> None:
+    """Put a module followed by an affine map under a name, with as little as possible left of the map."""
     direct = fold_into(module, affine)
     if direct is not None:
-        network.set_submodule(place, direct)
+        network.set_submodule(name, direct)
         return
     norm = as_affine(module)
-    network.set_submodule(place, module)
+    network.set_submodule(name, module)
     if norm is not None:
-        _put_map(network, place, affine.after(norm), dtype=_dtype(network))
+        _put_map(network, name, affine.after(norm), dtype=_dtype(network))
     else:
-        network.set_submodule(place, Chain(module=module, map=ChannelMap(affine, dtype=_dtype(network))))
+        network.set_submodule(name, Chain(module=module, map=ChannelMap(affine, dtype=_dtype(network))))
 
 
 def _fold_replaced(
@@ -194,7 +240,7 @@ def _put_map(network: nn.Module, name: str, affine: Affine, *, dtype: torch.dtyp
 
 
 def _only_producer(network: nn.Module, name: str) -> str | None:
-    """The module whose output goes to the named module and nowhere else, if both are called once."""
+    """Find the module whose output goes to the named module and nowhere else, if both are called once."""
     graph = trace(network)
     nodes = [] if graph is None else [node for node in graph.nodes if node.op == "call_module"]
     here = [node for node in nodes if node.target == name]

@@ -50,7 +50,7 @@ SETTLED = 1e-10
 def subspace_rotation(
     means: Tensor, layout: AxisLayout, *, rotation: Tensor | None = None, spreads: Sequence[Tensor] = ()
 ) -> Tensor:
-    """The rotation for a layout of axes, by the three steps.
+    """Find the rotation for a layout of axes, by the three steps.
 
     For a layout without subspaces it is `pipeline.whitening.rotate.procrustes_rotation`.
 
@@ -63,6 +63,13 @@ def subspace_rotation(
 
     Returns:
         C x C orthogonal, in the dtype of the means; computed in float64.
+
+    Example:
+        >>> from pipeline.whitening.subspaces import Subspace
+        >>> layout = AxisLayout(("network", "typical"), (Subspace("network", ("typical",)),))
+        >>> means = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.0, 0.5]])
+        >>> subspace_rotation(means, layout)[:2].round(decimals=3).abs().tolist()  # the child makes room
+        [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
     if not layout.subspaces:
         return procrustes_rotation(means, rotation=rotation)
@@ -75,13 +82,27 @@ def subspace_rotation(
 
 
 def turn_upper(means: Tensor, layout: AxisLayout, rotation: Tensor) -> Tensor:
-    """Step 1: parents and concepts without a subspace get the frame with the largest sum of r_j · m_j; closed form."""
+    """Give parents and concepts without a subspace the frame with the largest sum of r_j · m_j: step 1, closed form.
+
+    Example:
+        >>> layout, axes = AxisLayout(("streaks",)), torch.eye(2).double()
+        >>> turn_upper(torch.tensor([[0.0, 2.0]]).double(), layout, axes)[0].round(decimals=4).tolist()
+        [0.0, 1.0]
+    """
     order, back = _brought_forward(layout.upper, len(rotation))
     return turn_rows(rotation[order], means[layout.upper])[back] if layout.upper else rotation
 
 
 def turn_children(means: Tensor, layout: AxisLayout, rotation: Tensor) -> Tensor:
-    """Step 2: children get the frame orthogonal to the upper axes with the largest sum of r_c · m_c; closed form."""
+    """Give children the frame orthogonal to the upper axes with the largest sum of r_c · m_c: step 2, closed form.
+
+    Example:
+        >>> from pipeline.whitening.subspaces import Subspace
+        >>> layout = AxisLayout(("network", "typical"), (Subspace("network", ("typical",)),))
+        >>> means = torch.tensor([[1.0, 0.0, 0.0], [5.0, 0.0, 1.0]]).double()
+        >>> turn_children(means, layout, torch.eye(3).double())[:2].round(decimals=3).abs().tolist()
+        [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
+    """
     children, upper = layout.children, layout.upper
     if not children:
         return rotation
@@ -92,7 +113,7 @@ def turn_children(means: Tensor, layout: AxisLayout, rotation: Tensor) -> Tensor
 
 
 def turn_free(spreads: Sequence[Tensor], layout: AxisLayout, rotation: Tensor) -> Tensor:
-    """Step 3: free axes of the subspaces take the directions in which the parents' images vary most.
+    """Give the free axes of the subspaces the directions in which the parents' images vary most: step 3.
 
     For one subspace these are the leading eigenvectors of its covariance inside the room that the named axes leave. For
     several, the sum of traces is convex in Q, so Q <- polar factor of the stacked Q_p A_p never lowers it (Bolla,
@@ -103,6 +124,13 @@ def turn_free(spreads: Sequence[Tensor], layout: AxisLayout, rotation: Tensor) -
         spreads: One C x C matrix per subspace, symmetric and positive semidefinite.
         layout: Which axis is whose.
         rotation: C x C orthogonal.
+
+    Example:
+        >>> from pipeline.whitening.subspaces import Subspace
+        >>> layout = AxisLayout(("network",), (Subspace("network", free=1),))
+        >>> spread = torch.diag(torch.tensor([9.0, 1.0, 4.0])).double()
+        >>> turn_free([spread], layout, torch.eye(3).double())[1].round(decimals=3).abs().tolist()
+        [0.0, 0.0, 1.0]
     """
     sizes = [subspace.free for subspace in layout.subspaces]
     named, owned = len(layout.concepts), layout.owned
@@ -111,13 +139,19 @@ def turn_free(spreads: Sequence[Tensor], layout: AxisLayout, rotation: Tensor) -
     rows = rotation[named:]
     inside = [rows @ spread.double() @ rows.mT for spread in spreads]
     present = torch.eye(sum(sizes), len(rows), dtype=rows.dtype, device=rows.device)
-    found = _leading_frames(inside, sizes, present)
-    free = make_room(rows[sum(sizes) :], old=rows[: sum(sizes)], new=found @ rows)
-    return torch.cat([rotation[:named], found @ rows, free])
+    turned = _leading_frames(inside, sizes, present) @ rows
+    free = make_room(rows[sum(sizes) :], old=rows[: sum(sizes)], new=turned)
+    return torch.cat([rotation[:named], turned, free])
 
 
 def within_spread(frames: Tensor, spreads: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
-    """Sum over subspaces of tr(Q_p A_p Q_p^T), a scalar; ``frames`` are all Q_p, one above the other."""
+    """Compute the sum over subspaces of tr(Q_p A_p Q_p^T), a scalar; ``frames`` are all Q_p, one above the other.
+
+    Example:
+        >>> frames, spread = torch.eye(2), torch.diag(torch.tensor([3.0, 5.0]))
+        >>> within_spread(frames, [spread, 2 * spread], [1, 1]).item()
+        13.0
+    """
     parts = zip(frames.split(list(sizes)), spreads, strict=True)
     return torch.stack([((frame @ spread) * frame).sum() for frame, spread in parts]).sum()
 
@@ -125,7 +159,7 @@ def within_spread(frames: Tensor, spreads: Sequence[Tensor], sizes: Sequence[int
 def _leading_frames(spreads: Sequence[Tensor], sizes: Sequence[int], present: Tensor) -> Tensor:
     shift = SHIFT * max(float(spread.diagonal().max()) for spread in spreads) or 1.0
     shifted = [spread + shift * torch.eye(len(spread), dtype=spread.dtype, device=spread.device) for spread in spreads]
-    frames = max((present, _eigenframes(shifted, sizes)), key=lambda one: float(within_spread(one, shifted, sizes)))
+    frames = max((present, _eigenframes(shifted, sizes)), key=lambda rows: float(within_spread(rows, shifted, sizes)))
     value = float(within_spread(frames, shifted, sizes))
     for _ in range(ROUNDS):
         parts = zip(frames.split(list(sizes)), shifted, strict=True)
@@ -144,7 +178,7 @@ def _eigenframes(spreads: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
 
 
 def _brought_forward(first: Sequence[int], count: int) -> tuple[list[int], list[int]]:
-    """An order of ``count`` rows that begins with some of them, and the order that undoes it."""
-    chosen = set(first)
-    order = [*first, *(row for row in range(count) if row not in chosen)]
+    """Order ``count`` rows so that those of ``first`` come first; return that order and the one that undoes it."""
+    leading = set(first)
+    order = [*first, *(row for row in range(count) if row not in leading)]
     return order, sorted(range(count), key=order.__getitem__)

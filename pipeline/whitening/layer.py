@@ -49,6 +49,15 @@ class ConceptWhitening(nn.Module):
     Raises:
         WhiteningError: If there are more concepts than channels, two of the same name, or a subspace of unknown ones.
 
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> layer = ConceptWhitening(3, ["streaks"])
+        >>> z = layer(torch.randn(200, 3) * torch.tensor([1.0, 5.0, 0.1]) + 7)
+        >>> torch.allclose(torch.cov(z.mT, correction=0), torch.eye(3), atol=1e-2)
+        True
+        >>> layer.eval().activations(torch.full((2, 3), 7.0)).shape
+        torch.Size([2, 1])
+
     Source: Chen, Bei, Rudin 2020, arXiv 2002.01650, section "Concept whitening module". The published code iterates
     towards W in float32 and averages whitening matrices; here W is exact and derived from averaged covariances.
     """
@@ -87,21 +96,25 @@ class ConceptWhitening(nn.Module):
 
     @property
     def concepts(self) -> tuple[str, ...]:
-        """Names of the first k axes."""
+        """The names of the first k axes."""
         return self._layout.concepts
 
     @property
     def num_concepts(self) -> int:
-        """How many axes are named: k."""
+        """The number of named axes, k."""
         return len(self._layout.concepts)
 
     @property
     def layout(self) -> AxisLayout:
-        """Which axis is whose, where concepts own subspaces."""
+        """The axes by owner, where concepts own subspaces."""
         return self._layout
 
     def forward(self, x: Tensor) -> Tensor:
-        """Whitened and rotated maps, in the shape of the input."""
+        """Whiten and rotate maps; the output has the shape and the dtype of the input.
+
+        Raises:
+            WhiteningError: If the input is not N x C x H x W or N x C.
+        """
         self._check(x)
         with torch.autocast(x.device.type, enabled=False):
             wide = x.to(torch.promote_types(x.dtype, self.rotation.dtype))
@@ -109,11 +122,11 @@ class ConceptWhitening(nn.Module):
             return z.to(x.dtype)
 
     def pool(self, z: Tensor) -> Tensor:
-        """N x k activations of the named axes, from the layer's output."""
+        """Reduce the layer's output to the N x k activations of the named axes."""
         return axis_activations(z[:, : self.num_concepts], self.activation)
 
     def activations(self, x: Tensor) -> Tensor:
-        """N x k activations of the named axes, from the layer's input, with the running statistics."""
+        """Compute the N x k activations of the named axes from the layer's input, with the running statistics."""
         self._check(x)
         matrix, offset = self.affine_map()
         count = self.num_concepts
@@ -121,17 +134,30 @@ class ConceptWhitening(nn.Module):
 
     @torch.no_grad()
     def residual(self, x: Tensor) -> float:
-        """How far the running statistics are from whitening x: |cov(z) - I|_F / |I|_F; 0 is perfectly white."""
+        """Measure how far the running statistics are from whitening x: |cov(z) - I|_F / |I|_F; 0 is perfectly white.
+
+        Example:
+            >>> layer = ConceptWhitening(1, eps=0.0)  # its statistics: mean 0, variance 1
+            >>> round(layer.residual(torch.tensor([[2.0], [-2.0]])), 3)
+            3.0
+        """
         _, covariance_z = covariance(Channels(x.double()).apply(*self.affine_map()))
         identity = torch.eye(self.num_features, dtype=covariance_z.dtype, device=x.device)
         return float(torch.linalg.matrix_norm(covariance_z - identity) / self.num_features**0.5)
 
     def whitening(self) -> Tensor:
-        """W (C x C) of the running covariance, in float64."""
+        """Compute W (C x C) of the running covariance, in float64."""
         return whitening_matrix(self.covariance.double(), eps=self.eps)
 
     def affine_map(self) -> tuple[Tensor, Tensor]:
-        """M = R W (C x C) and o = -M mu (C) of the running statistics: in evaluation z = M x + o."""
+        """Return M = R W (C x C) and o = -M mu (C) of the running statistics: in evaluation z = M x + o.
+
+        Example:
+            >>> layer = ConceptWhitening(1)
+            >>> layer.set_statistics(torch.tensor([3.0]), torch.tensor([[4.0]]))
+            >>> [round(part.item(), 3) for part in layer.affine_map()]
+            [0.5, -1.5]
+        """
         key = self._state_key()
         if self._cache is None or key is None or not _same(self._cache[0], key):
             matrix = self.rotation.double() @ self.whitening()
@@ -140,8 +166,8 @@ class ConceptWhitening(nn.Module):
         return self._cache[1], self._cache[2]
 
     def inverse_map(self) -> tuple[Tensor, Tensor]:
-        """The inverse of `affine_map` in float64, C x C and C: in evaluation x = M^(-1) z - M^(-1) o."""
-        matrix, offset = (one.double() for one in self.affine_map())
+        """Invert `affine_map` in float64, C x C and C: in evaluation x = M^(-1) z - M^(-1) o."""
+        matrix, offset = (part.double() for part in self.affine_map())
         inverse = torch.linalg.inv(matrix)
         return inverse, -inverse @ offset
 
@@ -160,13 +186,13 @@ class ConceptWhitening(nn.Module):
 
     @torch.no_grad()
     def set_concept_directions(self, directions: Tensor) -> None:
-        """Take what the axes should point along before whitening (k x C); rows that are not finite keep the last."""
-        known = directions.isfinite().all(dim=1, keepdim=True)
-        kept = self.concept_directions.to(directions.dtype)
-        self.concept_directions.copy_(torch.where(known, directions, kept))
+        """Take what the axes should point along before whitening (k x C); where a row is not finite the last stays."""
+        is_finite = directions.isfinite().all(dim=1, keepdim=True)
+        present = self.concept_directions.to(directions.dtype)
+        self.concept_directions.copy_(torch.where(is_finite, directions, present))
 
     def get_extra_state(self) -> Tensor:
-        """Names and activation, as JSON in a uint8 tensor, so that no pickle is needed to store them."""
+        """Return names and activation, as JSON in a uint8 tensor, so that no pickle is needed to store them."""
         state: dict[str, Any] = {"concepts": self.concepts, "activation": self.activation}
         if self.layout.subspaces:
             state["subspaces"] = [subspace.to_json() for subspace in self.layout.subspaces]
@@ -174,22 +200,22 @@ class ConceptWhitening(nn.Module):
 
     def set_extra_state(self, state: Tensor) -> None:
         """Take up what `get_extra_state` gave."""
-        kept = json.loads(bytes(state.tolist()))
-        subspaces = [Subspace.from_json(one) for one in kept.get("subspaces", ())]
-        self._layout = axis_layout(kept["concepts"], subspaces, num_features=self.num_features)
-        self.activation = Activation(kept["activation"])
+        content = json.loads(bytes(state.tolist()))
+        subspaces = [Subspace.from_json(subspace) for subspace in content.get("subspaces", ())]
+        self._layout = axis_layout(content["concepts"], subspaces, num_features=self.num_features)
+        self.activation = Activation(content["activation"])
 
     def extra_repr(self) -> str:
-        """What `print` shows of the layer."""
+        """Return what `print` shows of the layer."""
         owned = f", subspaces={self.layout.subspaces}" if self.layout.subspaces else ""
-        shown = f"{self.num_features}, concepts={self.concepts}{owned}"
-        return f"{shown}, activation={self.activation.value}, eps={self.eps}"
+        axes = f"{self.num_features}, concepts={self.concepts}{owned}"
+        return f"{axes}, activation={self.activation.value}, eps={self.eps}"
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         # Casting the network to half precision must not touch the statistics.
-        kept = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
+        before = {name: buffer for name, buffer in self._buffers.items() if buffer is not None}
         super()._apply(fn, recurse)
-        for name, old in kept.items():
+        for name, old in before.items():
             new = self._buffers[name]
             if new is not None and new.dtype in (torch.float16, torch.bfloat16):
                 self._buffers[name] = old.to(device=new.device, dtype=torch.promote_types(old.dtype, torch.float32))
@@ -226,7 +252,8 @@ class ConceptWhitening(nn.Module):
         return (*buffers, *(buffer._version for buffer in buffers))
 
 
-def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
-    return len(one) == len(other) and all(
-        a is b or (isinstance(a, int) and a == b) for a, b in zip(one, other, strict=True)
+def _same(key: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    """Whether two keys name the same tensors in the same state; tensors are compared by identity."""
+    return len(key) == len(other) and all(
+        a is b or (isinstance(a, int) and a == b) for a, b in zip(key, other, strict=True)
     )

@@ -14,15 +14,26 @@ Nodes = dict[str, list[str]]
 
 
 class LeafTracer(fx.Tracer):
-    """Traces a network down to torch's own modules and those that call themselves leaves (``fx_leaf = True``)."""
+    """Traces a network down to torch's own modules and those that call themselves leaves (``fx_leaf = True``).
+
+    Example:
+        >>> network = nn.Sequential(ConceptWhitening(2))
+        >>> [node.op for node in LeafTracer().trace(network).nodes]
+        ['placeholder', 'call_module', 'output']
+    """
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Whether a module is taken as a whole."""
+        """Tell whether a module is taken as a whole."""
         return getattr(m, "fx_leaf", False) or super().is_leaf_module(m, module_qualified_name)
 
 
 def trace(network: nn.Module) -> fx.Graph | None:
-    """The graph of a network's modules, or None where it cannot be traced."""
+    """Trace a network's modules into a graph; None where it cannot be traced.
+
+    Example:
+        >>> [str(node.target) for node in trace(nn.Sequential(nn.ReLU())).nodes]
+        ['input', '0', 'output']
+    """
     try:
         return LeafTracer().trace(network)
     except Exception:  # noqa: BLE001  # tracing runs the user's own code, which may raise anything
@@ -30,13 +41,17 @@ def trace(network: nn.Module) -> fx.Graph | None:
 
 
 def refuse_neighbours(network: nn.Module) -> None:
-    """Check that at least two convolutions or linear layers lie between any two whitened layers.
+    """Refuse a network in which fewer than two convolutions or linear layers lie between two whitened layers.
 
     Whitening what was whitened just before costs twice and gains nothing: the covariance that the second one sees is
     mostly the work of the first, and its axes mix the named ones.
 
     Raises:
         WhiteningError: If two whitened layers are neighbours.
+
+    Example:
+        >>> mixing = [nn.Linear(2, 2), nn.Linear(2, 2)]
+        >>> refuse_neighbours(nn.Sequential(ConceptWhitening(2), *mixing, ConceptWhitening(2)))
     """
     names = [name for name, module in network.named_modules() if isinstance(module, ConceptWhitening)]
     if len(names) < 2:
@@ -63,7 +78,7 @@ def _pairs(network: nn.Module, names: list[str]) -> Iterator[tuple[str, str, int
 
 def _reached(start: fx.Node, modules: dict[str, nn.Module]) -> dict[str, int]:
     """Whitened layers after a node, with the fewest weighted layers on a path to each."""
-    found: dict[str, int] = {}
+    layers: dict[str, int] = {}
     best: dict[fx.Node, int] = {start: 0}
     queue = [start]
     while queue:
@@ -72,11 +87,11 @@ def _reached(start: fx.Node, modules: dict[str, nn.Module]) -> dict[str, int]:
             module = modules.get(str(user.target)) if user.op == "call_module" else None
             cost = best[node] + isinstance(module, WEIGHTED)
             if isinstance(module, ConceptWhitening):
-                found[str(user.target)] = min(cost, found.get(str(user.target), cost))
+                layers[str(user.target)] = min(cost, layers.get(str(user.target), cost))
             elif cost < best.get(user, 2):
                 best[user] = cost
                 queue.append(user)
-    return found
+    return layers
 
 
 def _registered_pairs(modules: dict[str, nn.Module], names: list[str]) -> Iterator[tuple[str, str, int]]:

@@ -29,6 +29,10 @@ class CayleyStep:
         after: Objective of ``rotation``; never below ``before``.
         step: Step length taken; 0 where the search failed.
         succeeded: Whether a step raised the objective enough.
+
+    Example:
+        >>> CayleyStep(torch.eye(2), before=1.0, after=1.0, step=0.0, succeeded=False).succeeded
+        False
     """
 
     rotation: Tensor
@@ -39,7 +43,7 @@ class CayleyStep:
 
 
 def procrustes_rotation(means: Tensor, *, rotation: Tensor | None = None) -> Tensor:
-    """The rotation whose first k rows have the largest sum of inner products with k means: closed form.
+    """Find the rotation whose first k rows have the largest sum of inner products with k means: closed form.
 
     The named rows are the polar factor of M (Schönemann 1966). The other C - k rows are the previous ones, moved by the
     direct rotation that carries the previous named subspace onto the new one: of all rotations that do, the one
@@ -55,6 +59,11 @@ def procrustes_rotation(means: Tensor, *, rotation: Tensor | None = None) -> Ten
     Returns:
         C x C orthogonal, in the dtype of the means. The named rows are computed in float64, the others in the dtype
         of the rotation, which they have anyway.
+
+    Example:
+        >>> rotation = procrustes_rotation(torch.tensor([[0.6, 0.8]]))
+        >>> rotation.round(decimals=4).tolist()
+        [[0.6000000238418579, 0.800000011920929], [-0.800000011920929, 0.6000000238418579]]
     """
     count, channels = means.shape
     wide = means.double()
@@ -65,7 +74,7 @@ def procrustes_rotation(means: Tensor, *, rotation: Tensor | None = None) -> Ten
 
 
 def turn_rows(rows: Tensor, means: Tensor, *, tie: float = TIE) -> Tensor:
-    """Orthonormal rows turned inside their span, so that the first k become the polar factor of k means in that span.
+    """Turn orthonormal rows inside their span, so that the first k become the polar factor of k means in that span.
 
     Args:
         rows: n x C, orthonormal, n >= k.
@@ -74,6 +83,11 @@ def turn_rows(rows: Tensor, means: Tensor, *, tie: float = TIE) -> Tensor:
 
     Returns:
         n x C. The sum of inner products of the first k with the means is at least what it was.
+
+    Example:
+        >>> rows = turn_rows(torch.eye(3).double()[:2], torch.tensor([[0.0, 2.0, 0.0]]).double())
+        >>> rows[0].round(decimals=4).tolist()
+        [0.0, 1.0, 0.0]
     """
     old = rows[: len(means)].double()
     scale = torch.linalg.matrix_norm(means) if means.any() else means.new_ones(())
@@ -85,7 +99,12 @@ def turn_rows(rows: Tensor, means: Tensor, *, tie: float = TIE) -> Tensor:
 
 
 def polar_factor(matrix: Tensor) -> Tensor:
-    """The matrix with orthonormal rows closest to a k x C matrix, k <= C."""
+    """Find the matrix with orthonormal rows closest to a k x C matrix, k <= C: (M M^T)^(-1/2) M.
+
+    Example:
+        >>> polar_factor(torch.tensor([[3.0, 4.0]])).tolist()
+        [[0.6000000238418579, 0.800000011920929]]
+    """
     # The decomposition of k x k after a QR factorisation; of k x C at once it takes twice as long.
     frame, triangle = torch.linalg.qr(matrix.mT)
     left, _, right = torch.linalg.svd(triangle.mT)
@@ -93,10 +112,24 @@ def polar_factor(matrix: Tensor) -> Tensor:
 
 
 def make_room(free: Tensor, *, old: Tensor, new: Tensor, out: Tensor | None = None) -> Tensor:
-    """Free rows after the direct rotation of the span of ``old`` rows (k x C) onto that of ``new`` rows.
+    """Move free rows by the direct rotation of the span of ``old`` rows (k x C) onto that of ``new`` rows.
 
     With a_i, b_i the principal vectors of the two spans and c_i the cosines between them, a row q orthogonal to the old
     span becomes q - sum_i (b_i · q) (a_i + b_i) / (1 + c_i).
+
+    Args:
+        free: n x C, orthonormal, orthogonal to the old rows.
+        old: k x C, orthonormal.
+        new: k x C, orthonormal.
+        out: Where to write the result.
+
+    Returns:
+        n x C, orthonormal, orthogonal to the new rows.
+
+    Example:
+        >>> axes = torch.eye(2)
+        >>> make_room(axes[1:], old=axes[:1], new=axes[1:]).tolist()
+        [[-1.0, 0.0]]
     """
     left, cosines, right = torch.linalg.svd(old @ new.mT)
     a, b = left.mT @ old, right @ new
@@ -106,9 +139,14 @@ def make_room(free: Tensor, *, old: Tensor, new: Tensor, out: Tensor | None = No
 
 
 def restore_orthogonality(rotation: Tensor) -> Tensor:
-    """One Newton step towards the nearest orthogonal matrix, taken only where rounding has added up.
+    """Take one Newton step towards the nearest orthogonal matrix, 1.5 R - 0.5 R R^T R, where rounding has added up.
 
-    That is seen on every so-many-th row: updates treat rows alike, so rounding adds up in all of them alike.
+    Whether it has is seen on every so-many-th row: updates treat rows alike, so rounding adds up in all of them alike.
+
+    Example:
+        >>> drifted = torch.eye(3) * 1.001
+        >>> bool((restore_orthogonality(drifted) - torch.eye(3)).abs().max() < 1e-5)
+        True
     """
     rows = rotation[:: max(1, len(rotation) // PROBED)]
     # Rows of Q Q^T - I added up: its Frobenius norm where errors are random.
@@ -144,6 +182,12 @@ def cayley_step(
     Returns:
         The step; where none was good enough, the rotation as it came and ``succeeded`` False.
 
+    Example:
+        >>> mean = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
+        >>> step = cayley_step(torch.eye(2), lambda named: (named * mean).sum(), num_concepts=1)
+        >>> step.succeeded, step.before, step.after > 0.5
+        (True, 0.0, True)
+
     Source: Wen & Yin 2013, "A feasible method for optimization with orthogonality constraints", algorithm 1, lemma 4.
     """
     named = rotation[:num_concepts].detach().double().requires_grad_()
@@ -158,9 +202,9 @@ def cayley_step(
         with torch.no_grad():
             after = float(objective(turned))
         if after >= before + SUFFICIENT_INCREASE * step * curve.slope and after > before:
-            whole = curve.turn(rotation, moves)
-            whole[:num_concepts] = turned
-            return CayleyStep(restore_orthogonality(whole), before, after, step, succeeded=True)
+            full = curve.turn(rotation, moves)
+            full[:num_concepts] = turned
+            return CayleyStep(restore_orthogonality(full), before, after, step, succeeded=True)
         step /= 2
     return CayleyStep(rotation, before, before, 0.0, succeeded=False)
 
@@ -181,13 +225,13 @@ class _CayleyCurve:
         self.slope = float(squares.trace() - (inside * inside.mT).sum())
 
     def moves(self, step: float) -> Tensor:
-        """What the shares of U are multiplied with at a step length, t (I - t/2 V U)^(-1) V: 2k x C."""
+        """Compute what the shares of U are multiplied with at a step length t: t (I - t/2 V U)^(-1) V, 2k x C."""
         small = self.inner * (-step / 2)
         small.diagonal().add_(1)
         return torch.linalg.inv(small) @ self.right * step
 
     def turn(self, rows: Tensor, moves: Tensor) -> Tensor:
-        """Rows of R (n x C) moved along, in their own dtype."""
+        """Move rows of R (n x C) along, in their own dtype."""
         # The product with the few rows on the left, as in `make_room`.
         shares = self.left.mT.to(rows.dtype) @ rows.mT
         return rows.clone().addmm_(shares.mT, moves.to(rows.dtype))

@@ -19,6 +19,12 @@ class WeightedMeans:
     Attributes:
         sums: k x C, float64.
         weights: k, float64; number of images, or of positions.
+
+    Example:
+        >>> means = WeightedMeans(torch.zeros(1, 2).double(), torch.zeros(1).double())
+        >>> means.add(torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0, 4.0], [4.0, 0.0]]))
+        >>> means.means.tolist()
+        [[3.0, 1.0]]
     """
 
     sums: Tensor
@@ -32,11 +38,11 @@ class WeightedMeans:
 
     @property
     def means(self) -> Tensor:
-        """One row per concept, k x C; NaN where the weights add up to nothing."""
+        """The means, one row per concept, k x C; NaN where the weights add up to nothing."""
         return self.sums / torch.where(self.weights > 0, self.weights, torch.nan)[:, None]
 
     def over_processes(self) -> "WeightedMeans":
-        """The same over all processes of a distributed run."""
+        """Add up the sums and weights of all processes of a distributed run."""
         return WeightedMeans(sum_over_processes(self.sums), sum_over_processes(self.weights))
 
 
@@ -48,8 +54,14 @@ class LayerMoments:
     Args:
         channels: C.
         num_concepts: k.
-        spread_of: Indices of concepts whose `spread` is wanted.
+        spread_of: Indices of concepts whose `spread` is asked for later.
         device: Where to accumulate.
+
+    Example:
+        >>> moments = LayerMoments(2, 1)
+        >>> moments.add(torch.tensor([[1.0, 0.0], [3.0, 2.0]]), torch.tensor([[1.0], [0.0]]))
+        >>> moments.mean.tolist(), moments.concept_directions(Objective.CONTRAST).tolist()
+        ([2.0, 1.0], [[-2.0, -2.0]])
     """
 
     def __init__(
@@ -69,7 +81,7 @@ class LayerMoments:
         self.count = zeros(1)
         self.total = zeros(channels)
         self.products = zeros(channels, channels)
-        self.shown = {concept: zeros(channels, channels) for concept in spread_of}
+        self.products_of = {concept: zeros(channels, channels) for concept in spread_of}
         self.present, self.absent, self.inside, self.outside = nothing(), nothing(), nothing(), nothing()
 
     @torch.no_grad()
@@ -90,35 +102,35 @@ class LayerMoments:
             pooled = x if x.ndim == 2 else x.flatten(2).mean(dim=2)
             self.present.add(labels == 1, pooled)
             self.absent.add(labels == 0, pooled)
-            for concept, products in self.shown.items():
+            for concept, products in self.products_of.items():
                 vectors = pooled[labels[:, concept] == 1].double()
                 products += vectors.mT @ vectors
         if regions is not None and x.ndim == 4:
             self._add_regions(x, regions)
 
     def over_processes(self) -> "LayerMoments":
-        """The same over all processes of a distributed run."""
-        whole = LayerMoments(len(self.total), len(self.present.weights), device=self.total.device)
-        whole.shown = {concept: sum_over_processes(products) for concept, products in self.shown.items()}
-        whole.count = sum_over_processes(self.count)
-        whole.total = sum_over_processes(self.total)
-        whole.products = sum_over_processes(self.products)
+        """Add up the moments of all processes of a distributed run."""
+        sums = LayerMoments(len(self.total), len(self.present.weights), device=self.total.device)
+        sums.products_of = {concept: sum_over_processes(products) for concept, products in self.products_of.items()}
+        sums.count = sum_over_processes(self.count)
+        sums.total = sum_over_processes(self.total)
+        sums.products = sum_over_processes(self.products)
         for name in ("present", "absent", "inside", "outside"):
-            setattr(whole, name, getattr(self, name).over_processes())
-        return whole
+            setattr(sums, name, getattr(self, name).over_processes())
+        return sums
 
     @property
     def mean(self) -> Tensor:
-        """C, over all positions."""
+        """The mean over all positions, C."""
         return self.total / self.count
 
     @property
     def covariance(self) -> Tensor:
-        """C x C, over all positions."""
+        """The covariance over all positions, C x C."""
         return self.products / self.count - torch.outer(self.mean, self.mean)
 
     def spread(self, concept: int) -> Tensor:
-        """Covariance (C x C), among the images that show a concept, of the input's mean over positions.
+        """Compute the covariance (C x C), among the images that show a concept, of the input's mean over positions.
 
         Zero where no image shows it. Only for the concepts named in ``spread_of``.
         """
@@ -126,14 +138,14 @@ class LayerMoments:
         if not count > 0:
             return torch.zeros_like(self.products)
         mean = self.present.sums[concept] / count
-        return self.shown[concept] / count - torch.outer(mean, mean)
+        return self.products_of[concept] / count - torch.outer(mean, mean)
 
     def concept_directions(self, objective: Objective) -> Tensor:
-        """What each axis should point along, before whitening: k x C, NaN rows for concepts without positives.
+        """Compute what each axis should point along, before whitening: k x C, NaN rows for concepts without positives.
 
-        - ``positives``: mean over the images that show the concept, less the mean over all positions (the paper).
-        - ``contrast``: less the mean over the images that do not show it; as ``positives`` where none is known.
-        - ``regions``: mean inside the concept's masks, less that outside; as ``contrast`` where there is no mask.
+        - ``positives``: the mean over the images that show the concept, less the mean over all positions (the paper).
+        - ``contrast``: less the mean over the images that do not show it; as ``positives`` where there is none.
+        - ``regions``: the mean inside the concept's masks, less that outside; as ``contrast`` where there is no mask.
         """
         directions = self.present.means - self.mean
         if objective is Objective.POSITIVES:
@@ -145,10 +157,10 @@ class LayerMoments:
 
     def _add_regions(self, x: Tensor, regions: Tensor) -> None:
         masks = functional.adaptive_avg_pool2d(regions.to(x.dtype), (x.shape[2], x.shape[3]))
-        known = ~masks.isnan()
+        has_mask = ~masks.isnan()
         samples = positions(x)
-        self.inside.add(positions(torch.where(known, masks, 0)), samples)
-        self.outside.add(positions(torch.where(known, 1 - masks, 0)), samples)
+        self.inside.add(positions(torch.where(has_mask, masks, 0)), samples)
+        self.outside.add(positions(torch.where(has_mask, 1 - masks, 0)), samples)
 
 
 def _prefer(rows: Tensor, otherwise: Tensor) -> Tensor:

@@ -22,6 +22,10 @@ class Subspace:
 
     Raises:
         WhiteningError: If a name occurs twice, ``free`` is negative, or there is nothing in it but the parent.
+
+    Example:
+        >>> Subspace("pigment_network", ("typical_network", "atypical_network"), free=1).dimension
+        4
     """
 
     parent: str
@@ -39,21 +43,21 @@ class Subspace:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Parent and children."""
+        """The parent and its children."""
         return (self.parent, *self.children)
 
     @property
     def dimension(self) -> int:
-        """Number of its axes."""
+        """The number of its axes."""
         return len(self.names) + self.free
 
     def to_json(self) -> dict[str, Any]:
-        """The subspace as a JSON object; ``Subspace.from_json`` reads it back."""
+        """Return the subspace as a JSON object; ``Subspace.from_json`` reads it back."""
         return {"parent": self.parent, "children": list(self.children), "free": self.free}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Subspace":
-        """A subspace from what `to_json` gave."""
+        """Make a subspace of what `to_json` gave."""
         return cls(content["parent"], tuple(content["children"]), int(content["free"]))
 
 
@@ -68,10 +72,16 @@ class AxisLayout:
 
     Attributes:
         concepts: Names of the named axes.
-        subspaces: Those of some of the concepts; the other concepts have one axis each and nothing else.
+        subspaces: Of concepts that own more than one axis; the other concepts have one axis each and nothing else.
 
     Raises:
         WhiteningError: If a name of a subspace is not a concept, or is in two of them.
+
+    Example:
+        >>> network = Subspace("network", ("typical",), free=1)
+        >>> layout = AxisLayout(("streaks", "network", "typical"), (network,))
+        >>> layout.axes(network), layout.upper, layout.parents
+        ([1, 2, 3], [0, 1], {2: 1})
     """
 
     concepts: tuple[str, ...]
@@ -93,12 +103,12 @@ class AxisLayout:
 
     @property
     def owned(self) -> int:
-        """How many axes are named or belong to a subspace; the others are free."""
+        """The number of axes that are named or belong to a subspace; the others are free."""
         return len(self.concepts) + sum(subspace.free for subspace in self.subspaces)
 
     @property
     def parents(self) -> dict[int, int]:
-        """By index of a child, that of its parent."""
+        """The index of the parent, by index of the child."""
         return {
             self.concepts.index(child): self.concepts.index(subspace.parent)
             for subspace in self.subspaces
@@ -107,22 +117,22 @@ class AxisLayout:
 
     @property
     def children(self) -> list[int]:
-        """Indices of the concepts that are a child."""
+        """The indices of the concepts that are a child."""
         return sorted(self.parents)
 
     @property
     def upper(self) -> list[int]:
-        """Indices of the concepts that are no child: parents, and those without a subspace."""
+        """The indices of the concepts that are no child: parents, and those without a subspace."""
         return [index for index in range(len(self.concepts)) if index not in self.parents]
 
     def axes(self, subspace: Subspace) -> list[int]:
-        """Indices of a subspace's axes: the parent's, the children's, then its free ones."""
-        before = sum(one.free for one in self.subspaces[: self.subspaces.index(subspace)])
+        """List the indices of a subspace's axes: the parent's, the children's, then its free ones."""
+        before = sum(earlier.free for earlier in self.subspaces[: self.subspaces.index(subspace)])
         first = len(self.concepts) + before
         return [*map(self.concepts.index, subspace.names), *range(first, first + subspace.free)]
 
     def inside(self, labels: Tensor) -> Tensor:
-        """Labels for telling children apart inside their parent: a child's are NaN where its parent is not present.
+        """Keep the labels that tell children apart inside their parent: NaN where the parent is not present.
 
         Args:
             labels: N x k; 1 present, 0 absent, NaN unknown.
@@ -132,32 +142,44 @@ class AxisLayout:
 
         Raises:
             LabelsError: If a child is present where its parent is absent.
+
+        Example:
+            >>> layout = AxisLayout(("network", "typical"), (Subspace("network", ("typical",)),))
+            >>> layout.inside(torch.tensor([[1.0, 0.0], [0.0, 0.0]])).tolist()
+            [[1.0, 0.0], [0.0, nan]]
         """
         if not self.parents:
             return labels
-        own = labels.clone()
+        inside = labels.clone()
         for child, parent in self.parents.items():
             self._refuse_orphans(labels, child, parent)
-            shown = (labels[:, parent] == 1) | (labels[:, child] == 1)
-            own[:, child] = torch.where(shown, labels[:, child], torch.nan)
-        return own
+            is_inside = (labels[:, parent] == 1) | (labels[:, child] == 1)
+            inside[:, child] = torch.where(is_inside, labels[:, child], torch.nan)
+        return inside
 
     def inside_regions(self, regions: Tensor) -> Tensor:
-        """Regions for telling children apart inside their parent: a child's are NaN outside the parent's mask.
+        """Keep the regions that tell children apart inside their parent: NaN outside the parent's mask.
 
         Args:
             regions: N x k x h x w, shares of each cell in [0, 1]; NaN planes where there is no mask, zero planes where
                 the concept is absent.
 
         Returns:
-            N x k x h x w; the regions themselves where there are no children.
+            N x k x h x w; the regions themselves where there are no children. A cell counts as inside the parent where
+            more than half of it is.
+
+        Example:
+            >>> layout = AxisLayout(("network", "typical"), (Subspace("network", ("typical",)),))
+            >>> regions = torch.tensor([[[[1.0, 0.25]], [[0.0, 0.0]]]])
+            >>> layout.inside_regions(regions)[0, 1].tolist()
+            [[0.0, nan]]
         """
         if not self.parents:
             return regions
-        own = regions.clone()
+        inside = regions.clone()
         for child, parent in self.parents.items():
-            own[:, child] = torch.where(regions[:, parent] > 0.5, regions[:, child], torch.nan)
-        return own
+            inside[:, child] = torch.where(regions[:, parent] > 0.5, regions[:, child], torch.nan)
+        return inside
 
     def _refuse_orphans(self, labels: Tensor, child: int, parent: int) -> None:
         orphans = ((labels[:, child] == 1) & (labels[:, parent] == 0)).nonzero()
@@ -169,10 +191,14 @@ class AxisLayout:
 
 
 def axis_layout(concepts: Sequence[str], subspaces: Sequence[Subspace], *, num_features: int) -> AxisLayout:
-    """The layout of the axes of a layer.
+    """Lay out the axes of a layer.
 
     Raises:
         WhiteningError: If a name occurs twice or is unknown, or there are more axes than channels.
+
+    Example:
+        >>> axis_layout(["streaks", "globules"], [], num_features=8).owned
+        2
     """
     names = tuple(concepts)
     if len(set(names)) < len(names):

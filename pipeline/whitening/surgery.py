@@ -20,6 +20,11 @@ class LinearReadout(nn.Module):
 
     Args:
         num_features: Channels C of z and of y.
+
+    Example:
+        >>> readout = LinearReadout(2)
+        >>> readout(torch.tensor([[1.0, 2.0]])).tolist()  # the identity at first
+        [[1.0, 2.0]]
     """
 
     fx_leaf = True
@@ -30,12 +35,12 @@ class LinearReadout(nn.Module):
         self.bias = nn.Parameter(torch.zeros(num_features))
 
     def forward(self, z: Tensor) -> Tensor:
-        """N x C x H x W or N x C, in the shape of the input."""
+        """Carry N x C x H x W or N x C back; the output has the shape of the input."""
         return Channels(z).apply(self.weight, self.bias)
 
     @torch.no_grad()
     def turn(self, matrix: Tensor, *, shift: Tensor | None = None) -> None:
-        """B <- B T and b <- b + B s, for a C x C matrix T and a vector s (C) in float64."""
+        """Set B <- B T and b <- b + B s, for a C x C matrix T and a vector s (C) in float64."""
         weight = self.weight.double()
         if shift is not None:
             self.bias.copy_(self.bias.double() + weight @ shift)
@@ -47,6 +52,12 @@ class TiedReadout(nn.Module):
 
     Args:
         whitening: The layer to undo; not registered as a submodule here.
+
+    Example:
+        >>> layer = ConceptWhitening(2).eval()
+        >>> x = torch.tensor([[1.0, 2.0]])
+        >>> torch.allclose(TiedReadout(layer)(layer(x)), x)
+        True
     """
 
     fx_leaf = True
@@ -56,7 +67,7 @@ class TiedReadout(nn.Module):
         self._source = (whitening,)
 
     def forward(self, z: Tensor) -> Tensor:
-        """N x C x H x W or N x C, in the shape of the input."""
+        """Undo the layer on N x C x H x W or N x C; the output has the shape of the input."""
         return Channels(z).apply(*self._source[0].inverse_map())
 
 
@@ -71,6 +82,12 @@ class Whitened(nn.Module):
         module: What is followed.
         whitening: The layer.
         tied: Whether the readout is tied to the layer instead of learned.
+
+    Example:
+        >>> whitened = Whitened(torch.nn.Identity(), ConceptWhitening(2)).eval()
+        >>> x = torch.tensor([[1.0, 2.0]])
+        >>> torch.allclose(whitened(x), x)
+        True
     """
 
     def __init__(self, module: nn.Module, whitening: ConceptWhitening, *, tied: bool = False) -> None:
@@ -83,11 +100,11 @@ class Whitened(nn.Module):
 
     @property
     def tied(self) -> bool:
-        """Whether the readout is tied."""
+        """True where the readout is tied."""
         return isinstance(self.readout, TiedReadout)
 
     def forward(self, *inputs: Any, **named: Any) -> Tensor:  # noqa: ANN401
-        """What the module alone would give, as the readout has it."""
+        """Run module, whitening and readout; the arguments are the module's."""
         x = self.module(*inputs, **named)
         z = self.whitening(x)
         if self.training and self.tied:
@@ -111,12 +128,12 @@ class Whitened(nn.Module):
             Whether the function in evaluation mode has changed.
         """
         layer, trained = self.whitening, bool(self.whitening.trained)
-        old_map, old_offset = (one.double() for one in layer.affine_map())
+        old_map, old_offset = (part.double() for part in layer.affine_map())
         old_rotation = layer.rotation.double()
         layer.set_statistics(mean, covariance)
         layer.set_rotation(rotation)
         if isinstance(self.readout, LinearReadout):
-            new_map, new_offset = (one.double() for one in layer.affine_map())
+            new_map, new_offset = (part.double() for part in layer.affine_map())
             if trained:
                 self.readout.turn(old_rotation @ layer.rotation.double().mT)
             else:
@@ -160,6 +177,12 @@ def replace_norm(
 
     Raises:
         WhiteningError: If there is no such module, it is not a batch normalisation, or a whitened layer is next to it.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+        >>> norm = replace_norm(network, "1", concepts=["streaks"])
+        >>> type(norm).__name__, network[1].concepts
+        ('BatchNorm2d', ('streaks',))
     """
     norm = _module(network, name)
     if not isinstance(norm, nn.modules.batchnorm._BatchNorm):
@@ -204,6 +227,14 @@ def insert_after(
 
     Raises:
         WhiteningError: If there is no such module, its channels are not known, or a whitened layer is next to it.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()).eval()
+        >>> x = torch.rand(2, 3, 6, 6)
+        >>> before = network(x)
+        >>> whitened = insert_after(network, "0", concepts=["streaks"])
+        >>> whitened.whitening.concepts, torch.allclose(network(x), before, atol=1e-5)
+        (('streaks',), True)
     """
     module = _module(network, name)
     channels = num_features or output_channels(module)
@@ -216,7 +247,12 @@ def insert_after(
 
 
 def whitening_layers(network: nn.Module) -> dict[str, ConceptWhitening]:
-    """The whitened layers of a network by qualified name, in the order in which they are registered."""
+    """List the whitened layers of a network by qualified name, in the order in which they are registered.
+
+    Example:
+        >>> list(whitening_layers(nn.Sequential(nn.Linear(2, 2), ConceptWhitening(2))))
+        ['1']
+    """
     return {name: module for name, module in network.named_modules() if isinstance(module, ConceptWhitening)}
 
 
@@ -224,8 +260,22 @@ def whitening_layers(network: nn.Module) -> dict[str, ConceptWhitening]:
 def realign(network: nn.Module, layer: ConceptWhitening, *, mean: Tensor, covariance: Tensor, rotation: Tensor) -> bool:
     """Give a layer of a network new statistics and a new rotation, and turn its readout where it has one.
 
+    Args:
+        network: Changed in place.
+        layer: One of its whitened layers.
+        mean: C.
+        covariance: C x C.
+        rotation: C x C orthogonal.
+
     Returns:
         Whether the network's function in evaluation mode has changed.
+
+    Example:
+        >>> network = nn.Sequential(ConceptWhitening(2))
+        >>> realign(network, network[0], mean=torch.ones(2), covariance=torch.eye(2), rotation=torch.eye(2))
+        True
+        >>> network.eval()(torch.ones(1, 2)).tolist()
+        [[0.0, 0.0]]
     """
     owner = owner_of(network, layer)
     if owner is not None:
@@ -237,7 +287,15 @@ def realign(network: nn.Module, layer: ConceptWhitening, *, mean: Tensor, covari
 
 @torch.no_grad()
 def turn(network: nn.Module, layer: ConceptWhitening, rotation: Tensor) -> None:
-    """Give a layer of a network a new rotation; its readout, where it has one, turns with it."""
+    """Give a layer of a network a new rotation; its readout, where it has one, turns with it: B <- B R_old R_new^T.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(2, 2)).eval()
+        >>> before, whitened = network(torch.eye(2)), insert_after(network, "0")
+        >>> turn(network, whitened.whitening, torch.tensor([[0.0, 1.0], [-1.0, 0.0]]))
+        >>> torch.allclose(network(torch.eye(2)), before, atol=1e-5)
+        True
+    """
     owner = owner_of(network, layer)
     if owner is not None and isinstance(owner.readout, LinearReadout):
         owner.readout.turn(layer.rotation.double() @ rotation.double().mT)
@@ -245,15 +303,22 @@ def turn(network: nn.Module, layer: ConceptWhitening, rotation: Tensor) -> None:
 
 
 def owner_of(network: nn.Module, layer: ConceptWhitening) -> Whitened | None:
-    """The `Whitened` that holds a layer; None for a layer in the place of a normalisation."""
-    owners = (one for one in network.modules() if isinstance(one, Whitened) and one.whitening is layer)
+    """Find the `Whitened` that holds a layer; None for a layer in the place of a normalisation.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(2, 2))
+        >>> whitened = insert_after(network, "0")
+        >>> owner_of(network, whitened.whitening) is whitened
+        True
+    """
+    owners = (module for module in network.modules() if isinstance(module, Whitened) and module.whitening is layer)
     return next(owners, None)
 
 
 def _module(network: nn.Module, name: str) -> nn.Module:
     modules = dict(network.named_modules())
     if not name or name not in modules:
-        close = get_close_matches(name, [one for one in modules if one], n=3, cutoff=0.3)
+        close = get_close_matches(name, [other for other in modules if other], n=3, cutoff=0.3)
         raise WhiteningError(
             f"layer '{name}': {type(network).__name__} has no such module; close: {', '.join(close) or 'none'}"
         )
@@ -276,22 +341,27 @@ def _install(network: nn.Module, name: str, module: nn.Module) -> None:
 
 def _like(module: nn.Module, old: nn.Module, network: nn.Module) -> nn.Module:
     tensors = [*old.parameters(), *network.parameters()]
-    floats = [one for one in tensors if one.is_floating_point()]
+    floats = [tensor for tensor in tensors if tensor.is_floating_point()]
     if floats:
         module.to(device=floats[0].device, dtype=floats[0].dtype)
     return module.train(old.training)
 
 
 def output_channels(module: nn.Module) -> int | None:
-    """Channels of a module's output, from itself or the last layer inside it that has a number of them."""
-    for one in reversed(list(module.modules())):
+    """Read the channels of a module's output from itself or the last layer inside it that has a number; else None.
+
+    Example:
+        >>> output_channels(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()))
+        8
+    """
+    for layer in reversed(list(module.modules())):
         for attribute in ("num_features", "out_channels", "out_features"):
-            value = getattr(one, attribute, None)
+            value = getattr(layer, attribute, None)
             if isinstance(value, int):
                 return value
     return None
 
 
 def _norms(network: nn.Module) -> str:
-    norms = [name for name, one in network.named_modules() if isinstance(one, nn.modules.batchnorm._BatchNorm)]
+    norms = [name for name, module in network.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     return f"batch normalisation, here one of: {', '.join(norms) or 'none'}"

@@ -37,7 +37,7 @@ def main() -> None:
         names = _repeat(asked.run, Path(folder), asked.cases)
         _prepare_store(Path(folder))
         step = max(1, len(names) // asked.pages)
-        times = [1000 * one for one in _open_pages(names[::step][: asked.pages])]
+        times = [1000 * seconds for seconds in _open_pages(names[::step][: asked.pages])]
     cuts = statistics.quantiles(times[1:], n=20)
     sys.stdout.write(
         f"{len(names)} cases, {len(times) - 1} pages: median {statistics.median(times[1:]):.0f} ms, "
@@ -71,11 +71,12 @@ def _prepare_store(folder: Path) -> None:
 
 
 def _page(token: str) -> None:
-    from clinician_ui import router
-    from clinician_ui import workplace as place
+    from clinician_ui import router, workplace
 
-    place.session_token = lambda: token  # type: ignore[assignment]
-    router.open_screen(next(one for one in router.SCREENS if one.address == "cases"), place.current_reader())
+    workplace.session_token = lambda: token  # type: ignore[assignment]
+    router.open_screen(
+        next(screen for screen in router.SCREENS if screen.address == "cases"), workplace.current_reader()
+    )
 
 
 def _open_pages(names: list[str]) -> list[float]:
@@ -87,7 +88,7 @@ def _open_pages(names: list[str]) -> list[float]:
         app.run()
         times.append(time.perf_counter() - start)
         assert not app.exception
-        assert any(f"Image {name}" in one.proto.body for one in app.get("html"))
+        assert any(f"Image {name}" in element.proto.body for element in app.get("html"))
     return times
 
 

@@ -42,29 +42,29 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    found: dict[str, Any] = {}
+    figures_of: dict[str, Any] = {}
     hits, called, patients = [], [], []
     for path in asked.runs:
         with tempfile.TemporaryDirectory() as folder:
             run = _copy(path, Path(folder), turns=asked.turns)
             cohort = _cohort(run)
             figures = _explain(run, cohort)
-            own = _outcomes(run, cohort)
-        found[path.name] = {"planted_cause": figures["planted_cause"], "pointing": figures["pointing"]}
-        hits.append(own[0])
-        called.append(own[1])
-        patients += [f"{path.name}/{one}" for one in cohort.groups(cohort.part(Part.TEST))]
-        sys.stdout.write(_lines(path.name, found[path.name]))
+            outcomes = _outcomes(run, cohort)
+        figures_of[path.name] = {"planted_cause": figures["planted_cause"], "pointing": figures["pointing"]}
+        hits.append(outcomes[0])
+        called.append(outcomes[1])
+        patients += [f"{path.name}/{group}" for group in cohort.groups(cohort.part(Part.TEST))]
+        sys.stdout.write(_lines(path.name, figures_of[path.name]))
         sys.stdout.flush()
     every, as_called = np.concatenate(hits), np.concatenate(called)
-    found["all runs"] = {
+    figures_of["all runs"] = {
         "decided": _share(every, patients),
         "decided_and_called": _share(np.where(as_called, every, np.nan), patients),
     }
-    for name, row in found["all runs"].items():
+    for name, row in figures_of["all runs"].items():
         sys.stdout.write(f"all runs, {name}: {_said(row)}\n")
     if asked.json:
-        asked.json.write_text(json.dumps(found, indent=1), encoding="utf-8")
+        asked.json.write_text(json.dumps(figures_of, indent=1), encoding="utf-8")
 
 
 def _copy(path: Path, folder: Path, *, turns: int | None) -> RunFolder:
@@ -72,7 +72,7 @@ def _copy(path: Path, folder: Path, *, turns: int | None) -> RunFolder:
     kept = ("*.json", "*.csv", "*.safetensors", "settings.yaml")
     target = folder / path.name
     target.mkdir()
-    for file in (one for pattern in kept for one in source.path.glob(pattern)):
+    for file in (path for pattern in kept for path in source.path.glob(pattern)):
         shutil.copy(file, target / file.name)
     settings = yaml.safe_load((target / "settings.yaml").read_text(encoding="utf-8"))
     settings["explanation"]["cases"] = None
@@ -97,7 +97,7 @@ def _outcomes(run: RunFolder, cohort: Cohort) -> tuple[np.ndarray[Any, Any], np.
     cases = [read_case(run, sample.image_id) for sample in test]
     labels = cohort.concept_labels(test)
     shares = [
-        {name: {one.concept: one.contributions[name].share for one in case.concepts} for name in cohort.classes}
+        {name: {row.concept: row.contributions[name].share for row in case.concepts} for name in cohort.classes}
         for case in cases
     ]
     decided = causes(labels, cohort.concepts)
@@ -106,9 +106,9 @@ def _outcomes(run: RunFolder, cohort: Cohort) -> tuple[np.ndarray[Any, Any], np.
 
 
 def _share(values: np.ndarray[Any, Any], patients: list[str]) -> dict[str, Any]:
-    known = np.isfinite(values)
-    weights = group_weights(patients, resamples=RESAMPLES, generator=np.random.default_rng(0))[:, known]
-    return resample(lambda one: ratio(one @ values[known], one.sum(axis=1)), weights).estimate().to_json()
+    is_finite = np.isfinite(values)
+    weights = group_weights(patients, resamples=RESAMPLES, generator=np.random.default_rng(0))[:, is_finite]
+    return resample(lambda weight: ratio(weight @ values[is_finite], weight.sum(axis=1)), weights).estimate().to_json()
 
 
 def _lines(name: str, figures: dict[str, Any]) -> str:
@@ -117,8 +117,8 @@ def _lines(name: str, figures: dict[str, Any]) -> str:
     rows = {**figures["pointing"]["concepts"], "overall": figures["pointing"]["overall"]}
     for concept, row in rows.items():
         if row and row["hit_rate"]:
-            said = ", ".join(f"{key} {_said(row[key])}" for key in ("hit_rate", "chance", "grad_cam"))
-            lines.append(f"  {concept}, width {row.get('width', '-')}: {said}\n")
+            sentence = ", ".join(f"{key} {_said(row[key])}" for key in ("hit_rate", "chance", "grad_cam"))
+            lines.append(f"  {concept}, width {row.get('width', '-')}: {sentence}\n")
     return "".join(lines)
 
 

@@ -104,14 +104,14 @@ def settings_of(arm: str, seed: int, asked: argparse.Namespace) -> RunSettings:
     places = [f"name={arm}-{seed}", f"runs={asked.runs}", f"data.cache={asked.runs / 'cache'}", "threads=1"]
     changes = [f"seed={seed}", f"data.phantom.seed={seed}", *planted]
     # A changed strength of the shortcut says nothing to the arm that has none.
-    mine = [one for one in asked.set if arm == "tied" or not one.startswith("data.phantom.shortcut")]
+    mine = [override for override in asked.set if arm == "tied" or not override.startswith("data.phantom.shortcut")]
     return load_settings(asked.config, [*places, *mine, *changes])
 
 
 def trained(settings: RunSettings) -> RunFolder | None:
     """A run with these settings that was trained already."""
-    found = [RunFolder(path) for path in sorted(settings.runs.glob(f"{settings.name}-*"))]
-    return next((run for run in found if run.has("model.json") and run.settings() == settings), None)
+    runs = [RunFolder(path) for path in sorted(settings.runs.glob(f"{settings.name}-*"))]
+    return next((run for run in runs if run.has("model.json") and run.settings() == settings), None)
 
 
 def opened(settings: RunSettings) -> ExplainedNetwork:
@@ -127,23 +127,23 @@ def one_seed(seed: int, asked: argparse.Namespace) -> dict[str, Any]:
     """Both arms of one seed."""
     artefact, diagnosis = tie_of(seed)
     tied, clean = (opened(settings_of(arm, seed, asked)) for arm in ARMS)
-    found, other = (judge_artefacts(one, tracker=Silent()) for one in (tied, clean))
-    assert found is not None
+    verdicts, other = (judge_artefacts(network, tracker=Silent()) for network in (tied, clean))
+    assert verdicts is not None
     assert other is not None
     test = tied.cohort.part(Part.TEST)
-    assert [one.image_id for one in test] == [one.image_id for one in clean.cohort.part(Part.TEST)]
-    named = names(found, tied)
+    assert [sample.image_id for sample in test] == [sample.image_id for sample in clean.cohort.part(Part.TEST)]
+    named = names(verdicts, tied)
     return {
         "seed": seed,
         "artefact": artefact,
         "diagnosis": diagnosis,
         "named_planted": named,
         "top": named[:1] == [[artefact, diagnosis]],
-        "top_artefact": [one[0] for one in named[:1]] == [artefact],
+        "top_artefact": [pair[0] for pair in named[:1]] == [artefact],
         "named_clean": names(other, clean),
-        "tests_planted": tests(found, tied, artefact, diagnosis),
+        "tests_planted": tests(verdicts, tied, artefact, diagnosis),
         "with_shortcut": values(tied, tied.outputs(test, tracker=Silent(), title="test images").logits),
-        "counterpart": counterparts(tied, clean, found),
+        "counterpart": counterparts(tied, clean, verdicts),
         "without_artefact": {"tied": never_seen(tied, artefact), "clean": never_seen(clean, artefact)},
         "test_images": len(test),
     }
@@ -163,7 +163,7 @@ def counterparts(tied: ExplainedNetwork, clean: ExplainedNetwork, verdicts: Verd
         networks |= dict.fromkeys(("suppressed", "suppressed_alone", "relearnt"), tied)
     nothing = joined([], clean.channels)
     networks["clean_longer"] = suppressed_network(clean, nothing, epochs=EPOCHS, tracker=Silent())[0]
-    return {name: values(one, drawn_logits(one, lesions)) for name, one in networks.items()}
+    return {name: values(network, drawn_logits(network, lesions)) for name, network in networks.items()}
 
 
 def never_seen(network: ExplainedNetwork, artefact: str) -> dict[str, float]:
@@ -174,8 +174,8 @@ def never_seen(network: ExplainedNetwork, artefact: str) -> dict[str, float]:
     """
     test, validation = (
         [
-            with_artefact(one, artefact, present=False)
-            for one in painted_lesions(network.settings, network.cohort.part(part))
+            with_artefact(lesion, artefact, present=False)
+            for lesion in painted_lesions(network.settings, network.cohort.part(part))
         ]
         for part in (Part.TEST, Part.VALIDATION)
     )
@@ -189,7 +189,7 @@ def never_seen(network: ExplainedNetwork, artefact: str) -> dict[str, float]:
 def names(verdicts: Verdicts, network: ExplainedNetwork) -> list[list[str]]:
     """The named pairs, strongest first."""
     classes = network.cohort.classes
-    return [[verdicts.artefacts[one], classes[other]] for one, other in verdicts.ranking()]
+    return [[verdicts.artefacts[artefact], classes[diagnosis]] for artefact, diagnosis in verdicts.ranking()]
 
 
 def tests(verdicts: Verdicts, network: ExplainedNetwork, artefact: str, diagnosis: str) -> dict[str, float]:
@@ -206,8 +206,8 @@ def tests(verdicts: Verdicts, network: ExplainedNetwork, artefact: str, diagnosi
 def values(network: ExplainedNetwork, logits: torch.Tensor) -> dict[str, float]:
     test = network.cohort.part(Part.TEST)
     weights = bootstrap_weights(network.settings, network.cohort.groups(test))
-    found = accuracy(logits, class_indices(test, network.cohort.classes), network.cohort.classes, weights)
-    return {name: round(found[name].value, 5) for name in FIGURES}
+    figures = accuracy(logits, class_indices(test, network.cohort.classes), network.cohort.classes, weights)
+    return {name: round(figures[name].value, 5) for name in FIGURES}
 
 
 def summary(lines: Sequence[dict[str, Any]]) -> str:
@@ -215,20 +215,23 @@ def summary(lines: Sequence[dict[str, Any]]) -> str:
     n = len(lines)
     told = [
         TARGETS,
-        f"planted: the artefact named first in {sum(one['top_artefact'] for one in lines)} of {n}, "
-        f"with its diagnosis in {sum(one['top'] for one in lines)}",
-        f"not planted: none named in {sum(not one['named_clean'] for one in lines)} of {n}",
+        f"planted: the artefact named first in {sum(line['top_artefact'] for line in lines)} of {n}, "
+        f"with its diagnosis in {sum(line['top'] for line in lines)}",
+        f"not planted: none named in {sum(not line['named_clean'] for line in lines)} of {n}",
     ]
     for figure in FIGURES:
 
         def column(*path: str, figure: str = figure) -> Values:
-            return np.array([one[path[0]][path[1]][figure] for one in lines])
+            return np.array([line[path[0]][path[1]][figure] for line in lines])
 
         tied, clean = column("counterpart", "tied"), column("counterpart", "clean")
-        own, ceiling = np.array([one["with_shortcut"][figure] for one in lines]), column("without_artefact", "tied")
+        learnt, ceiling = (
+            np.array([line["with_shortcut"][figure] for line in lines]),
+            column("without_artefact", "tied"),
+        )
         told.append(
             f"{figure}, mean over {n} seeds: learnt with the shortcut {tied.mean():.3f} (on its own test images "
-            f"{own.mean():.3f}), learnt without {clean.mean():.3f}; on images without the artefact in any "
+            f"{learnt.mean():.3f}), learnt without {clean.mean():.3f}; on images without the artefact in any "
             f"{ceiling.mean():.3f} and {column('without_artefact', 'clean').mean():.3f}"
         )
         longer = column("counterpart", "clean_longer")

@@ -31,9 +31,8 @@ from sqlalchemy import insert
 from concepts.curation import door as curation
 from concepts.curation.accounts import OPERATOR, add_account, find_account
 from concepts.curation.queue import Filter, Order
-from concepts.curation.sets import SetConcept
+from concepts.curation.sets import ImageRecord, SetConcept
 from concepts.example import ConceptEntry, Example, Origin, Polarity
-from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Kind, Verdict
 from concepts.release import freeze, write_release
 from concepts.store.roles import Role
@@ -94,17 +93,17 @@ def parse() -> argparse.Namespace:
 
 def fill(store: Store, asked: argparse.Namespace) -> None:
     """A set, its images and readers by the store's acts; judgements and figures in bulk, past the audit log."""
-    if any(one.name == SET for one in curation.list_sets(store, OPERATOR)):
+    if any(entry.name == SET for entry in curation.list_sets(store, OPERATOR)):
         return
     generator = np.random.default_rng(0)
     images = [image(number) for number in range(asked.images)]
-    names = [one.id for one in images]
+    names = [image.id for image in images]
     curation.create_set(store, OPERATOR, SET, key="set")
     curation.add_images(store, OPERATOR, images, key="images")
     curation.add_to_set(store, OPERATOR, SET, names, key="row")
     for number in range(asked.concepts):
-        own = SetConcept(id=concept(number), name=f"Concept {number}", definition="Drawn by lot.", is_own=True)
-        curation.add_concept(store, OPERATOR, SET, own, key=own.id)
+        added = SetConcept(id=concept(number), name=f"Concept {number}", definition="Drawn by lot.", own=True)
+        curation.add_concept(store, OPERATOR, SET, added, key=added.id)
     for number in range(asked.sessions):
         add_account(store, OPERATOR, reader(number), [Role.ANNOTATOR], key=reader(number))
     rows = list(judgement_rows(asked, names, generator))
@@ -113,17 +112,17 @@ def fill(store: Store, asked: argparse.Namespace) -> None:
         session.execute(insert(LaterRow), later_rows(rows))
         suspected = [concept(number) for number in range(min(SUSPECTED, asked.concepts))]
         values = generator.random((len(suspected), len(names)))
-        for one, row in zip(suspected, values, strict=True):
-            found = zip(names, map(float, row), strict=True)
+        for name, row in zip(suspected, values, strict=True):
+            pairs = zip(names, map(float, row), strict=True)
             session.execute(
-                insert(SuspicionRow), [{"run": RUN, "concept": one, "image_id": i, "value": v} for i, v in found]
+                insert(SuspicionRow), [{"run": RUN, "concept": name, "image_id": i, "value": v} for i, v in pairs]
             )
         vectors = generator.normal(size=(len(names), DIMENSIONS)).astype("<f4")
         session.execute(
             insert(EmbeddingRow),
             [{"run": RUN, "image_id": i, "vector": v.tobytes()} for i, v in zip(names, vectors, strict=True)],
         )
-    settle(store, rows, {one.id: one.digest for one in images})
+    settle(store, rows, {image.id: image.digest for image in images})
 
 
 def image(number: int) -> ImageRecord:
@@ -151,17 +150,17 @@ def reader(number: int) -> str:
 def own_concepts(number: int, asked: argparse.Namespace) -> list[str]:
     """Those that a reader reads: each concept has `READERS_PER_CONCEPT` readers."""
     groups = max(1, asked.sessions // READERS_PER_CONCEPT)
-    return [concept(one) for one in range(asked.concepts) if one % groups == number % groups] or [concept(0)]
+    return [concept(index) for index in range(asked.concepts) if index % groups == number % groups] or [concept(0)]
 
 
 def judgement_rows(
     asked: argparse.Namespace, names: list[str], generator: np.random.Generator
 ) -> Iterator[dict[str, Any]]:
     """In the set's order: half of each reader's in the concept that they are at, the rest spread over the others."""
-    said = generator.choice(list(map(str, SHARES)), p=list(SHARES.values()), size=asked.judgements + asked.concepts)
+    verdicts = generator.choice(list(map(str, SHARES)), p=list(SHARES.values()), size=asked.judgements + asked.concepts)
     number = 0
-    for one in range(asked.sessions):
-        first, *others = own_concepts(one, asked)
+    for session in range(asked.sessions):
+        first, *others = own_concepts(session, asked)
         each = asked.judgements // asked.sessions
         depths = {first: each // 2, **dict.fromkeys(others, each // 2 // max(1, len(others)))}
         for name, depth in depths.items():
@@ -172,10 +171,10 @@ def judgement_rows(
                     "set_name": SET,
                     "image_id": image_id,
                     "concept": name,
-                    "reader": reader(one),
+                    "reader": reader(session),
                     "kind": Kind.READING,
                     "reading": 1,
-                    "verdict": said[number - 1],
+                    "verdict": verdicts[number - 1],
                     "note": "",
                     "blinded": True,
                     "origin": Origin.JUDGED,
@@ -192,7 +191,7 @@ def later_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def settle(store: Store, rows: list[dict[str, Any]], digests: dict[str, str]) -> None:
     """A release of what the first reader of each case said, for the examples beside the lesion."""
     polarities = {str(Verdict.PRESENT): Polarity.PRESENT, str(Verdict.ABSENT): Polarity.ABSENT}
-    said = {(row["concept"], row["image_id"]): row["verdict"] for row in reversed(rows)}
+    latest = {(row["concept"], row["image_id"]): row["verdict"] for row in reversed(rows)}
     examples = [
         Example(
             image_id=image_id,
@@ -201,7 +200,7 @@ def settle(store: Store, rows: list[dict[str, Any]], digests: dict[str, str]) ->
             polarity=polarities[verdict],
             provenance="judged",
         )
-        for (name, image_id), verdict in said.items()
+        for (name, image_id), verdict in latest.items()
         if verdict in polarities
     ]
     used = sorted({example.concept for example in examples})
@@ -228,13 +227,13 @@ def work(store: Store, asked: argparse.Namespace) -> dict[str, list[float]]:
     timings = Timings()
     failed: list[BaseException] = []
 
-    def one(number: int) -> None:
+    def act(number: int) -> None:
         try:
             sit(store, number, asked, timings)
         except BaseException as error:  # noqa: BLE001  # told by the main thread
             failed.append(error)
 
-    threads = [threading.Thread(target=one, args=(number,)) for number in range(asked.sessions)]
+    threads = [threading.Thread(target=act, args=(number,)) for number in range(asked.sessions)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -274,12 +273,14 @@ def sit(store: Store, number: int, asked: argparse.Namespace, timings: Timings) 
 
 
 def assign(store: Store, name: str, concept_id: str, images: list[str]) -> None:
-    said = [Judgement(reader=name, image_id=one, concept=concept_id, verdict=Verdict.ABSENT) for one in images]
+    judgements = [
+        Judgement(reader=name, image_id=image_id, concept=concept_id, verdict=Verdict.ABSENT) for image_id in images
+    ]
     find_account(store, name)
-    if len(said) == 1:
-        curation.judge(store, name, SET, said[0], key=uuid4().hex)
+    if len(judgements) == 1:
+        curation.judge(store, name, SET, judgements[0], key=uuid4().hex)
     else:
-        curation.judge_many(store, name, SET, said, key=uuid4().hex)
+        curation.judge_many(store, name, SET, judgements, key=uuid4().hex)
 
 
 def curate(store: Store, name: str, concept_id: str, order: Order, *, is_new: bool) -> list[str]:
@@ -303,16 +304,16 @@ def grid(store: Store, name: str, concept_id: str, order: Order, *, by_likeness:
     curation.list_sets(store, name)
     curation.read_set(store, name, SET)
     curation.facets(store, name, SET)
-    place = (store, name, SET, concept_id)
-    unread = Filter(judged=False)
+    where = (store, name, SET, concept_id)
+    unread = Filter(own=False)
     if not by_likeness:
-        page = curation.browse(*place, filter_by=unread, order=order, run=RUN, limit=GRID_PAGE)
+        page = curation.browse(*where, chosen=unread, order=order, run=RUN, limit=GRID_PAGE)
         return [case.image_id for case in page.cases[:GRID_SELECTED]]
-    found = curation.browse(*place, filter_by=Filter(verdict=Verdict.PRESENT), limit=NEAREST)
-    like = [case.image_id for case in found.cases] or [image(0).id]
-    ranked = [one for one, _ in curation.similar_images(store, name, SET, run=RUN, like=like)]
-    near = Filter(judged=False, images=ranked[:NEAREST])
-    cases = curation.browse(*place, filter_by=near, run=RUN, limit=NEAREST).cases
+    present = curation.browse(*where, chosen=Filter(verdict=Verdict.PRESENT), limit=NEAREST)
+    like = [case.image_id for case in present.cases] or [image(0).id]
+    ranked = [image_id for image_id, _ in curation.similar_images(store, name, SET, run=RUN, like=like)]
+    near = Filter(own=False, images=ranked[:NEAREST])
+    cases = curation.browse(*where, chosen=near, run=RUN, limit=NEAREST).cases
     return [case.image_id for case in cases[:GRID_SELECTED]]
 
 

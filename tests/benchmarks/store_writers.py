@@ -69,12 +69,12 @@ def write(url: str, reader: str, judgements: int) -> None:
     """Judge, and say so only after the store did: number of the image, of the judgement, and seconds."""
     with closing(open_store(url)) as store:
         for number in range(judgements):
-            one = Judgement(reader=reader, image_id=f"i{number}", concept="streaks", verdict=Verdict.PRESENT)
+            judgement = Judgement(reader=reader, image_id=f"i{number}", concept="streaks", verdict=Verdict.PRESENT)
             began = time.monotonic()
-            stored = judge(store, reader, "bench", one, key=str(number))
+            stored = judge(store, reader, "bench", judgement, key=str(number))
             seconds = time.monotonic() - began
             if number % REPEATED == 0:
-                judge(store, reader, "bench", one, key=str(number))
+                judge(store, reader, "bench", judgement, key=str(number))
             sys.stdout.write(f"{number} {stored} {seconds}\n")
             sys.stdout.flush()
 

@@ -50,7 +50,7 @@ def compare(candidate: Work, reference: Work, *, rounds: int, repeat: int = 1) -
 
 def summarise(pairs: Sequence[tuple[float, float]]) -> Comparison:
     """The comparison that pairs of candidate and reference figures make."""
-    ratios = [one / other for one, other in pairs]
+    ratios = [first / second for first, second in pairs]
     low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else [ratios[0]] * 3
     first, second = (statistics.median(column) for column in zip(*pairs, strict=True))
     return Comparison(statistics.median(ratios), (low, high), first, second, len(pairs))

@@ -46,14 +46,14 @@ def main() -> None:
     wanted = [name for name in ROWS if not asked.rows or name.startswith(tuple(asked.rows))]
     say(f"torch {torch.__version__}, {platform.machine()}, {asked.device}, {asked.threads} threads\n")
     say(f"{'what':34} {'ratio':>8} {'quartiles':>17} {'target':>8} {'candidate':>11} {'reference':>11} rounds\n")
-    found = {}
+    comparisons = {}
     for name in wanted:
         row, target = ROWS[name]
         comparison = row(torch.device(asked.device))
-        found[name] = asdict(comparison) | {"target": target}
+        comparisons[name] = asdict(comparison) | {"target": target}
         say(line(name, comparison, target))
     if asked.json:
-        asked.json.write_text(json.dumps(found, indent=1) + "\n")
+        asked.json.write_text(json.dumps(comparisons, indent=1) + "\n")
 
 
 def line(name: str, comparison: Comparison, target: float) -> str:

@@ -7,7 +7,7 @@ from torch import nn
 from concepts.errors import SettingsError
 from pipeline.choices import Placement
 from pipeline.config import ModelSettings
-from pipeline.models.backbones import build_backbone
+from pipeline.models.backbones import build_backbone, layer_name
 
 NAMES = ("resnet18", "resnet34", "resnet50", "densenet121", "efficientnet-b0", "mobilenet_v1")
 
@@ -34,15 +34,15 @@ def test_the_layer_to_replace_is_a_batch_norm(name):
     assert isinstance(backbone.network.get_submodule(backbone.layer), nn.BatchNorm2d)
 
 
-@pytest.mark.parametrize(("name", "own"), [("mobilenet_v1", 0.75), ("resnet18", 1.0)])
-def test_no_width_is_the_architectures_own(name, own):
+@pytest.mark.parametrize(("name", "default"), [("mobilenet_v1", 0.75), ("resnet18", 1.0)])
+def test_no_width_is_the_architectures_own(name, default):
     def shapes(width):
         with torch.device("meta"):
             network = build_backbone(ModelSettings(architecture=name, width=width), 3).network
         return [tensor.shape for tensor in network.parameters()]
 
-    assert shapes(None) == shapes(own)
-    assert shapes(None) != shapes(own / 2)
+    assert shapes(None) == shapes(default)
+    assert shapes(None) != shapes(default / 2)
 
 
 def test_an_unknown_architecture_is_refused_with_the_known_ones():
@@ -53,3 +53,39 @@ def test_an_unknown_architecture_is_refused_with_the_known_ones():
 def test_a_width_where_there_is_none_is_refused():
     with pytest.raises(SettingsError, match=r"model\.width: densenet121 has no width to set \(got 0\.5\)"):
         build_backbone(ModelSettings(architecture="densenet121", width=0.5), 3)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v1"])
+@pytest.mark.parametrize("placement", list(Placement))
+def test_the_layer_is_the_one_asked_for_or_the_recommended_one(name, placement):
+    settings = ModelSettings(architecture=name, placement=placement)
+    with torch.device("meta"):
+        assert layer_name(settings) == build_backbone(settings, 3).layer
+    assert layer_name(settings.model_copy(update={"layer": "stem"})) == "stem"
+
+
+def test_recommended_layers_differ_by_placement_where_a_skip_would_bypass_the_layer():
+    layers = {
+        name: {layer_name(ModelSettings(architecture=name, placement=placement)) for placement in Placement}
+        for name in NAMES
+    }
+    assert [name for name in NAMES if len(layers[name]) == 1] == ["efficientnet-b0", "mobilenet_v1"]
+
+
+def test_mobilenet_has_a_normalisation_of_its_own():
+    with torch.device("meta"):
+        mobilenet, resnet = (
+            build_backbone(ModelSettings(architecture=name), 3) for name in ("mobilenet_v1", "resnet18")
+        )
+    assert mobilenet.mean == mobilenet.std == (0.5, 0.5, 0.5)
+    assert (resnet.mean, resnet.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert mobilenet.size == resnet.size == 224
+
+
+def test_a_resnet_halves_its_images_in_the_stem_and_has_no_bias_in_its_downsampling():
+    with torch.device("meta"):
+        network = build_backbone(ModelSettings(architecture="resnet18", width=0.05), 3).network
+    assert network.conv1.stride == (2, 2)
+    assert network.conv1.out_channels == 8
+    biases = [name for name, _ in network.named_parameters() if "downsample.0.bias" in name]
+    assert biases == []

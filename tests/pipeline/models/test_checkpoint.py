@@ -60,8 +60,8 @@ def assert_same_tree(tree, other):
             assert_same_tree(tree[key], other[key])
     elif isinstance(tree, list | tuple):
         assert len(tree) == len(other)
-        for one, another in zip(tree, other, strict=True):
-            assert_same_tree(one, another)
+        for branch, another in zip(tree, other, strict=True):
+            assert_same_tree(branch, another)
     else:
         assert tree == other
 
@@ -75,9 +75,9 @@ def test_a_model_comes_back_as_it_was(tmp_path, whitening):
     save_model(tmp_path / "model", network, description)
     x = torch.rand(3, 3, 48, 48)
     state = torch.random.get_rng_state()
-    loaded, found = load_model(tmp_path / "model")
+    loaded, read_description = load_model(tmp_path / "model")
     assert torch.equal(state, torch.random.get_rng_state())
-    assert found == description
+    assert read_description == description
     assert not any(module.training for module in loaded.modules())
     assert [layer.concepts for layer in whitening_layers(loaded).values()] == (
         [whitening.concepts] if whitening else []
@@ -218,7 +218,7 @@ class TestStates:
         with pytest.raises(WeightsError, match="no such file"):
             load_state(tmp_path / "absent.safetensors")
         save_model(tmp_path / "model", trained(describe()), describe())
-        with pytest.raises(WeightsError, match="not a training state"):
+        with pytest.raises(WeightsError, match="not a state of training"):
             load_state(tmp_path / "model.safetensors")
         (tmp_path / "model.safetensors").write_bytes(b"rubbish")
         with pytest.raises(WeightsError, match="damaged"):

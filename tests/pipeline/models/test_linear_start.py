@@ -67,7 +67,7 @@ def test_start_and_what_follows_are_the_tail(cut):
     tail, maps, rest = cut
     start, kept = linear_start(tail), maps.clone()
     assert isinstance(start, LinearStart)
-    assert torch.equal(start.after(start.whole(maps), rest), tail(maps, rest))
+    assert torch.equal(start.after(start.all_axes(maps), rest), tail(maps, rest))
     assert torch.equal(maps, kept)
 
 
@@ -76,8 +76,8 @@ def test_parts_of_all_axes_add_up_to_the_whole(cut):
     tail, maps, _ = cut
     start = linear_start(tail)
     nothing = start.linear(torch.zeros_like(start.channelwise(maps)))
-    parts = sum(start.part(maps, axis) for axis in range(maps.shape[1]))
-    torch.testing.assert_close(nothing + parts, start.whole(maps), atol=1e-4, rtol=1e-4)
+    parts = sum(start.one_axis(maps, axis) for axis in range(maps.shape[1]))
+    torch.testing.assert_close(nothing + parts, start.all_axes(maps), atol=1e-4, rtol=1e-4)
 
 
 def test_losses_of_a_permuted_axis_are_those_of_the_whole_tail(cut):
@@ -87,9 +87,9 @@ def test_losses_of_a_permuted_axis_are_those_of_the_whole_tail(cut):
     intact = permuted_losses(layer, labels, axes=0, order=None, batch_size=5)
     alone, passes, changes = SingleAxis(layer, labels, batch_size=5), [], []
     for axis in (0, 7):
-        found = alone.losses(axis, orders, advance=passes.append)
+        losses = alone.losses(axis, orders, advance=passes.append)
         expected = [permuted_losses(layer, labels, axes=axis, order=order, batch_size=5) for order in orders]
-        np.testing.assert_allclose(found, expected, atol=1e-6)
+        np.testing.assert_allclose(losses, expected, atol=1e-6)
         changes.append(np.abs(expected - intact).max())
     assert max(changes) > 1e-4
     assert sum(passes) == 6
@@ -102,8 +102,8 @@ def test_an_axis_that_is_not_read_changes_no_bit(cut):
         linear.weight[:, 2] = 0
     layer, labels = Layer(tail, maps, rest), torch.arange(CASES) % 3
     order = torch.arange(CASES).flip(0)
-    (found,) = SingleAxis(layer, labels, batch_size=5).losses(2, [order], advance=None)
-    np.testing.assert_array_equal(found, permuted_losses(layer, labels, axes=2, order=None, batch_size=5))
+    (losses,) = SingleAxis(layer, labels, batch_size=5).losses(2, [order], advance=None)
+    np.testing.assert_array_equal(losses, permuted_losses(layer, labels, axes=2, order=None, batch_size=5))
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_only_what_is_linear_in_each_axis_counts(after, starts):
     if start is not None:
         changed = maps.clone()
         changed[:, 1] = maps.flip(0)[:, 1]
-        moved = start.whole(maps) + start.part(changed, 1) - start.part(maps, 1)
+        moved = start.all_axes(maps) + start.one_axis(changed, 1) - start.one_axis(maps, 1)
         torch.testing.assert_close(start.after(moved, rest), tail(changed, rest))
         assert torch.equal(maps, kept)
 

@@ -15,7 +15,7 @@ from pipeline.models.weights import load_weights
 
 def padded_by_definition(x, weight, stride):
     total = [max((math.ceil(side / stride) - 1) * stride + 3 - side, 0) for side in x.shape[2:]]
-    (top, bottom), (left, right) = ((one // 2, one - one // 2) for one in total)
+    (top, bottom), (left, right) = ((pixels // 2, pixels - pixels // 2) for pixels in total)
     return functional.conv2d(functional.pad(x, (left, right, top, bottom)), weight, stride=stride)
 
 
@@ -45,7 +45,7 @@ def test_batched_equals_one_by_one_and_channels_last():
     x = torch.randn(3, 3, 40, 40, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         batched = network(x)
-        torch.testing.assert_close(batched, torch.cat([network(one[None]) for one in x]), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(batched, torch.cat([network(image[None]) for image in x]), atol=1e-5, rtol=1e-4)
         last = network.to(memory_format=torch.channels_last)(x.to(memory_format=torch.channels_last))
     torch.testing.assert_close(batched, last, atol=1e-5, rtol=1e-4)
 
@@ -91,7 +91,7 @@ class TestPublishedWeights:
             if isinstance(module, nn.BatchNorm2d):
                 module.register_forward_pre_hook(record(name))
         images = [torch.tensor(read_image(file)).permute(2, 0, 1) for file in sorted(folder.glob("*.jpg"))[:8]]
-        batch = torch.cat([functional.interpolate(one[None] / 127.5 - 1, size=(224, 224)) for one in images])
+        batch = torch.cat([functional.interpolate(image[None] / 127.5 - 1, size=(224, 224)) for image in images])
         with torch.no_grad():
             network.eval()(batch)
         assert len(ratios) == 27

@@ -39,13 +39,13 @@ def assert_sides_are_whole(network, module):
         whole = network(x)
         head, tail = split_at(network, module)
         feature, rest = head(x)
-        kept = feature.clone(), [one.clone() for one in rest]
+        kept = feature.clone(), [tensor.clone() for tensor in rest]
         torch.testing.assert_close(tail(feature, rest), whole)
         torch.testing.assert_close(tail(feature, rest), whole, msg="the tail changed its arguments")
         assert torch.equal(feature, kept[0])
-        assert all(torch.equal(one, before) for one, before in zip(rest, kept[1], strict=True))
-        assert all(len(one) == len(x) for one in rest)
-        one_by_one = [tail(feature[[n]], tuple(one[[n]] for one in rest)) for n in range(len(x))]
+        assert all(torch.equal(tensor, before) for tensor, before in zip(rest, kept[1], strict=True))
+        assert all(len(tensor) == len(x) for tensor in rest)
+        one_by_one = [tail(feature[[n]], tuple(tensor[[n]] for tensor in rest)) for n in range(len(x))]
         torch.testing.assert_close(torch.cat(one_by_one), whole, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(early_exit(network, module, x), feature)
 
@@ -80,11 +80,11 @@ def test_a_head_that_averages_over_turns_turns_with_its_image(module, turns):
     with torch.no_grad():
         head, _ = split_at(network, module, turns=turns)
         upright, lying = head(x), head(turned(x, step))
-        once, lying_once = (split_at(network, module)[0](one)[0] for one in (x, turned(x, step)))
+        once, lying_once = (split_at(network, module)[0](images)[0] for images in (x, turned(x, step)))
     torch.testing.assert_close(lying[0], turned(upright[0], step), atol=1e-5, rtol=1e-4)
     assert len(lying[1]) == len(upright[1])
-    for one, other in zip(lying[1], upright[1], strict=True):
-        torch.testing.assert_close(one, turned(other, step), atol=1e-5, rtol=1e-4)
+    for maps, other in zip(lying[1], upright[1], strict=True):
+        torch.testing.assert_close(maps, turned(other, step), atol=1e-5, rtol=1e-4)
     assert not torch.allclose(lying_once, turned(once, step), atol=1e-3)
 
 
@@ -101,7 +101,7 @@ def test_gradients_reach_the_feature():
     head, tail = split_at(make("resnet18"), "layer4.1.bn1")
     feature, rest = head(images())
     feature = feature.detach().requires_grad_()
-    tail(feature, tuple(one.detach() for one in rest)).sum().backward()
+    tail(feature, tuple(tensor.detach() for tensor in rest)).sum().backward()
     assert feature.grad is not None
     assert feature.grad.abs().sum() > 0
 

@@ -83,10 +83,10 @@ def test_a_torchvision_resnet_loads_but_for_its_head(tmp_path):
     save_file(state, tmp_path / "resnet18.safetensors")
     report = load_weights(network, tmp_path / "resnet18.safetensors")
     assert set(report.dropped) == set(report.missing) == {"fc.weight", "fc.bias"}
-    own = network.state_dict()
+    loaded = network.state_dict()
     body = [name for name in state if not name.startswith("fc.") and not name.endswith("num_batches_tracked")]
     assert set(report.loaded) == set(body)
-    assert all(torch.equal(own[name], state[name]) for name in body)
+    assert all(torch.equal(loaded[name], state[name]) for name in body)
 
 
 @pytest.mark.parametrize("old", [pytest.param(False, marks=pytest.mark.slow), True])

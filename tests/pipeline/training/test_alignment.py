@@ -90,7 +90,7 @@ def test_a_planted_direction_is_found(objective, operation):
     assert torch.cosine_similarity(planted, layer.rotation[0].double(), dim=0) > 0.95
     assert report.after >= report.before
     assert report.residual < 1e-3
-    assert report.positives["a"] == sum(int(one["concepts"][:, 0].sum()) for one in BATCHES)
+    assert report.positives["a"] == sum(int(batch["concepts"][:, 0].sum()) for batch in BATCHES)
     json.dumps(report.to_json())
 
 
@@ -105,7 +105,7 @@ def test_aligning_again_changes_nothing():
 
 def test_order_and_size_of_batches_do_not_matter():
     rotations = []
-    whole = {key: torch.cat([one[key] for one in BATCHES]) for key in BATCHES[0]}
+    whole = {key: torch.cat([batch[key] for batch in BATCHES]) for key in BATCHES[0]}
     for batches in (BATCHES, BATCHES[::-1], [whole]):
         network = whitened()
         align(network, batches)
@@ -119,7 +119,7 @@ def test_a_concept_without_positives_keeps_its_last_statistics():
     align(network, BATCHES)
     layer = whitening_layers(network)["1"]
     kept = layer.concept_directions[1].clone()
-    align(network, [one | {"concepts": one["concepts"] * torch.tensor([1.0, NAN])} for one in BATCHES[:2]])
+    align(network, [part | {"concepts": part["concepts"] * torch.tensor([1.0, NAN])} for part in BATCHES[:2]])
     assert torch.equal(layer.concept_directions[1], kept)
     assert kept.any()
 
@@ -156,9 +156,9 @@ def test_refusals():
 def trained(schedule, network, *, epochs=2, state=None, **options):
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
 
-    def step(_engine, one):
+    def step(_engine, examples):
         optimizer.zero_grad()
-        network.train()(one["image"]).square().sum().backward()
+        network.train()(examples["image"]).square().sum().backward()
         optimizer.step()
 
     engine = Engine(step)
@@ -184,8 +184,8 @@ def test_paper_schedule_turns_the_axis_towards_its_concept(operation):
     network = whitened(operation=operation)
     trained(Schedule.PAPER, network, epochs=15, every=1, objective=Objective.POSITIVES)
     (layer,) = whitening_layers(network).values()
-    x = torch.cat([one["image"] for one in BATCHES])
-    labels = torch.cat([one["concepts"] for one in BATCHES])[:, 0] == 1
+    x = torch.cat([examples["image"] for examples in BATCHES])
+    labels = torch.cat([examples["concepts"] for examples in BATCHES])[:, 0] == 1
     activations = layer.activations(network[1].module(network[0](x)) if operation is insert_after else network[0](x))
     assert activations[labels, 0].mean() > activations[~labels, 0].mean() + 0.5
     assert (layer.rotation @ layer.rotation.mT - torch.eye(6)).abs().max() < 1e-5
@@ -202,7 +202,9 @@ def test_a_resumed_stochastic_schedule_goes_on_as_if_never_stopped():
 def halves(rank, port, folder, world):
     distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
     torch.set_num_threads(1)
-    network = parallel_run([{key: value[rank::world] for key, value in one.items()} for one in BATCHES], world)
+    network = parallel_run(
+        [{key: value[rank::world] for key, value in examples.items()} for examples in BATCHES], world
+    )
     torch.save(network.state_dict(), f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
 
@@ -210,14 +212,14 @@ def halves(rank, port, folder, world):
 def parallel_run(batches, world):
     # In double precision, so that what differs is the method and not the order of the sums.
     network = whitened(("1", "5")).double()
-    batches = [{key: value.double() for key, value in one.items()} for one in batches]
+    batches = [{key: value.double() for key, value in examples.items()} for examples in batches]
     model = nn.parallel.DistributedDataParallel(network) if world > 1 else network
     align(network, batches)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
     for number in range(20):
         optimizer.zero_grad()
-        one = batches[number % len(batches)]
-        model.train()(one["image"]).square().mean().backward()
+        examples = batches[number % len(batches)]
+        model.train()(examples["image"]).square().mean().backward()
         optimizer.step()
     align(network, batches)
     return network
@@ -237,9 +239,9 @@ def test_two_processes_with_half_a_batch_each_are_one_with_the_whole(tmp_path, u
 def unused_port():
     import socket
 
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def test_a_layer_without_concepts_gets_statistics_only():

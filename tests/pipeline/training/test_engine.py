@@ -4,15 +4,17 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Events
+from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from concepts.errors import RunError
 from pipeline.config import ConceptLossSettings, TrainingSettings
 from pipeline.run.progress import Silent
-from pipeline.training.engine import Phase, PhaseTrainer, parameter_groups, warmup_cosine
+from pipeline.training.engine import Phase, PhaseTrainer, checkpoint_score, epoch_seed, parameter_groups, warmup_cosine
 from pipeline.training.loss import TrainingLoss, class_weights
-from pipeline.training.validation import mean_axis_auc
+from pipeline.training.validation import mean_axis_auc, validate
 from pipeline.whitening.layer import ConceptWhitening
 
 
@@ -118,6 +120,144 @@ def test_without_concept_labels_the_loss_is_cross_entropy():
     assert torch.equal(TrainingLoss()(logits, {"label": labels}), nn.functional.cross_entropy(logits, labels))
 
 
+SCORES = {"macro_auc": (0.9, 0.6, 0.8, 0.8), "axis_auc": (0.2, 0.9, 0.7, 0.7)}
+"""Of four epochs: the diagnosis prefers the first, the axes the second; together they choose the second too, at 0.75,
+not the equally good ones after it."""
+
+
+@pytest.mark.parametrize(("names", "best", "score"), [(("macro_auc",), 1, 0.9), (tuple(SCORES), 2, 0.75)])
+def test_the_network_ends_with_the_parameters_of_the_best_epoch(tmp_path, monkeypatch, names, best, score):
+    net, epochs, parameters = network(), iter(range(4)), []
+
+    def scripted(measured, loader, **_):
+        parameters.append(measured[0].weight.detach().clone())
+        epoch = next(epochs)
+        return {name: SCORES[name][epoch] for name in names}
+
+    monkeypatch.setattr("pipeline.training.engine.validate", scripted)
+    history = trainer(tmp_path, net, epochs=4).run()
+    assert (history.best_epoch, history.best_score) == (best, pytest.approx(score))
+    assert torch.equal(net[0].weight, parameters[best - 1])
+    assert not torch.equal(parameters[best - 1], parameters[-1])
+    assert [entry["epoch"] for entry in history.epochs] == [1, 2, 3, 4]
+
+
+def test_the_score_is_of_diagnosis_and_axes_alike():
+    assert checkpoint_score({"macro_auc": 0.8, "axis_auc": 0.6, "loss": 100.0}) == pytest.approx(0.7)
+    assert checkpoint_score({"macro_auc": 0.8, "loss": 100.0}) == pytest.approx(0.8)
+
+
+def test_validation_measures_the_loader_in_evaluation_mode_and_leaves_no_hook():
+    net = network(whitened=True)
+    loader = DataLoader(Blobs(24), batch_size=7)
+    figures = validate(net, loader, layer=net[1])
+    batches = list(loader)
+    images, labels = (torch.cat([batch[key] for batch in batches]) for key in ("image", "label"))
+    concepts = torch.cat([batch["concepts"] for batch in batches])[:, 0]
+    with torch.no_grad():
+        scores = net.eval()(images).softmax(dim=1)
+        activations = net[1].activations(net[0](images))[:, 0]
+    aucs = [roc_auc_score(labels == diagnosis, scores[:, diagnosis]) for diagnosis in range(3)]
+    assert figures["macro_auc"] == pytest.approx(np.mean(aucs))
+    assert figures["axis_auc"] == pytest.approx(roc_auc_score(concepts, activations))
+    assert not net[1]._forward_hooks
+    assert validate(net, loader, layer=None).keys() == {"macro_auc"}
+
+
+def test_an_axis_without_both_kinds_of_images_says_nothing():
+    assert mean_axis_auc(np.zeros((3, 1)), np.ones((3, 1))) == 0.5
+    assert mean_axis_auc(np.array([[1.0, 1.0], [2.0, 0.0]]), np.array([[0.0, 0.0], [1.0, 1.0]])) == 0.5
+
+
+def test_every_phase_and_epoch_has_a_seed_of_its_own():
+    seeds = {
+        epoch_seed(Phase(name=name, epochs=3, learning_rate=1.0, seed=seed), epoch)
+        for name in ("plain", "auxiliary", "whitened")
+        for seed in (0, 1)
+        for epoch in (1, 2, 3)
+    }
+    assert len(seeds) == 18
+    phase = Phase(name="plain", epochs=9, learning_rate=0.5, seed=0)
+    assert epoch_seed(phase, 2) == epoch_seed(Phase(name="plain", epochs=3, learning_rate=1.0, seed=0), 2)
+
+
+def test_an_epoch_draws_with_its_own_seed_and_its_own_images(tmp_path):
+    draws = []
+
+    class Recorder(Blobs):
+        def set_epoch(self, epoch):
+            super().set_epoch(epoch)
+            draws.append((epoch, torch.initial_seed()))
+
+    made = trainer(tmp_path, network(), epochs=2)
+    made.train = DataLoader(Recorder(), batch_size=8)
+    made.run()
+    assert draws == [(epoch, epoch_seed(made.phase, epoch)) for epoch in (1, 2)]
+
+
+def test_the_learning_rate_of_a_step_is_that_of_the_schedule(tmp_path):
+    rates = []
+    made = trainer(tmp_path, network(), epochs=2)
+    step = made.optimizer.step
+    made.optimizer.step = lambda *arguments: (
+        rates.append([group["lr"] for group in made.optimizer.param_groups]),
+        step(*arguments),
+    )
+    made.run()
+    # 48 images in batches of 8, twice.
+    expected = [1e-2 * warmup_cosine(number, 12, warmup=0.1) for number in range(12)]
+    assert rates == [[rate, rate] for rate in expected]
+
+
+def test_progress_names_the_phase_the_epoch_and_the_figures(tmp_path):
+    class Listener(Silent):
+        def __init__(self):
+            self.sentences, self.tasks = [], []
+
+        def say(self, text):
+            self.sentences.append(text)
+
+        def task(self, title, total):
+            self.tasks.append((title, total))
+            return super().task(title, total)
+
+    made = trainer(tmp_path, network(), epochs=2)
+    made.tracker = Listener()
+    history = made.run()
+    assert made.tracker.tasks == [("training, plain", 12)]
+    first = history.epochs[0]
+    assert made.tracker.sentences[0] == f"plain epoch 1/2: macro_auc {first['macro_auc']:.3f}, loss {first['loss']:.3f}"
+    again = trainer(tmp_path, network(), epochs=2)
+    again.tracker = Listener()
+    again.run()
+    assert again.tracker.sentences == ["plain: resumed after epoch 2"]
+    assert again.tracker.tasks == []
+
+
+def test_handlers_take_part_and_get_their_state_back(tmp_path):
+    class Counter:
+        count = 0
+
+        def attach(self, engine):
+            engine.add_event_handler(Events.ITERATION_COMPLETED, self.add)
+
+        def add(self, _engine):
+            self.count += 1
+
+        def state_dict(self):
+            return {"count": self.count}
+
+        def load_state_dict(self, state):
+            self.count = state["count"]
+
+    counters = [Counter(), Counter()]
+    for counter, epochs in zip(counters, (1, 2), strict=True):
+        made = trainer(tmp_path, network(), epochs=epochs)
+        made.handlers = [counter]
+        made.run()
+    assert [counter.count for counter in counters] == [6, 12]
+
+
 def test_a_diverging_loss_is_named(tmp_path):
     net = network()
     with torch.no_grad():
@@ -132,6 +272,10 @@ def test_schedule_rises_then_falls_to_zero():
     assert all(a < b for a, b in pairwise(factors[:10]))
     assert all(a >= b for a, b in pairwise(factors[10:]))
     assert factors[-1] < 0.001
+    assert factors[0] == pytest.approx(0.1)
+    assert warmup_cosine(55, 100, warmup=0.1) == pytest.approx(0.5)
+    assert [warmup_cosine(step, 2, warmup=0.0) for step in (0, 1)] == [1.0, 1.0]
+    assert warmup_cosine(0, 1, warmup=1.0) == 1.0
 
 
 def test_class_weights_balance_and_average_to_one():
@@ -150,5 +294,13 @@ def test_axis_auc_leaves_out_what_is_not_known():
 
 def test_vectors_do_not_decay():
     groups = parameter_groups([network()], weight_decay=0.1)
-    assert {one.ndim for one in groups[1]["params"]} == {1}
-    assert groups[1]["weight_decay"] == 0.0
+    assert {parameter.ndim for parameter in groups[1]["params"]} == {1}
+    assert [group["weight_decay"] for group in groups] == [0.1, 0.0]
+    assert {parameter.ndim for parameter in groups[0]["params"]} == {2, 4}
+
+
+def test_what_is_frozen_is_in_no_group():
+    net = network()
+    net[0].requires_grad_(False)
+    groups = parameter_groups([net, nn.Linear(2, 2)], weight_decay=0.1)
+    assert [len(group["params"]) for group in groups] == [2, 4]

@@ -28,7 +28,7 @@ def test_a_frozen_module_does_not_change_in_training():
 
 
 def test_freezing_what_is_not_there_names_what_is():
-    with pytest.raises(SettingsError, match=r"no module 'stem'.*0, 1, 2"):
+    with pytest.raises(SettingsError, match=r"has no module 'stem'.*0, 1, 2"):
         freeze(network(), ("stem",))
 
 
@@ -46,7 +46,7 @@ def test_free_axes_are_dropped_whole_in_training_and_weigh_as_asked_in_evaluatio
     torch.testing.assert_close(dropped[~gone], plain[~gone])
     matrix, offset = layer.affine_map()
     whole = torch.einsum("ij,njhw->nihw", matrix, x) + offset[:, None, None]
-    weight = {FreeAxes.WHOLE: 1.0, FreeAxes.EXPECTED: 0.4}[evaluation]
+    weight = {FreeAxes.FULL: 1.0, FreeAxes.EXPECTED: 0.4}[evaluation]
     seen = layer.eval()(x)
     torch.testing.assert_close(seen[:, :2], whole[:, :2])
     torch.testing.assert_close(seen[:, 2:], whole[:, 2:] * weight)
@@ -64,7 +64,7 @@ def test_a_network_keeps_the_function_that_its_evaluation_had_under_dropout(eval
             inside = net(x)
         after = net(x)
     torch.testing.assert_close(after, inside, atol=1e-5, rtol=1e-5)
-    assert torch.allclose(inside, before, atol=1e-4) == (evaluation is FreeAxes.WHOLE)
+    assert torch.allclose(inside, before, atol=1e-4) == (evaluation is FreeAxes.FULL)
 
 
 def test_a_training_that_is_cut_off_folds_nothing():

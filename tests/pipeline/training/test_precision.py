@@ -64,11 +64,11 @@ def test_parameters_gradients_and_statistics_stay_float32(network: nn.Module, im
     insert_after(network, LAYER, concepts=("streaks", "cysts"), activation=Activation.MEAN)
     loss = _loss(tuple(whitening_layers(network).values()))
     loss(PrecisionInferer(Precision.BFLOAT16)(images, network.train()), _targets()).backward()
-    tensors = [one for one in network.state_dict().values() if one.is_floating_point()]
-    assert all(one.dtype == torch.float32 for one in tensors)
-    gradients = [one.grad for one in network.parameters() if one.grad is not None]
+    tensors = [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
+    assert all(tensor.dtype == torch.float32 for tensor in tensors)
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
     assert gradients
-    assert all(one.dtype == torch.float32 and one.isfinite().all() for one in gradients)
+    assert all(gradient.dtype == torch.float32 and gradient.isfinite().all() for gradient in gradients)
 
 
 def test_the_step_points_the_same_way_as_in_float32(images: Tensor) -> None:
@@ -77,14 +77,16 @@ def test_the_step_points_the_same_way_as_in_float32(images: Tensor) -> None:
     head = put_head(network, "norm", ("streaks", "cysts"), activation=Activation.MEAN)
     nn.init.normal_(head.weight, std=0.1)
     loss = _loss((head,))
-    found = {}
+    gradients = {}
     for precision in Precision:
         network.zero_grad()
         value = loss(PrecisionInferer(precision)(images, network.train()), _targets())
         value.backward()
         assert value.dtype == torch.float32
-        found[precision] = torch.cat([one.grad.flatten() for one in network.parameters() if one.grad is not None])
-    assert torch.cosine_similarity(found[Precision.FLOAT32], found[Precision.BFLOAT16], dim=0) > 0.97
+        gradients[precision] = torch.cat(
+            [parameter.grad.flatten() for parameter in network.parameters() if parameter.grad is not None]
+        )
+    assert torch.cosine_similarity(gradients[Precision.FLOAT32], gradients[Precision.BFLOAT16], dim=0) > 0.97
 
 
 def _loss(layers: tuple) -> TrainingLoss:  # type: ignore[type-arg]

@@ -20,15 +20,15 @@ def network(activation):
 
 def batches(count=4):
     """Small bright spots in one channel, stripes in another: what a maximum sees better than a mean."""
-    found = []
+    made = []
     for seed in range(count):
         generator = torch.Generator().manual_seed(seed)
         labels = torch.randint(0, 2, (16, 2), generator=generator).float()
         images = torch.randn(16, 3, 12, 12, generator=generator)
         images[:, 0, 4:6, 4:6] += 3 * labels[:, 0, None, None]
         images[:, 1, :, 7] += 1.5 * labels[:, 1, None]
-        found.append({"image": images, "concepts": labels})
-    return found
+        made.append({"image": images, "concepts": labels})
+    return made
 
 
 def test_refining_raises_what_the_layer_itself_gives_and_leaves_the_function_alone():
@@ -37,8 +37,8 @@ def test_refining_raises_what_the_layer_itself_gives_and_leaves_the_function_alo
     before = made(shown[0]["image"])
     gaps = []
     for _ in range(2):
-        images = torch.cat([one["image"] for one in shown])
-        labels = torch.cat([one["concepts"] for one in shown])
+        images = torch.cat([batch["image"] for batch in shown])
+        labels = torch.cat([batch["concepts"] for batch in shown])
         layer = whitening_layers(made)["0.whitening"]
         activations = layer.activations(made[0].module(images)).detach()
         gap = sum(activations[labels[:, j] == 1, j].mean() - activations[labels[:, j] == 0, j].mean() for j in (0, 1))
@@ -61,8 +61,8 @@ def test_alignment_refines_where_it_is_asked_to_and_the_mean_has_nothing_to_gain
 
 def test_a_concept_that_lacks_one_kind_takes_no_part():
     made, shown = network(Activation.MAX), batches()
-    for one in shown:
-        one["concepts"][:, 1] = 1
+    for batch in shown:
+        batch["concepts"][:, 1] = 1
     report = refine(made, "0.whitening", shown, objective=Objective.CONTRAST, steps=3)
     assert report.after >= report.before
     assert whitening_layers(made)["0.whitening"].rotation.isfinite().all()

@@ -165,9 +165,9 @@ def write(state, path):
 @pytest.fixture(scope="module")
 def halves(tmp_path_factory):
     folder = tmp_path_factory.mktemp("halves")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
     multiprocessing.spawn(half, (port, folder), nprocs=2)
     return folder
 
@@ -177,23 +177,23 @@ def halves(tmp_path_factory):
 def test_two_halves_train_to_the_network_of_the_whole(halves, tmp_path, name, dtype, tolerance):
     expected = train(tmp_path, dtype, **CASES[name])
     for rank in range(2):
-        found = load_file(halves / f"{name}.{dtype}.{rank}")
-        assert found.keys() == expected.keys()
+        state = load_file(halves / f"{name}.{dtype}.{rank}")
+        assert state.keys() == expected.keys()
         for key, value in expected.items():
-            torch.testing.assert_close(found[key], value, rtol=0, atol=tolerance, msg=lambda m, key=key: f"{key}: {m}")
+            torch.testing.assert_close(state[key], value, rtol=0, atol=tolerance, msg=lambda m, key=key: f"{key}: {m}")
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_both_processes_end_with_the_same_bits(halves, name):
-    one, other = (load_file(halves / f"{name}.torch.float32.{rank}") for rank in range(2))
-    assert all(torch.equal(one[key], other[key]) for key in one)
+    first, second = (load_file(halves / f"{name}.torch.float32.{rank}") for rank in range(2))
+    assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 def test_a_frozen_normalisation_keeps_its_statistics(halves):
     for rank in range(2):
-        found = load_file(halves / f"other.{rank}")
-        assert torch.equal(found["frozen mean"], torch.zeros(8))
-        assert torch.equal(found["frozen weight"], torch.ones(8))
+        state = load_file(halves / f"other.{rank}")
+        assert torch.equal(state["frozen mean"], torch.zeros(8))
+        assert torch.equal(state["frozen weight"], torch.ones(8))
 
 
 def test_an_error_of_one_process_ends_all_and_only_it_speaks(halves):

@@ -27,7 +27,7 @@ def test_batched_is_one_by_one_and_gradients_are_finite(activation, shape):
     z = torch.randn(shape, generator=torch.Generator().manual_seed(0)).requires_grad_()
     whole = axis_activations(z, activation)
     assert whole.shape == (4, 3)
-    torch.testing.assert_close(whole, torch.cat([axis_activations(one[None], activation) for one in z]))
+    torch.testing.assert_close(whole, torch.cat([axis_activations(image[None], activation) for image in z]))
     whole.sum().backward()
     assert z.grad.isfinite().all()
 

@@ -32,8 +32,8 @@ def whitened(operation, name, **options):
     return made.eval()
 
 
-def assert_same_function(one, other, x):
-    expected = one(x)
+def assert_same_function(network, other, x):
+    expected = network(x)
     assert (other(x) - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 

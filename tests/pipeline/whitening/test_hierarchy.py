@@ -46,7 +46,7 @@ def objective(rotation, means, concepts):
 
 def varied(rotation, spreads):
     frames = rotation[len(CONCEPTS) : LAYOUT.owned]
-    return float(within_spread(frames, spreads, [one.free for one in SUBSPACES]))
+    return float(within_spread(frames, spreads, [subspace.free for subspace in SUBSPACES]))
 
 
 def test_named_axes_come_first_then_free_axes_by_subspace():
@@ -56,7 +56,7 @@ def test_named_axes_come_first_then_free_axes_by_subspace():
     assert LAYOUT.upper == [0, 1, 4]
     assert LAYOUT.parents == {2: 1, 3: 1, 5: 4, 6: 4}
     axes = [axis for subspace in SUBSPACES for axis in LAYOUT.axes(subspace)]
-    assert len(axes) == len(set(axes)) == sum(one.dimension for one in SUBSPACES)
+    assert len(axes) == len(set(axes)) == sum(subspace.dimension for subspace in SUBSPACES)
 
 
 @pytest.mark.parametrize(
@@ -186,9 +186,9 @@ def test_regions_of_children_end_at_the_parents_mask():
 
 
 def test_state_dict_carries_the_subspaces():
-    one = ConceptWhitening(CHANNELS, CONCEPTS, subspaces=SUBSPACES)
+    layer = ConceptWhitening(CHANNELS, CONCEPTS, subspaces=SUBSPACES)
     other = ConceptWhitening(CHANNELS, CONCEPTS)
-    other.load_state_dict(one.state_dict())
+    other.load_state_dict(layer.state_dict())
     assert other.layout == LAYOUT
     flat = ConceptWhitening(CHANNELS, CONCEPTS)
     assert b"subspaces" not in bytes(flat.get_extra_state().tolist())
@@ -245,18 +245,18 @@ def test_the_free_axis_holds_what_else_varies_inside_the_parent():
     test = planted(300, seed=1)
     shown = test["concepts"][:, 0] == 1
     z = layer.eval()(test["image"]).mean(dim=(2, 3))[shown]
-    found = torch.corrcoef(torch.cat([z.mT, test["within"][shown][None]]))[-1, :-1].abs()
-    assert found[4] > 0.9
-    assert found[:4].max() < 0.5
+    correlations = torch.corrcoef(torch.cat([z.mT, test["within"][shown][None]]))[-1, :-1].abs()
+    assert correlations[4] > 0.9
+    assert correlations[:4].max() < 0.5
 
 
 def test_between_subspaces_nothing_is_correlated():
     layer, report = aligned(Objective.CONTRAST)
     z = layer.eval()(planted()["image"]).movedim(1, -1).flatten(0, 2).double()
     covariance = torch.cov(z.mT, correction=0)
-    own = layer.layout.axes(layer.layout.subspaces[0])
-    others = [axis for axis in range(8) if axis not in own]
-    assert covariance[own][:, others].abs().max() < 1e-3
+    network_axes = layer.layout.axes(layer.layout.subspaces[0])
+    others = [axis for axis in range(8) if axis not in network_axes]
+    assert covariance[network_axes][:, others].abs().max() < 1e-3
     assert_orthogonal(layer.rotation)
     assert report.residual < 1e-3
 

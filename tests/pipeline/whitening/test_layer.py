@@ -78,7 +78,7 @@ def test_running_averages_forget_how_they_began_and_converge():
 
 def test_evaluation_treats_images_one_by_one():
     layer, x = settled(), coloured(4, 5, 2, 2)
-    torch.testing.assert_close(layer(x), torch.cat([layer(one[None]) for one in x]))
+    torch.testing.assert_close(layer(x), torch.cat([layer(image[None]) for image in x]))
 
 
 def test_a_vector_is_a_map_of_one_position():

@@ -84,20 +84,20 @@ def test_rounding_that_has_added_up_is_put_right(channels):
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_cayley_steps_stay_orthogonal_and_never_lower_the_objective(seed):
-    found = cayley_step(random_rotation(6, seed), pooled_maximum(draw(5, 6, 4, seed=seed)), num_concepts=2)
-    assert_orthogonal(found.rotation, 1e-9)
-    assert found.after >= found.before
-    assert found.succeeded == (found.after > found.before)
+    step = cayley_step(random_rotation(6, seed), pooled_maximum(draw(5, 6, 4, seed=seed)), num_concepts=2)
+    assert_orthogonal(step.rotation, 1e-9)
+    assert step.after >= step.before
+    assert step.succeeded == (step.after > step.before)
 
 
 def test_cayley_low_rank_form_is_the_dense_one():
     rotation, gradient = random_rotation(7), torch.zeros(7, 7, dtype=torch.float64)
     gradient[:2] = draw(2, 7, seed=5)
     skew = gradient @ rotation.mT - rotation @ gradient.mT
-    found = cayley_step(rotation, lambda named: (named * gradient[:2]).sum(), num_concepts=2, step=0.1)
-    half = found.step / 2 * skew
+    outcome = cayley_step(rotation, lambda named: (named * gradient[:2]).sum(), num_concepts=2, step=0.1)
+    half = outcome.step / 2 * skew
     identity = torch.eye(7, dtype=torch.float64)
-    torch.testing.assert_close(found.rotation, torch.linalg.solve(identity - half, (identity + half) @ rotation))
+    torch.testing.assert_close(outcome.rotation, torch.linalg.solve(identity - half, (identity + half) @ rotation))
 
 
 def test_cayley_steps_climb_to_the_closed_form():
@@ -110,10 +110,10 @@ def test_cayley_steps_climb_to_the_closed_form():
 
 def test_a_search_that_finds_nothing_says_so_and_changes_nothing():
     rotation = random_rotation(5)
-    found = cayley_step(rotation, lambda named: named.sum() * 0, num_concepts=2)
-    assert not found.succeeded
-    assert found.step == 0
-    torch.testing.assert_close(found.rotation, rotation)
+    outcome = cayley_step(rotation, lambda named: named.sum() * 0, num_concepts=2)
+    assert not outcome.succeeded
+    assert outcome.step == 0
+    torch.testing.assert_close(outcome.rotation, rotation)
 
 
 @pytest.mark.slow
