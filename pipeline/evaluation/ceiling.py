@@ -35,16 +35,17 @@ def concept_only(parts: EvaluatedParts, network: NDArray[np.float64]) -> Concept
     complete = np.isfinite(table).all(axis=1)
     profiles = table[complete]
     labels = np.concatenate([part.labels for part in everything])[complete]
-    counts = {"images": int(complete.sum()), "left_out": int((~complete).sum())}
+    images, left_out = len(labels), int((~complete).sum())
     if not table.shape[1] or len(np.unique(labels)) < len(test.classes):
-        return ConceptOnlyResult(**counts)
+        return ConceptOnlyResult(images=images, left_out=left_out)
     groups = np.concatenate([np.array(part.groups, dtype=np.str_) for part in everything])[complete].tolist()
     generator = random_generator(test.seed, Stream.CONCEPT_ONLY)
     weights = group_weights(groups, resamples=test.resamples, generator=generator)
     folds = int(generator.integers(2**31))
     guesses = concept_only_probabilities(profiles, labels, groups=groups, classes=len(test.classes), seed=folds)
     return ConceptOnlyResult(
-        **counts,
+        images=images,
+        left_out=left_out,
         ceiling=label_ceiling(profiles, labels, classes=len(test.classes), weights=weights),
         logistic=None if guesses is None else _classifier(guesses, labels, test.classes, weights),
         test=None if guesses is None else _against_network(guesses, network, test, complete[-len(test) :]),

@@ -84,7 +84,7 @@ def macro(by_class: Mapping[str, Resampled]) -> Resampled:
 
 
 def balanced_accuracy(probabilities: NDArray[np.float64], labels: NDArray[np.int64], weights: Weights) -> Resampled:
-    """Take the mean, over the diagnoses that occur, of the share of their cases whose most probable diagnosis is right."""
+    """Take the mean, over the diagnoses that occur, of the share of their cases that are called right."""
     present = np.unique(labels)
     cases = (labels[:, None] == present).astype(np.float64)
     right = cases * (probabilities.argmax(axis=1) == labels)[:, None]

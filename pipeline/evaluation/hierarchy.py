@@ -72,7 +72,7 @@ class _Axes:
         return auc(self.activations[:, axis], labels, self.weights).estimate()
 
     def leak(self, subspace: Subspace, labels: NDArray[np.float64]) -> SubspaceLeak | None:
-        """Find the AUC farthest from 0.5 among the subspace's axes and the concepts outside; NaN labels are left out."""
+        """Find the AUC farthest from 0.5 of the subspace's axes for the concepts outside; NaN labels are left out."""
         axes = self.layout.axes(subspace)
         outside = [column for column, name in enumerate(self.layout.concepts) if name not in subspace.names]
         distance = np.abs(purity_matrix(self.activations[:, axes], labels[:, outside]) - 0.5)
