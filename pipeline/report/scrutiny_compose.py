@@ -21,9 +21,7 @@ from pipeline.run.folder import RunFolder
 Naming = Callable[[str], str]
 
 
-def compose_scrutiny(
-    run: RunFolder, explanation: Tree, *, names: Mapping[str, str], target: Naming
-) -> Scrutiny:
+def compose_scrutiny(run: RunFolder, explanation: Tree, *, names: Mapping[str, str], target: Naming) -> Scrutiny:
     """Read what a run says about how far it can be trusted; parts that it does not have are left out.
 
     Args:

@@ -79,7 +79,10 @@ def means(evaluation: Evaluation) -> str:
     if not is_known(mean):
         return f"The mean axis AUC is {NOT_ASSESSABLE}."
     others = [f"{BASELINES[name]} {short(figure)}" for name, figure in evaluation.axes.mean.baselines.computed.items()]
-    return f"The axis AUC, averaged over the assessable concepts, is {estimate(mean)}. For comparison: {enumeration(others)}."
+    return (
+        f"The axis AUC, averaged over the assessable concepts, is {estimate(mean)}. For comparison: "
+        f"{enumeration(others)}."
+    )
 
 
 def activation(name: str) -> str:

@@ -32,6 +32,8 @@ MARKINGS = {
     Marking.UNMARKED: "not marked",
     Marking.UNKNOWN: "unknown",
 }
+
+
 def what_was_done(report: RunReport) -> str:
     """Say what was trained on which images."""
     evaluation = report.evaluation
@@ -171,5 +173,3 @@ def exemplar(image: Exemplar, concept: str) -> str:
 def percentile(image: Exemplar) -> str:
     """Where an activation stands among the test images: ``percentile 99.8``."""
     return f"percentile {number(image.percentile, 1)}"
-
-
