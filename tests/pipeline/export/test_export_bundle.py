@@ -138,7 +138,7 @@ def test_the_folder_is_laid_out_as_monai_wants_it(bundle):
     card = (bundle / "docs" / "README.md").read_text(encoding="utf-8")
     assert "Not a medical device" in card
     assert "0.800 (0.700 to 0.900; n = 50)" in card
-    assert "not assessable (n = 3)" in card
+    assert "not assessable (n = 12)" in card
     assert "CC0-1.0 (2), not stated (1)" in card
 
 
