@@ -323,9 +323,6 @@ def test_subspaces_are_measured_where_concepts_own_them(outputs, parts, result):
         assert figure == expected
     assert child.positives == (labels[inside, 1] == 1).sum()
     assert child.negatives == (labels[inside, 1] == 0).sum()
-        int((labels[inside, 1] == 1).sum()),
-        int((labels[inside, 1] == 0).sum()),
-    )
     assert (subspace.free, subspace.leak) == (1, None)
     thin = quick_axes(outputs, nested, layout=layout, minimum=1000).subspaces["streaks"]
     assert "training positives" in thin.children["globules"].reason
