@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from concepts.statistics.bootstrap import Weights, auc
 from concepts.statistics.estimate import Estimate
 from pipeline.evaluation.purity import Assessability, assess, purity_matrix
+from pipeline.models.whitened import whitening_refusals
 from pipeline.results.axes import ChildPurity, SubspaceLeak, SubspacePurity
 from pipeline.whitening.subspaces import AxisLayout, Subspace
 
@@ -35,11 +36,12 @@ def subspace_purity(
         minimum: Fewest training positives with which an axis is stable.
 
     Raises:
-        LabelsError: If a child is present where its parent is absent.
+        DataError: If a child is present where its parent is absent.
     """
     table = np.asarray(labels, dtype=np.float64)
     axes = _Axes(np.asarray(activations, dtype=np.float64), weights, layout)
-    inside = layout.inside(torch.from_numpy(table)).numpy()
+    with whitening_refusals():
+        inside = layout.inside(torch.from_numpy(table)).numpy()
     counts = assess(inside, train_positives, minimum=minimum)
     assessable = [count.assessable for count in assess(table, train_positives, minimum=minimum)]
     outside = np.where(assessable, table, np.nan)

@@ -34,7 +34,7 @@ from pipeline.whitening.subspaces import AxisLayout, Subspace
 
 CLASSES = ("melanoma", "nevus")
 CONCEPTS = ("streaks", "globules")
-OWN = Activation.POOL_MAX
+POOLING = Activation.POOL_MAX
 """The pooling of the run; others are made to give other figures."""
 SIZES = {Part.TRAIN: 160, Part.VALIDATION: 40, Part.TEST: 120}
 RESIDUAL = Residual(train=Estimate(0.01, 0.005, 0.02, 160), test=Estimate(0.2, 0.1, 0.3, 120))
@@ -94,7 +94,7 @@ def outputs(parts):
             probabilities=guesses(test, 0.4, 1),
             activations={
                 how: activations_of(test.concept_labels, skill=-2.0, channels=5, seed=10 + poolings[how])
-                for how in (Activation.MEAN, OWN)
+                for how in (Activation.MEAN, POOLING)
             },
         ),
         whitened=PooledOutputs(
@@ -110,7 +110,7 @@ def outputs(parts):
         ),
         train_features={
             how: activations_of(train.concept_labels, skill=2.0, channels=5, seed=40 + poolings[how])
-            for how in (Activation.MEAN, OWN)
+            for how in (Activation.MEAN, POOLING)
         },
         residual=RESIDUAL,
         layers={
@@ -123,7 +123,7 @@ def outputs(parts):
 LAYER = EvaluatedLayer(
     name="layer3",
     placement="insert",
-    activation=OWN,
+    activation=POOLING,
     layout=AxisLayout(CONCEPTS),
     insertion_change=2e-6,
     minimum=40,
@@ -138,7 +138,7 @@ def result(outputs, parts):
 def quick_axes(outputs, parts, *, layout=LAYER.layout, minimum=LAYER.minimum):
     """The named axes with training images of one group, where there is no strength of a probe to choose."""
     train = replace(parts.train, groups=("patient:1",) * len(parts.train))
-    return named_axes(outputs, replace(parts, train=train), layout, activation=OWN, minimum=minimum)
+    return named_axes(outputs, replace(parts, train=train), layout, activation=POOLING, minimum=minimum)
 
 
 def test_what_is_written_reads_back_the_same(result):
@@ -186,7 +186,7 @@ def test_an_axis_is_measured_by_every_pooling_on_the_runs_resamples(result, outp
     figure = result.axes.purity[CONCEPTS[column]].axis_auc[str(how)]
     assert figure == auc(scores, labels, parts.test.weights).estimate()
     assert figure.value == pytest.approx(roc_auc_score(labels, scores))
-    assert figure.low < figure.value < figure.high or how is OWN
+    assert figure.low < figure.value < figure.high or how is POOLING
 
 
 def test_means_are_over_the_concepts(result):
@@ -210,7 +210,7 @@ def test_probes_and_filters_learn_from_training_images_alone(result):
 
 def test_the_two_probes_are_two(outputs, parts):
     train = replace(parts.train, groups=("patient:1",) * len(parts.train))
-    scores = baseline_scores(outputs, train, OWN)
+    scores = baseline_scores(outputs, train, POOLING)
     assert list(scores) == ["probe", "best_filter", "svm", "concept_head"]
     features = (
         outputs.train_features[Activation.MEAN],
@@ -225,8 +225,8 @@ def test_the_two_probes_are_two(outputs, parts):
 def test_the_best_filter_is_of_the_runs_pooling_and_the_probe_of_the_mean(outputs, parts):
     labels, weights = parts.test.concept_labels[:, 0], parts.test.weights
     baselines = quick_axes(outputs, parts).purity["streaks"].baselines
-    assert baselines.best_filter == auc(outputs.plain.activations[OWN][:, 0], labels, weights).estimate()
-    flipped = {Activation.MEAN: -outputs.train_features[Activation.MEAN], OWN: outputs.train_features[OWN]}
+    assert baselines.best_filter == auc(outputs.plain.activations[POOLING][:, 0], labels, weights).estimate()
+    flipped = {Activation.MEAN: -outputs.train_features[Activation.MEAN], POOLING: outputs.train_features[POOLING]}
     changed = quick_axes(replace(outputs, train_features=flipped), parts).purity["streaks"].baselines
     assert changed.probe.value == pytest.approx(1 - baselines.probe.value)
     assert changed.best_filter == baselines.best_filter
@@ -252,7 +252,7 @@ def test_the_matrix_is_of_named_axes_by_the_runs_pooling(result, outputs, parts)
     assert matrix.shape == (2, 2)
     for axis in range(2):
         for concept in range(2):
-            scores = outputs.whitened.activations[OWN][:, axis]
+            scores = outputs.whitened.activations[POOLING][:, axis]
             assert matrix[axis, concept] == pytest.approx(roc_auc_score(parts.test.concept_labels[:, concept], scores))
 
 
@@ -267,7 +267,7 @@ def test_a_thin_concept_gets_no_figure_anywhere(outputs, parts):
     assert all(isnan(figure.value) for figure in purity.axis_auc.values())
     assert all(isnan(figure.value) for figure in purity.baselines.computed.values())
     assert all(isnan(row[0]) and not isnan(row[1]) for row in axes.matrix.auc)
-    assert axes.mean.axis_auc[str(OWN)].value == axes.purity["globules"].axis_auc[str(OWN)].value
+    assert axes.mean.axis_auc[str(POOLING)].value == axes.purity["globules"].axis_auc[str(POOLING)].value
     assert axes.mean.baselines.probe.value == axes.purity["globules"].baselines.probe.value
     layer = axes_by_layer(outputs.layers, thin, minimum=40)["low"]
     assert isnan(layer.axis_auc["streaks"].value)
@@ -318,7 +318,7 @@ def test_subspaces_are_measured_where_concepts_own_them(outputs, parts, result):
     inside = labels[:, 0] == 1
     child = subspace.children["globules"]
     for figure, axis in ((child.sibling_auc, 1), (child.parent_axis_auc, 0)):
-        scores = outputs.whitened.activations[OWN][inside, axis]
+        scores = outputs.whitened.activations[POOLING][inside, axis]
         expected = auc(scores, labels[inside, 1], parts.test.weights[:, inside]).estimate()
         assert figure == expected
     assert child.positives == (labels[inside, 1] == 1).sum()
