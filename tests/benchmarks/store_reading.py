@@ -31,8 +31,9 @@ from sqlalchemy import insert
 from concepts.curation import door as curation
 from concepts.curation.accounts import OPERATOR, add_account, find_account
 from concepts.curation.queue import Filter, Order
-from concepts.curation.sets import ImageRecord, SetConcept
+from concepts.curation.sets import SetConcept
 from concepts.example import ConceptEntry, Example, Origin, Polarity
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Kind, Verdict
 from concepts.release import freeze, write_release
 from concepts.store.roles import Role
@@ -102,7 +103,7 @@ def fill(store: Store, asked: argparse.Namespace) -> None:
     curation.add_images(store, OPERATOR, images, key="images")
     curation.add_to_set(store, OPERATOR, SET, names, key="row")
     for number in range(asked.concepts):
-        added = SetConcept(id=concept(number), name=f"Concept {number}", definition="Drawn by lot.", own=True)
+        added = SetConcept(id=concept(number), name=f"Concept {number}", definition="Drawn by lot.", is_own=True)
         curation.add_concept(store, OPERATOR, SET, added, key=added.id)
     for number in range(asked.sessions):
         add_account(store, OPERATOR, reader(number), [Role.ANNOTATOR], key=reader(number))

@@ -365,8 +365,8 @@ def test_every_baseline_and_several_layers_in_one_run(folder):
     assert run.read_json("run.json")["insertion_change"] <= 1e-4
     assert list(evaluation["whitening"]["layers"]) == ["blocks.3.pointwise.norm", "blocks.8.pointwise.norm"]
     last = evaluation["whitening"]["layers"]["blocks.8.pointwise.norm"]["axis_auc"]
-    for concept, figures in evaluation["purity"].items():
-        assert {"probe_auc", "svm_auc", "best_filter_auc", "auxiliary_auc"} <= set(figures)
+    for concept, figures in evaluation["axes"]["purity"].items():
+        assert all(figures["baselines"].values())
         assert last[concept] == figures["axis_auc"][evaluation["whitening"]["activation"]]
     # Nothing was trained after insertion, so the whitened network diagnoses as the one that it was put into.
     auxiliary, whitened = (evaluation["diagnosis"][name]["auc"]["macro"]["value"] for name in ("auxiliary", "whitened"))

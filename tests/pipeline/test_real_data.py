@@ -36,7 +36,7 @@ def test_the_main_job_runs_on_real_dermoscopy(data_folder, tmp_path):
     assert run.read_json("run.json")["insertion_change"] <= 1e-4
     evaluation = run.read_json("evaluation.json")
     assert sum(part["images"] for part in evaluation["cohort"]["parts"].values()) == 320
-    thin = {name for name, figures in evaluation["purity"].items() if not figures["assessable"]}
+    thin = {name for name, figures in evaluation["axes"]["purity"].items() if figures["reason"]}
     assert {"streaks", "negative_network"} <= thin
     report = run.file("report.html").read_text()
     assert "not assessable" in report

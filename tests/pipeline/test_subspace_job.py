@@ -43,8 +43,8 @@ def test_a_run_with_a_subspace_keeps_measures_and_shows_it(tmp_path):
     assert layer.layout.subspaces == description.whitening.subspaces == (owned,)
     assert (layer.rotation @ layer.rotation.mT).diagonal().sub(1).abs().max() < 1e-5
     evaluation = run.read_json("evaluation.json")
-    test_networks = evaluation["purity"]["pigment_network"]["positives"]
-    measured = evaluation["subspaces"]["pigment_network"]
+    test_networks = evaluation["axes"]["purity"]["pigment_network"]["positives"]
+    measured = evaluation["axes"]["subspaces"]["pigment_network"]
     assert tuple(measured["children"]) == CHILDREN
     for child in measured["children"].values():
         assert child["positives"] + child["negatives"] == child["sibling_auc"]["n"] == test_networks

@@ -10,7 +10,7 @@ def features_of(cases, *, seed=0):
 
 
 def groups_of(cases):
-    return [str(one // 3) for one in range(cases)]
+    return [str(case // 3) for case in range(cases)]
 
 
 @pytest.mark.parametrize("kind", list(Probe))

@@ -11,7 +11,7 @@ CLASSES = ("melanoma", "nevus", "seborrheic_keratosis")
 
 
 def weights_of(cases, *, resamples=200):
-    groups = [str(one // 2) for one in range(cases)]
+    groups = [str(case // 2) for case in range(cases)]
     return group_weights(groups, resamples=resamples, generator=np.random.default_rng(0))
 
 
@@ -22,44 +22,45 @@ def a_network(cases=240, *, skill=1.5, seed=0):
     return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True), labels
 
 
-def leaves(tree):
-    return [leaf for value in tree.values() for leaf in (leaves(value) if isinstance(value, dict) else [value])]
+def leaves(figures):
+    return [leaf for _, value in figures for leaf in (value.values() if isinstance(value, dict) else [value])]
 
 
 def test_figures_equal_sklearn():
     probabilities, labels = a_network()
     figures = diagnosis_figures(probabilities, labels, classes=CLASSES, weights=weights_of(240))
     for index, name in enumerate(CLASSES):
-        assert figures["auc"][name].value == pytest.approx(roc_auc_score(labels == index, probabilities[:, index]))
+        assert figures.auc[name].value == pytest.approx(roc_auc_score(labels == index, probabilities[:, index]))
         false, true, _ = roc_curve(labels == index, probabilities[:, index], drop_intermediate=False)
         for percent in (80, 90):
-            found = figures[f"sensitivity_at_specificity_{percent}"][name].value
-            assert found == pytest.approx(true[1 - false >= percent / 100 - 1e-9].max())
-    assert figures["auc"]["macro"].value == pytest.approx(roc_auc_score(labels, probabilities, multi_class="ovr"))
+            sensitivity_at = getattr(figures, f"sensitivity_at_specificity_{percent}")[name].value
+            assert sensitivity_at == pytest.approx(true[1 - false >= percent / 100 - 1e-9].max())
+    assert figures.auc["macro"].value == pytest.approx(roc_auc_score(labels, probabilities, multi_class="ovr"))
     expected = balanced_accuracy_score(labels, probabilities.argmax(axis=1))
-    assert figures["balanced_accuracy"].value == pytest.approx(expected)
+    assert figures.balanced_accuracy.value == pytest.approx(expected)
 
 
 def test_every_leaf_is_an_estimate_inside_its_interval():
     probabilities, labels = a_network()
-    found = leaves(diagnosis_figures(probabilities, labels, classes=CLASSES, weights=weights_of(240)))
-    assert len(found) == 4 + 1 + 3 + 3 + 1
-    for estimate in found:
+    estimates = leaves(diagnosis_figures(probabilities, labels, classes=CLASSES, weights=weights_of(240)))
+    assert len(estimates) == 4 + 1 + 3 + 3 + 1
+    for estimate in estimates:
         assert isinstance(estimate, Estimate)
         assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
         assert estimate.n == 240
+        assert estimate.low < estimate.high
 
 
 def test_a_diagnosis_without_cases_is_not_a_number_and_not_in_the_mean():
     probabilities, labels = a_network()
     labels = np.minimum(labels, 1)
     figures = diagnosis_figures(probabilities, labels, classes=CLASSES, weights=weights_of(240))
-    assert np.isnan(figures["auc"]["seborrheic_keratosis"].value)
-    assert np.isnan(figures["sensitivity_at_specificity_80"]["seborrheic_keratosis"].value)
-    assert figures["auc"]["seborrheic_keratosis"].n == 240
-    present = [figures["auc"][name].value for name in CLASSES[:2]]
-    assert figures["auc"]["macro"].value == pytest.approx(np.mean(present))
-    assert np.isfinite(figures["auc"]["macro"].low)
+    assert np.isnan(figures.auc["seborrheic_keratosis"].value)
+    assert np.isnan(figures.sensitivity_at_specificity_80["seborrheic_keratosis"].value)
+    assert figures.auc["seborrheic_keratosis"].n == 240
+    present = [figures.auc[name].value for name in CLASSES[:2]]
+    assert figures.auc["macro"].value == pytest.approx(np.mean(present))
+    assert np.isfinite(figures.auc["macro"].low)
 
 
 def test_sensitivity_counts_ties_against_the_positives():

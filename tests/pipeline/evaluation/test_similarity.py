@@ -2,15 +2,20 @@ import numpy as np
 import pytest
 
 from concepts.statistics.bootstrap import group_weights
-from pipeline.evaluation.similarity import concept_similarity
+from pipeline.evaluation.similarity import concept_similarity, mean_cosine
 
 
 def weights_of(cases, *, resamples=100):
-    groups = [str(one) for one in range(cases)]
+    groups = [str(case) for case in range(cases)]
     return group_weights(groups, resamples=resamples, generator=np.random.default_rng(0))
 
 
-def mean_cosine(features, first, second):
+def similarity(features, labels, weights=None):
+    names = [str(column) for column in range(labels.shape[1])]
+    return concept_similarity(features, labels, weights_of(len(labels)) if weights is None else weights, concepts=names)
+
+
+def mean_over_pairs(features, first, second):
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     cosines = unit @ unit.T
     return np.mean([cosines[a, b] for a in first for b in second if a != b])
@@ -19,12 +24,16 @@ def mean_cosine(features, first, second):
 def test_similarities_equal_those_of_all_pairs():
     generator = np.random.default_rng(0)
     features, labels = generator.normal(size=(30, 5)) + 0.3, generator.random((30, 3)) < 0.4
-    found = concept_similarity(features, labels, weights_of(30))
-    for one in range(3):
+    figures = similarity(features, labels)
+    for concept in range(3):
+        cases = np.flatnonzero(labels[:, concept])
+        within = figures.intra[str(concept)]
+        assert within.value == pytest.approx(figures.inter[str(concept)][str(concept)])
+        assert within.low < within.value < within.high
+        assert within.n == len(cases)
         for other in range(3):
-            expected = mean_cosine(features, np.flatnonzero(labels[:, one]), np.flatnonzero(labels[:, other]))
-            assert found.inter[one][other].value == pytest.approx(expected)
-        assert found.intra[one] == found.inter[one][one]
+            expected = mean_over_pairs(features, cases, np.flatnonzero(labels[:, other]))
+            assert figures.inter[str(concept)][str(other)] == pytest.approx(expected)
 
 
 def test_a_resample_equals_all_pairs_of_distinct_cases_that_it_repeats():
@@ -33,39 +42,33 @@ def test_a_resample_equals_all_pairs_of_distinct_cases_that_it_repeats():
     counts = generator.integers(0, 3, 12)
     repeated = np.repeat(np.arange(12), counts)
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    first, second = ([row for row in repeated if labels[row, one]] for one in (0, 1))
+    first, second = ([row for row in repeated if labels[row, column]] for column in (0, 1))
     expected = np.mean([unit[a] @ unit[b] for a in first for b in second if a != b])
-    found = concept_similarity(features, labels, np.tile(counts, (100, 1)))
-    assert found.inter[0][1].low == pytest.approx(expected)
-    assert found.inter[0][1].high == pytest.approx(expected)
+    assert mean_cosine(unit, labels[:, 0], labels[:, 1])(counts[None])[0] == pytest.approx(expected)
 
 
 def test_orthogonal_bundles_are_alike_within_and_not_between():
     features = np.repeat(np.eye(2), 10, axis=0) * np.arange(1, 21)[:, None]
-    labels = np.repeat(np.eye(2), 10, axis=0)
-    found = concept_similarity(features, labels, weights_of(20))
-    assert [one.value for one in found.intra] == pytest.approx([1, 1])
-    assert found.inter[0][1].value == 0
-    assert found.inter[0][1].n == 20
-    assert found.intra[0].n == 10
+    figures = similarity(features, np.repeat(np.eye(2), 10, axis=0))
+    assert [figure.value for figure in figures.intra.values()] == pytest.approx([1, 1])
+    assert figures.inter["0"]["1"] == 0
+    assert figures.intra["0"].n == 10
 
 
 def test_resampling_does_not_make_a_concept_look_more_alike():
     features, labels = np.random.default_rng(2).normal(size=(40, 8)), np.ones((40, 1))
-    found = concept_similarity(features, labels, weights_of(40, resamples=500)).intra[0]
-    assert found.low < found.value < found.high
-    assert (found.low + found.high) / 2 == pytest.approx(found.value, abs=0.03)
+    figure = similarity(features, labels, weights_of(40, resamples=500)).intra["0"]
+    assert figure.low < figure.value < figure.high
+    assert (figure.low + figure.high) / 2 == pytest.approx(figure.value, abs=0.03)
 
 
 def test_nothing_to_compare_is_not_a_number():
-    labels = np.array([[1, 0], [0, np.nan], [0, 0]])
-    found = concept_similarity(np.ones((3, 4)), labels, weights_of(3))
-    assert np.isnan(found.intra[0].value)
-    assert np.isnan(found.inter[0][1].value)
-    assert found.inter[0][1].n == 1
+    figures = similarity(np.ones((3, 4)), np.array([[1, 0], [0, np.nan], [0, 0]]))
+    assert np.isnan(figures.intra["0"].value)
+    assert np.isnan(figures.inter["0"]["1"])
+    assert figures.intra["0"].n == 1
 
 
 def test_vectors_of_length_zero_are_like_nothing():
     features = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 0.0]])
-    found = concept_similarity(features, np.ones((3, 1)), weights_of(3))
-    assert found.intra[0].value == pytest.approx(1 / 3)
+    assert similarity(features, np.ones((3, 1))).intra["0"].value == pytest.approx(1 / 3)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes import made_data
 from sklearn.metrics import roc_auc_score
 
 from concepts.statistics.bootstrap import group_weights
@@ -12,15 +13,15 @@ from pipeline.data.phantom.skin import tone_name
 from pipeline.data.sample import Sample
 from pipeline.data.sources.isic import describe
 from pipeline.data.sources.metadata import Row
-from pipeline.evaluation.ceiling import FOLDS, ceiling, concept_only_probabilities
+from pipeline.evaluation.ceiling import FOLDS, concept_only_probabilities, label_ceiling
 from pipeline.evaluation.subgroups import FEWEST_IMAGES, age_band, attributes, subgroup_figures
 
 CLASSES = ("melanoma", "nevus")
 
 
-def sample(row: int, **known) -> Sample:
+def sample(row: int, **facts) -> Sample:
     return Sample(
-        image_id=str(row), path=Path("x.png"), digest="0" * 64, diagnosis=CLASSES[row % 2], source="test", **known
+        image_id=str(row), path=Path("x.png"), digest="0" * 64, diagnosis=CLASSES[row % 2], source="test", **facts
     )
 
 
@@ -29,13 +30,11 @@ def weights_of(groups, resamples=300):
 
 
 def figures(samples, probability, labels):
-    groups = [one.image_id for one in samples]
-    both = np.stack([probability, 1 - probability], axis=1)
-    found = subgroup_figures(
-        both, np.asarray(labels), samples, classes=CLASSES, groups=groups, weights=weights_of(groups)
-    )
-    by_value = {(name, value): one for name, part in found["subgroups"].items() for value, one in part.items()}
-    return by_value, found["unknown"]
+    data = made_data([CLASSES[label] for label in labels], samples=samples, resamples=300)
+    result = subgroup_figures(np.stack([probability, 1 - probability], axis=1), data)
+    assert result.fewest == FEWEST_IMAGES
+    by_value = {(name, value): figures for name, part in result.subgroups.items() for value, figures in part.items()}
+    return by_value, result.unknown
 
 
 def cohort(count=400, seed=0):
@@ -45,17 +44,17 @@ def cohort(count=400, seed=0):
         sample(row, sex="female" if row % 4 < 2 else "male", age=30.0 if row % 8 < 4 else None) for row in range(count)
     ]
     labels = np.arange(count) % 2
-    women = np.array([one.sex == "female" for one in samples])
+    women = np.array([sample.sex == "female" for sample in samples])
     noise = generator.random(count)
     return samples, np.where(women, 0.6 * (labels == 0) + 0.4 * noise, noise), labels
 
 
 def test_a_subgroup_that_does_worse_is_found_with_an_interval_that_excludes_none():
     samples, probability, labels = cohort()
-    found, unknown = figures(samples, probability, labels)
-    men, women = found["sex", "male"], found["sex", "female"]
-    own = np.array([one.sex == "male" for one in samples])
-    assert men.auc["macro"].value == pytest.approx(roc_auc_score(labels[own] == 0, probability[own]))
+    subgroups, unknown = figures(samples, probability, labels)
+    men, women = subgroups["sex", "male"], subgroups["sex", "female"]
+    male = np.array([sample.sex == "male" for sample in samples])
+    assert men.auc["macro"].value == pytest.approx(roc_auc_score(labels[male] == 0, probability[male]))
     assert men.difference.high < 0 < women.difference.low
     assert men.difference.value == pytest.approx(-women.difference.value)
     assert men.images == men.groups == 200
@@ -65,23 +64,27 @@ def test_a_subgroup_that_does_worse_is_found_with_an_interval_that_excludes_none
 def test_a_network_that_does_alike_everywhere_shows_no_difference():
     samples, _, labels = cohort()
     probability = 0.3 * (labels == 0) + 0.7 * np.random.default_rng(1).random(len(labels))
-    found, _ = figures(samples, probability, labels)
-    assert all(one.difference.low < 0 < one.difference.high for (name, _), one in found.items() if name == "sex")
+    subgroups, _ = figures(samples, probability, labels)
+    assert all(
+        figures.difference.low < 0 < figures.difference.high
+        for (name, _), figures in subgroups.items()
+        if name == "sex"
+    )
 
 
 def test_too_few_images_or_cases_get_no_figure_and_say_why():
     samples = [sample(row, sex="female" if row < FEWEST_IMAGES - 1 else "male") for row in range(100)]
-    found, _ = figures(samples, np.random.default_rng(0).random(100), np.arange(100) % 2)
-    few = found["sex", "female"]
+    subgroups, _ = figures(samples, np.random.default_rng(0).random(100), np.arange(100) % 2)
+    few = subgroups["sex", "female"]
     assert few.reason == f"{FEWEST_IMAGES - 1} images, fewer than {FEWEST_IMAGES}"
     assert math.isnan(few.auc["macro"].value)
     assert math.isnan(few.difference.value)
-    assert math.isnan(found["sex", "male"].difference.value), "there is nothing to hold the others against"
-    assert found["sex", "male"].auc["macro"].n == 100 - FEWEST_IMAGES + 1
+    assert math.isnan(subgroups["sex", "male"].difference.value), "there is nothing to hold the others against"
+    assert subgroups["sex", "male"].auc["macro"].n == 100 - FEWEST_IMAGES + 1
     rare = np.zeros(100, dtype=int)
     rare[:4] = 1
-    found, _ = figures([sample(row, sex="male") for row in range(100)], np.random.default_rng(0).random(100), rare)
-    assert found["sex", "male"].reason == "4 of nevus, fewer than 5"
+    subgroups, _ = figures([sample(row, sex="male") for row in range(100)], np.random.default_rng(0).random(100), rare)
+    assert subgroups["sex", "male"].reason == "4 of nevus, fewer than 5"
 
 
 def test_every_image_is_in_one_subgroup_or_unknown():
@@ -92,7 +95,7 @@ def test_every_image_is_in_one_subgroup_or_unknown():
 
 
 def test_skin_tones_come_from_the_source():
-    assert [tone_name(one) for one in (58, 45, 30, 20, 0, -32)] == [
+    assert [tone_name(angle) for angle in (58, 45, 30, 20, 0, -32)] == [
         "very light",
         "light",
         "intermediate",
@@ -108,22 +111,22 @@ def test_skin_tones_come_from_the_source():
 def test_the_ceiling_is_what_the_best_rule_gets_right():
     profiles = np.array([[1, 0]] * 6 + [[0, 1]] * 4 + [[1, 1]])
     labels = np.array([0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 0])
-    found = ceiling(profiles, labels, classes=2, weights=weights_of([str(one) for one in range(11)]))
-    assert found.accuracy.value == pytest.approx(9 / 11)
-    assert found.conflicting.value == pytest.approx(6 / 11)
-    assert (found.profiles, found.single) == (3, 1)
-    assert found.accuracy.low < found.accuracy.value < found.accuracy.high <= 1
+    bound = label_ceiling(profiles, labels, classes=2, weights=weights_of([str(case) for case in range(11)]))
+    assert bound.accuracy.value == pytest.approx(9 / 11)
+    assert bound.conflicting.value == pytest.approx(6 / 11)
+    assert (bound.profiles, bound.single) == (3, 1)
+    assert bound.accuracy.low < bound.accuracy.value < bound.accuracy.high <= 1
     # Balanced: [1, 0] serves the 5 of class 0 with 4/5, or the 6 of class 1 with 2/6.
-    assert found.balanced_accuracy.value == pytest.approx((4 / 5 + 1 / 5 + 4 / 6) / 2)
+    assert bound.balanced_accuracy.value == pytest.approx((4 / 5 + 1 / 5 + 4 / 6) / 2)
 
 
 def test_labels_that_decide_have_no_ceiling_and_labels_that_say_nothing_are_the_majority():
     labels = np.arange(90) % 3
-    weights = weights_of([str(one) for one in range(90)])
-    deciding = ceiling(np.eye(3)[labels], labels, classes=3, weights=weights)
+    weights = weights_of([str(case) for case in range(90)])
+    deciding = label_ceiling(np.eye(3)[labels], labels, classes=3, weights=weights)
     assert deciding.accuracy.value == deciding.balanced_accuracy.value == 1
     assert deciding.conflicting.value == 0
-    silent = ceiling(np.zeros((90, 2)), np.repeat([0, 1, 2], [60, 20, 10]), classes=3, weights=weights)
+    silent = label_ceiling(np.zeros((90, 2)), np.repeat([0, 1, 2], [60, 20, 10]), classes=3, weights=weights)
     assert silent.accuracy.value == pytest.approx(60 / 90)
     assert silent.balanced_accuracy.value == pytest.approx(1 / 3)
     assert silent.conflicting.value == 1
@@ -132,26 +135,26 @@ def test_labels_that_decide_have_no_ceiling_and_labels_that_say_nothing_are_the_
 def test_no_classifier_of_labels_beats_the_ceiling():
     generator = np.random.default_rng(0)
     profiles, labels = generator.integers(2, size=(300, 4)), generator.integers(3, size=300)
-    groups = [str(one // 2) for one in range(300)]
-    found = ceiling(profiles, labels, classes=3, weights=weights_of(groups))
+    groups = [str(case // 2) for case in range(300)]
+    bound = label_ceiling(profiles, labels, classes=3, weights=weights_of(groups))
     guesses = concept_only_probabilities(profiles, labels, groups=groups, classes=3, seed=0)
-    assert (guesses.argmax(axis=1) == labels).mean() <= found.accuracy.value
+    assert (guesses.argmax(axis=1) == labels).mean() <= bound.accuracy.value
     assert guesses.sum(axis=1) == pytest.approx(1)
 
 
 def test_concept_labels_that_decide_are_learnt_across_groups_and_memory_of_a_group_does_not_help():
     labels = np.arange(200) % 2
-    groups = [str(one // 4) for one in range(200)]
+    groups = [str(case // 4) for case in range(200)]
     told = concept_only_probabilities(np.stack([labels, 1 - labels], axis=1), labels, groups=groups, classes=2, seed=0)
     assert (told.argmax(axis=1) == labels).all()
     by_group = np.repeat(np.random.default_rng(0).integers(2, size=50), 4)
-    own_columns = np.eye(50)[np.repeat(np.arange(50), 4)]
-    blind = concept_only_probabilities(own_columns, by_group, groups=groups, classes=2, seed=0)
+    columns = np.eye(50)[np.repeat(np.arange(50), 4)]
+    blind = concept_only_probabilities(columns, by_group, groups=groups, classes=2, seed=0)
     assert abs((blind.argmax(axis=1) == by_group).mean() - 0.5) < 0.25, "a patient's own column is never learnt from"
 
 
 def test_too_few_groups_of_a_diagnosis_give_no_classifier():
     labels = np.zeros(100, dtype=int)
     labels[:40] = 1
-    groups = [str(min(one, 40 + one // (60 // FOLDS))) if one >= 40 else str(one // 20) for one in range(100)]
+    groups = [str(min(row, 40 + row // (60 // FOLDS))) if row >= 40 else str(row // 20) for row in range(100)]
     assert concept_only_probabilities(np.ones((100, 1)), labels, groups=groups, classes=2, seed=0) is None

@@ -22,23 +22,22 @@ def cohort(seed=0):
 
 
 def purity(labels, activations, *, train=(100, 100, 100, 100)):
-    weights = group_weights([str(one) for one in range(CASES)], resamples=200, generator=np.random.default_rng(0))
-    return subspace_purity(activations, labels, layout=LAYOUT, train_positives=train, minimum=40, weights=weights)
+    weights = group_weights([str(case) for case in range(CASES)], resamples=200, generator=np.random.default_rng(0))
+    return subspace_purity(activations, labels, weights, layout=LAYOUT, train_positives=train, minimum=40)
 
 
 def test_children_are_assessed_among_the_parents_cases():
     labels, activations = cohort()
-    found = purity(labels, activations)["network"]
+    subspace = purity(labels, activations)["network"]
     parents = int((labels[:, 0] == 1).sum())
     for number, name in ((1, "typical"), (2, "atypical")):
-        child = found.children[name]
-        shown = labels[:, 0] == 1
-        positive, negative = (activations[shown & (labels[:, number] == one), number] for one in (1, 0))
+        child = subspace.children[name]
+        inside = labels[:, 0] == 1
+        positive, negative = (activations[inside & (labels[:, number] == label), number] for label in (1, 0))
         assert child.sibling_auc.value == pytest.approx((positive[:, None] > negative).mean())
         assert child.sibling_auc.low <= child.sibling_auc.value <= child.sibling_auc.high
-        assert (
-            child.sibling_auc.n == child.parent_axis_auc.n == parents == child.counts.positives + child.counts.negatives
-        )
+        assert child.sibling_auc.n == child.parent_axis_auc.n == parents
+        assert (child.positives, child.negatives) == (len(positive), len(negative))
         assert child.parent_axis_auc.low < 0.5 < child.parent_axis_auc.high
         assert child.sibling_auc.value > 0.95
 
@@ -49,18 +48,31 @@ def test_the_strongest_leak_is_named():
     leak = purity(labels, activations)["network"].leak
     assert (leak.concept, leak.axis, leak.pairs) == ("streaks", "free axis 1", 4)
     assert leak.auc.value < 0.05
+    assert leak.auc.low <= leak.auc.value <= leak.auc.high
+
+
+def test_the_parents_own_axis_can_leak_and_is_named_after_it():
+    labels, activations = cohort()
+    activations[:, 0] += 5 * labels[:, 3]
+    leak = purity(labels, activations)["network"].leak
+    assert (leak.concept, leak.axis) == ("streaks", "network")
+    assert leak.auc.value > 0.9
+
+
+def test_free_axes_are_counted():
+    assert purity(*cohort())["network"].free == 1
 
 
 def test_what_cannot_be_assessed_gets_no_figure():
     labels, activations = cohort()
-    found = purity(labels, activations, train=(100, 100, 39, 39))["network"]
-    assert np.isnan(found.children["atypical"].sibling_auc.value)
-    assert "39 training positives" in found.children["atypical"].counts.reason
-    assert found.children["typical"].counts.assessable
-    assert found.leak is None
-    content = found.to_json()
-    assert content["leak"] is None
-    assert content["children"]["atypical"]["assessable"] is False
+    subspace = purity(labels, activations, train=(100, 100, 39, 39))["network"]
+    thin = subspace.children["atypical"]
+    for figure in (thin.sibling_auc, thin.parent_axis_auc):
+        assert np.isnan([figure.value, figure.low, figure.high]).all()
+        assert figure.n == int((labels[:, 0] == 1).sum())
+    assert "39 training positives" in thin.reason
+    assert subspace.children["typical"].reason is None
+    assert subspace.leak is None
 
 
 def test_a_child_without_its_parent_is_refused():
