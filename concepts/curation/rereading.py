@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from concepts.curation.adjudication import current_judgements
@@ -109,7 +110,7 @@ def _row(
     statistics = [coefficient(one, ratings) for one in (Measure.PERCENT, measure)]
     of_images = _members(images)
 
-    def statistic(weights: Weights) -> Weights:
+    def statistic(weights: Weights) -> NDArray[np.float64]:
         cases = weights @ of_images
         return np.column_stack([one(cases) for one in statistics])
 

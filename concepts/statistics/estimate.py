@@ -20,5 +20,10 @@ class Estimate:
     n: int
 
     def to_json(self) -> dict[str, float | int | None]:
-        """The estimate as a JSON object; what is not finite becomes null."""
+        """Return the estimate as a JSON object; NaN becomes null."""
         return {key: None if number != number else number for key, number in asdict(self).items()}
+
+
+def is_known(figure: Estimate) -> bool:
+    """Say whether a figure could be assessed, with its interval."""
+    return all(number == number for number in (figure.value, figure.low, figure.high))

@@ -1,24 +1,22 @@
 """Whether a difference between two runs is more than noise: intervals of differences, and their correction."""
 
 from collections.abc import Sequence
-from math import hypot, isfinite, nan, sqrt
-from statistics import NormalDist
+from math import nan
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from concepts.errors import RunError
-from concepts.statistics.estimate import Estimate
-from pipeline.evaluation.bootstrap import Resampled, group_weights
-from pipeline.evaluation.bootstrap import difference as resampled_difference
+from concepts.statistics.bootstrap import Resampled, group_weights
+from concepts.statistics.bootstrap import difference as resampled_difference
+from concepts.statistics.estimate import Estimate, is_known
+from concepts.statistics.intervals import LEVEL, critical_value
 from pipeline.evaluation.diagnosis import MACRO, class_aucs, macro
-from pipeline.report.content import is_known
 from pipeline.results.comparison import Difference, Finding, Method
 from pipeline.run.folder import RunFolder
 
 NETWORKS = ("plain", "whitened")
-LEVEL = 0.05
 
 
 class Predictions:
@@ -84,22 +82,6 @@ def auc_differences(
     return found
 
 
-def difference_of(figure: Estimate, first: Estimate) -> Estimate:
-    """A figure minus another, from their intervals alone, taken as independent.
-
-    Where both rest on the same images they are correlated, mostly positively, and the interval is wider than it need
-    be: it errs towards noise.
-
-    Source: Zou & Donner 2008, Statistics in Medicine 27:1693, eq. 10 (method of variance estimates recovery).
-    """
-    if not (is_known(figure) and is_known(first)):
-        return Estimate(nan, nan, nan, min(figure.n, first.n))
-    value = figure.value - first.value
-    below = hypot(figure.value - figure.low, first.high - first.value)
-    above = hypot(figure.high - figure.value, first.value - first.low)
-    return Estimate(value, value - below, value + above, min(figure.n, first.n))
-
-
 def judged(letter: str, figure: Estimate, method: Method, *, comparisons: int) -> Difference:
     """What a difference amounts to among so many.
 
@@ -108,43 +90,16 @@ def judged(letter: str, figure: Estimate, method: Method, *, comparisons: int) -
     """
     if not is_known(figure):
         return Difference(letter, figure, (nan, nan), Finding.UNKNOWN, method)
-    wider = _critical(LEVEL / max(comparisons, 1)) / _critical(LEVEL)
+    wider = critical_value(LEVEL / max(comparisons, 1)) / critical_value(LEVEL)
     low = figure.value - wider * (figure.value - figure.low)
     high = figure.value + wider * (figure.high - figure.value)
     return Difference(letter, figure, (low, high), _finding(figure, low, high), method)
-
-
-def wilson(successes: int, n: int) -> Estimate:
-    """A share with its 95 % interval.
-
-    Source: Wilson 1927, JASA 22:209.
-    """
-    if n == 0:
-        return Estimate(nan, nan, nan, 0)
-    z, share = _critical(LEVEL), successes / n
-    centre, half = share + z * z / (2 * n), z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    whole = 1 + z * z / n
-    return Estimate(share, max((centre - half) / whole, 0.0), min((centre + half) / whole, 1.0), n)
-
-
-def kendall_tau(first: Sequence[float], other: Sequence[float]) -> float:
-    """Kendall's tau-b of two lists of figures: 1 for the same order, -1 for the opposite one; NaN where all are tied.
-
-    Source: Kendall 1945, Biometrika 33:239.
-    """
-    signs = [np.sign(np.subtract.outer(one, one))[np.triu_indices(len(first), 1)] for one in (first, other)]
-    untied = [float(np.abs(one).sum()) for one in signs]
-    return float((signs[0] * signs[1]).sum() / sqrt(untied[0] * untied[1])) if all(untied) else nan
 
 
 def _finding(figure: Estimate, low: float, high: float) -> Finding:
     if low > 0 or high < 0:
         return Finding.BEYOND
     return Finding.UNCORRECTED if figure.low > 0 or figure.high < 0 else Finding.WITHIN
-
-
-def _critical(level: float) -> float:
-    return NormalDist().inv_cdf(1 - level / 2)
 
 
 def _table(run: RunFolder, name: str, columns: Sequence[str]) -> pd.DataFrame:
@@ -155,8 +110,3 @@ def _table(run: RunFolder, name: str, columns: Sequence[str]) -> pd.DataFrame:
     if missing:
         raise RunError(f"{run.file(name)} has no column {', '.join(missing)}; evaluate the run again")
     return table[list(columns)]
-
-
-def is_finite(figure: Estimate | None) -> bool:
-    """Whether there is a figure with a value."""
-    return figure is not None and isfinite(figure.value)

@@ -11,16 +11,8 @@ import numpy as np
 
 from concepts.errors import RunError
 from concepts.statistics.estimate import Estimate
-from pipeline.comparison.noise import (
-    NETWORKS,
-    Predictions,
-    auc_differences,
-    difference_of,
-    is_finite,
-    judged,
-    kendall_tau,
-    wilson,
-)
+from concepts.statistics.intervals import difference_of, is_finite, kendall_tau, wilson
+from pipeline.comparison.noise import NETWORKS, Predictions, auc_differences, judged
 from pipeline.comparison.seeds import seed_spreads
 from pipeline.config import RunSettings
 from pipeline.evaluation.diagnosis import MACRO
@@ -264,7 +256,10 @@ def _stability(sides: Sequence[_Side]) -> tuple[Stability, ...]:
         shared = [key for key in ratios[0] if all(np.isfinite(one.get(key, np.nan)) for one in ratios)]
         if len(shared) < 2:
             continue
-        taus = [kendall_tau([a[key] for key in shared], [b[key] for key in shared]) for a, b in combinations(ratios, 2)]
+        taus = [
+            float(kendall_tau([a[key] for key in shared], [b[key] for key in shared]))
+            for a, b in combinations(ratios, 2)
+        ]
         tops = [max(shared, key=one.__getitem__) for one in ratios]
         top = max(sorted(set(tops)), key=tops.count)
         found.append(

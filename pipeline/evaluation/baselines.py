@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from pipeline.evaluation.bootstrap import weighted_auc
+from concepts.statistics.bootstrap import weighted_auc
 
 
 class Probe(StrEnum):

@@ -9,9 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
 
-from concepts.statistics.bootstrap import ratio
+from concepts.statistics.bootstrap import Resampled, Weights, ratio, recentred, resample
 from concepts.statistics.estimate import Estimate
-from pipeline.evaluation.bootstrap import Resampled, Weights, recentred, resample
 
 FOLDS = 5
 ITERATIONS = 2000

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from concepts.statistics.bootstrap import Weights, difference, group_weights
 from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.splits import Part
-from pipeline.evaluation.bootstrap import Weights, difference, group_weights
 from pipeline.evaluation.ceiling import ceiling, concept_only_probabilities
 from pipeline.evaluation.diagnosis import balanced_accuracy, class_aucs, macro
 

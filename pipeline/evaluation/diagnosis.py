@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from concepts.errors import DataError
-from concepts.statistics.bootstrap import ratio
+from concepts.statistics.bootstrap import Resampled, Weights, auc, difference, mean_of, ratio, recentred, resample
 from concepts.statistics.estimate import Estimate
-from pipeline.evaluation.bootstrap import Resampled, Weights, auc, difference, mean_of, recentred, resample
 
 MACRO = "macro"
 CALIBRATION_BINS = 15

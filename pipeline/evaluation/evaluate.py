@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import DataLoader
 
+from concepts.statistics.bootstrap import Weights, group_weights
 from concepts.statistics.estimate import Estimate
 from pipeline.config import Activation, RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
 from pipeline.evaluation.baselines import Probe, best_filter, linear_probe
-from pipeline.evaluation.bootstrap import Weights, group_weights
 from pipeline.evaluation.concept_only import concept_only_figures
 from pipeline.evaluation.diagnosis import auc_difference, diagnosis_figures
 from pipeline.evaluation.evaluation_data import class_indices

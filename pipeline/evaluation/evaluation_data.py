@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from concepts.statistics.bootstrap import Weights, group_weights
 from pipeline.data.cohort import Cohort
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
-from pipeline.evaluation.bootstrap import Weights, group_weights
 from pipeline.run.seeds import Stream, random_generator
 
 

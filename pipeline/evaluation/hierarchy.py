@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from concepts.statistics.bootstrap import Weights, auc
 from concepts.statistics.estimate import Estimate
-from pipeline.evaluation.bootstrap import Weights, auc
 from pipeline.evaluation.purity import Assessability, assess, purity_matrix
 from pipeline.whitening.subspaces import AxisLayout, Subspace
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from concepts.statistics.bootstrap import ratio
+from concepts.statistics.bootstrap import Resampled, Weights, ratio, resample
 from concepts.statistics.estimate import Estimate
-from pipeline.evaluation.bootstrap import Resampled, Weights, resample
 
 
 @dataclass(frozen=True)

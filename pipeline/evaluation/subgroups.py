@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from concepts.statistics.bootstrap import Resampled, Weights, auc, difference, mean_of
 from concepts.statistics.estimate import Estimate
 from pipeline.data.phantom.skin import DARKEST_TONE, TONES
 from pipeline.data.sample import Sample
-from pipeline.evaluation.bootstrap import Resampled, Weights, auc, difference, mean_of
 from pipeline.evaluation.diagnosis import MACRO, balanced_accuracy
 from pipeline.evaluation.purity import FEWEST_TEST_CASES
 

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from concepts.errors import DataError
-from concepts.statistics.bootstrap import COVERAGE, ratio
+from concepts.statistics.bootstrap import COVERAGE, Resampled, Weights, ratio
 from concepts.statistics.estimate import Estimate
-from pipeline.evaluation.bootstrap import Resampled, Weights
 from pipeline.explanation.permutation import Effort, Joint, Layer, Losses, PermutedLosses, Tail, measure
 
 OVERALL = "overall"

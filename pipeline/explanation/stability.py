@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from concepts.statistics.bootstrap import COVERAGE
+from concepts.statistics.bootstrap import COVERAGE, Resampled
 from concepts.statistics.estimate import Estimate
-from pipeline.evaluation.bootstrap import Resampled
+from concepts.statistics.intervals import kendall_tau
 
 Figure = NDArray[np.float64]
 
@@ -78,7 +78,7 @@ def order_stability(ratios: Mapping[str, Resampled]) -> OrderStability | None:
     if not len(replicates):
         return None
     own, ranks = _ranks(values[None])[0], _ranks(replicates)
-    taus = kendall_taus(values, replicates)
+    taus = kendall_tau(values, replicates)
     cases = next(iter(known.values())).n
     low, high = np.percentile(ranks, COVERAGE, axis=0, method="nearest")
     return OrderStability(
@@ -93,19 +93,6 @@ def order_stability(ratios: Mapping[str, Resampled]) -> OrderStability | None:
             for column, name in enumerate(known)
         },
     )
-
-
-def kendall_taus(values: Figure, others: Figure) -> Figure:
-    """Kendall's tau-b of k values with each row of B x k others: 1 the same order, -1 the opposite; NaN where all tie.
-
-    Source: Kendall 1945, Biometrika 33:239.
-    """
-    upper = np.triu_indices(len(values), 1)
-    signs = np.sign(values[upper[0]] - values[upper[1]])
-    other = np.sign(others[:, upper[0]] - others[:, upper[1]])
-    untied = np.sqrt(np.abs(signs).sum() * np.abs(other).sum(axis=1))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(untied > 0, other @ signs / untied, np.nan)
 
 
 def _ranks(rows: Figure) -> NDArray[np.int64]:

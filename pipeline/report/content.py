@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from concepts.statistics.estimate import Estimate
+from concepts.statistics.estimate import Estimate, is_known
 from pipeline.report.explained_content import Explained
 from pipeline.report.scrutiny_content import Scrutiny
 from pipeline.report.shortcut_content import ShortcutAudit, Suppression
@@ -455,8 +455,3 @@ class RunReport:
     def verdict(self, concept: ConceptFigures) -> Verdict:
         """The verdict on a concept's axis, by the configured activation."""
         return concept.verdict(self.whitening.activation)
-
-
-def is_known(figure: Estimate) -> bool:
-    """Whether a figure could be assessed, with its interval."""
-    return all(number == number for number in (figure.value, figure.low, figure.high))

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
-from pipeline.comparison.noise import is_finite, judged
+from concepts.statistics.intervals import is_finite
+from pipeline.comparison.noise import judged
 from pipeline.explanation.cases.files import FOLDER, case_file
 from pipeline.report.scrutiny_content import (
     CeilingFigures,

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from concepts.statistics.estimate import Estimate
+from concepts.statistics.intervals import wilson
 from concepts.vocabulary import load_vocabulary
-from pipeline.comparison.noise import wilson
 from pipeline.report.shortcut_content import (
     ArtefactFigures,
     ArtefactOnDiagnosis,

@@ -21,10 +21,9 @@ import torch
 import yaml
 
 from concepts.release import read_release
-from concepts.statistics.bootstrap import ratio
+from concepts.statistics.bootstrap import group_weights, ratio, resample
 from pipeline.data.cohort import Cohort, prepare_cohort
 from pipeline.data.splits import Part, read_split
-from pipeline.evaluation.bootstrap import group_weights, resample
 from pipeline.explanation.cases.explain_cases import explain_cases
 from pipeline.explanation.cases.files import read_case
 from pipeline.explanation.cases.planted import cause_hits, causes

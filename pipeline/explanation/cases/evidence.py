@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from concepts.statistics.bootstrap import ratio
-from pipeline.evaluation.bootstrap import Resampled, Weights, difference, resample
+from concepts.statistics.bootstrap import Resampled, Weights, difference, ratio, resample
 from pipeline.explanation.permutation import Tail
 
 Cells = NDArray[np.bool_]

@@ -9,13 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from concepts.statistics.bootstrap import ratio
+from concepts.statistics.bootstrap import Weights, ratio, resample
 from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
 from pipeline.data.transforms import display_transforms
-from pipeline.evaluation.bootstrap import Weights, resample
 from pipeline.evaluation.evaluate import bootstrap_weights
 from pipeline.evaluation.evaluation_data import class_indices
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs

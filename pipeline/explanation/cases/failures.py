@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from concepts.statistics.bootstrap import ratio
+from concepts.statistics.bootstrap import Resampled, Weights, ratio, resample
 from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.splits import Part
 from pipeline.data.transforms import display_transforms
-from pipeline.evaluation.bootstrap import Resampled, Weights, resample
 from pipeline.evaluation.evaluate import bootstrap_weights
 from pipeline.evaluation.evaluation_data import class_indices
 from pipeline.evaluation.outputs import LayerOutputs

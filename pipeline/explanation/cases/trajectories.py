@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from concepts.statistics.bootstrap import ratio
-from pipeline.evaluation.bootstrap import Weights, resample
+from concepts.statistics.bootstrap import Weights, ratio, resample
 from pipeline.explanation.cases.concept_states import State
 from pipeline.results.case import CaseContent, StageContent
 

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
-from concepts.statistics.bootstrap import ratio
+from concepts.statistics.bootstrap import Resampled, Weights, ratio, resample
 from concepts.statistics.estimate import Estimate
-from pipeline.evaluation.bootstrap import Resampled, Weights, resample
 
 FEWEST = 10
 """Images on either side of a yes-or-no trait, or of any other in all, below which no correlation is given."""

@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from concepts.statistics.bootstrap import Resampled, Weights
 from pipeline.config import Activation, RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.splits import Part
-from pipeline.evaluation.bootstrap import Resampled, Weights
 from pipeline.evaluation.evaluate import bootstrap_weights
 from pipeline.evaluation.evaluation_data import class_indices
 from pipeline.evaluation.outputs import LayerOutputs

@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from concepts.statistics.bootstrap import COVERAGE
+from concepts.statistics.bootstrap import COVERAGE, Resampled
 from concepts.statistics.estimate import Estimate
-from pipeline.evaluation.bootstrap import Resampled
 
 
 @dataclass(frozen=True)

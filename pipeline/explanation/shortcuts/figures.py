@@ -8,10 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from concepts.statistics.bootstrap import ratio
+from concepts.statistics.bootstrap import Resampled, Weights, auc, difference, ratio, resample
 from pipeline.data.phantom.lesion import ARTEFACTS
 from pipeline.data.splits import Part
-from pipeline.evaluation.bootstrap import Resampled, Weights, auc, difference, resample
 from pipeline.evaluation.diagnosis import balanced_accuracy, class_aucs, macro
 from pipeline.evaluation.evaluate import bootstrap_weights
 from pipeline.evaluation.evaluation_data import class_indices

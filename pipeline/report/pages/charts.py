@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from concepts.statistics.estimate import Estimate
-from pipeline.report.content import is_known
+from concepts.statistics.estimate import Estimate, is_known
 from pipeline.report.sentences.numerals import number
 
 LOG_TICKS = (0.1, 0.2, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0)

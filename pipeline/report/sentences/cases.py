@@ -1,6 +1,6 @@
 """Every sentence that a reader of the report finds about cases, evidence, layers and what nobody named."""
 
-from pipeline.report.content import is_known
+from concepts.statistics.estimate import is_known
 from pipeline.report.explained_content import CasesFigures, DirectionFigures, PointingFigures
 from pipeline.report.sentences.numerals import count, enumeration, number, percent, plural, share
 

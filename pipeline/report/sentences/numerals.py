@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from concepts.statistics.estimate import Estimate
-from pipeline.report.content import is_known
+from concepts.statistics.estimate import Estimate, is_known
 
 MINUS = "\N{MINUS SIGN}"
 SPACE = "\N{NO-BREAK SPACE}"

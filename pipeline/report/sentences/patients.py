@@ -1,7 +1,6 @@
 """Every sentence of the report about subgroups, failures, and how far concept labels alone go."""
 
-from concepts.statistics.estimate import Estimate
-from pipeline.report.content import is_known
+from concepts.statistics.estimate import Estimate, is_known
 from pipeline.report.scrutiny_content import ConceptOnly, Failure, Failures, SubgroupRow, Subgroups
 from pipeline.report.sentences.numerals import (
     INTERVAL,

@@ -6,7 +6,7 @@ Sentences say what the network did on these test images; none says what a lesion
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from concepts.statistics.estimate import Estimate
+from concepts.statistics.estimate import Estimate, is_known
 from pipeline.report.content import (
     RELIABLE_FROM,
     ChildFigures,
@@ -18,7 +18,6 @@ from pipeline.report.content import (
     RunReport,
     SubspaceFigures,
     Verdict,
-    is_known,
 )
 from pipeline.report.sentences.numerals import (
     INTERVAL,

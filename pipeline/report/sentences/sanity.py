@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pipeline.report.content import is_known
+from concepts.statistics.estimate import is_known
 from pipeline.report.scrutiny_content import Check, ConceptSanity, RankRow, Sanity, StabilityPanel
 from pipeline.report.sentences.numerals import (
     INTERVAL,

@@ -2,8 +2,7 @@
 
 from math import exp
 
-from concepts.statistics.estimate import Estimate
-from pipeline.report.content import is_known
+from concepts.statistics.estimate import Estimate, is_known
 from pipeline.report.sentences.numerals import (
     INTERVAL,
     NOT_ASSESSABLE,

@@ -21,7 +21,7 @@ from concepts.statistics.agreement import (
     krippendorff_alpha,
     percent_agreement,
 )
-from concepts.statistics.bootstrap import bootstrap, interval_estimate
+from concepts.statistics.bootstrap import bootstrap
 from concepts.statistics.ratings import coded
 
 N = None
@@ -332,12 +332,6 @@ def test_draws_do_not_depend_on_the_block(monkeypatch: pytest.MonkeyPatch):
     np.testing.assert_array_equal(bootstrap(mean, 10, generator=generator(), resamples=50), whole)
     assert whole.shape == (51, 1)
     assert whole[0, 0] == 4.5
-
-
-def test_a_figure_that_is_mostly_undefined_gets_no_interval():
-    few, many = [0.5, *[0.4] * 80, *[np.nan] * 20], [0.5, *[0.4] * 95, *[np.nan] * 5]
-    assert np.isnan(interval_estimate(few, 10).low)
-    assert interval_estimate(many, 10).low == pytest.approx(0.4)
 
 
 @pytest.mark.slow

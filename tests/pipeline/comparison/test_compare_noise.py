@@ -3,17 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import kendalltau
 
 from concepts.errors import RunError
 from concepts.statistics.estimate import Estimate
 from pipeline.comparison.noise import (
     Predictions,
     auc_differences,
-    difference_of,
     judged,
-    kendall_tau,
-    wilson,
 )
 from pipeline.results.comparison import Finding, Method
 from pipeline.run.folder import RunFolder
@@ -82,12 +78,8 @@ def test_predictions_that_lack_something_are_refused_by_name(tmp_path):
         Predictions(RunFolder(tmp_path / "a"), CLASSES)
 
 
-def test_a_difference_from_intervals_is_that_of_independent_figures():
-    one, other = Estimate(0.8, 0.74, 0.86, 100), Estimate(0.7, 0.62, 0.78, 90)
-    found = difference_of(one, other)
-    assert (found.value, found.n) == (pytest.approx(0.1), 90)
-    assert (found.low, found.high) == pytest.approx((0.0, 0.2))
-    unknown = difference_of(Estimate(float("nan"), float("nan"), float("nan"), 3), other)
+def test_a_difference_that_is_not_known_is_no_finding():
+    unknown = Estimate(float("nan"), float("nan"), float("nan"), 3)
     assert judged("B", unknown, Method.FROM_INTERVALS, comparisons=1).finding is Finding.UNKNOWN
 
 
@@ -116,18 +108,3 @@ def test_where_nothing_differs_hardly_a_page_says_that_something_does():
         found = [judged("B", one, Method.UNPAIRED, comparisons=20).finding for one in figures]
         wrong += Finding.BEYOND in found
     assert 20 <= wrong <= 75
-
-
-def test_rank_correlation_agrees_with_scipy():
-    generator = np.random.default_rng(1)
-    for _ in range(20):
-        one, other = generator.integers(6, size=8).tolist(), generator.normal(size=8).tolist()
-        assert kendall_tau(one, other) == pytest.approx(kendalltau(one, other).statistic)
-    assert np.isnan(kendall_tau([1, 1, 1], [1, 2, 3]))
-
-
-def test_a_share_has_wilsons_interval():
-    share = wilson(3, 4)
-    assert (share.low, share.high) == (pytest.approx(0.3006, abs=1e-4), pytest.approx(0.9544, abs=1e-4))
-    assert wilson(4, 4).high == 1.0
-    assert np.isnan(wilson(0, 0).value)

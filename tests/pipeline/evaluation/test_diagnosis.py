@@ -3,8 +3,8 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
 
 from concepts.errors import DataError
+from concepts.statistics.bootstrap import group_weights
 from concepts.statistics.estimate import Estimate
-from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.diagnosis import auc_difference, calibration_error, diagnosis_figures, sensitivity
 
 CLASSES = ("melanoma", "nevus", "seborrheic_keratosis")

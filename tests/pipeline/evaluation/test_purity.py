@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from concepts.errors import DataError
+from concepts.statistics.bootstrap import group_weights
 from pipeline.config import Activation
-from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.purity import assess, concept_aucs, mean_auc, purity_figures, purity_matrix
 
 CONCEPTS = ("pigment_network", "streaks", "globules")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.bootstrap import group_weights
+from concepts.statistics.bootstrap import group_weights
 from pipeline.evaluation.similarity import concept_similarity
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from concepts.statistics.bootstrap import group_weights
 from pipeline.data.phantom.skin import tone_name
 from pipeline.data.sample import Sample
 from pipeline.data.sources.isic import describe
 from pipeline.data.sources.metadata import Row
-from pipeline.evaluation.bootstrap import group_weights
 from pipeline.evaluation.ceiling import FOLDS, ceiling, concept_only_probabilities
 from pipeline.evaluation.subgroups import FEWEST_IMAGES, age_band, attributes, subgroup_figures
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from concepts.errors import DataError
-from pipeline.evaluation.bootstrap import group_weights
+from concepts.statistics.bootstrap import group_weights
 from pipeline.evaluation.hierarchy import subspace_purity
 from pipeline.whitening.subspaces import AxisLayout, Subspace
 

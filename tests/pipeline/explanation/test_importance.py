@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from concepts.errors import DataError
-from pipeline.evaluation.bootstrap import group_weights
+from concepts.statistics.bootstrap import group_weights
 from pipeline.explanation.exemplars import most_activated
 from pipeline.explanation.importance import OVERALL, importance
 from pipeline.explanation.permutation import Effort, Layer, measure, one_against_rest, permuted_losses

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from concepts.statistics.bootstrap import group_weights
 from pipeline.data.phantom.rule import CONCEPTS
-from pipeline.evaluation.bootstrap import group_weights
 from pipeline.explanation.cases.counterfactual import LARGEST, smallest_flip
 from pipeline.explanation.cases.evidence import (
     FEWEST_MASKS,

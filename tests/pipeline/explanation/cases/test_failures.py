@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.evaluation.bootstrap import group_weights
+from concepts.statistics.bootstrap import group_weights
 from pipeline.explanation.cases.failures import CONFIDENT, failure_rates, most_confidently_wrong
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from pipeline.evaluation.bootstrap import group_weights
+from concepts.statistics.bootstrap import group_weights
 from pipeline.explanation.discovery.relations import Trait, TraitKind, holm, relations
 
 N = 120

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from concepts.errors import DataError
-from pipeline.evaluation.bootstrap import (
+from concepts.statistics.bootstrap import (
     Resampled,
     auc,
     difference,
