@@ -12,7 +12,8 @@ from ignite import distributed as idist
 
 from concepts.errors import RunError
 from concepts.release import read_release, write_release
-from pipeline.config import Baseline, RunSettings
+from pipeline.choices import Baseline
+from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort, prepare_cohort
 from pipeline.data.samples_table import write_samples
 from pipeline.data.splits import read_split, write_split

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from concepts.errors import RunError
 from concepts.release import read_release
-from pipeline.config import Balance
+from pipeline.choices import Balance
 from pipeline.data.cohort import prepare_cohort
 from pipeline.data.splits import Part, read_split
 from pipeline.evaluation.evaluation_data import class_indices

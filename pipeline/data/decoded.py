@@ -17,7 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from concepts.errors import ImageError
-from pipeline.config import Fit
+from pipeline.choices import Fit
 from pipeline.data.sample import Sample
 from pipeline.images.reader import MAX_PIXELS, READER_VERSION, Mask, Pixels, image_size, open_rgb, read_mask
 

@@ -14,7 +14,7 @@ from monai.transforms import Compose, Randomizable
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from concepts.errors import DataError, SettingsError
-from pipeline.config import Balance
+from pipeline.choices import Balance
 from pipeline.data.decoded import DecodedCache, Paths
 from pipeline.data.sample import Sample
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from concepts.statistics.bootstrap import Weights, auc
 from concepts.statistics.estimate import Estimate
 from pipeline.evaluation.purity import Assessability, assess, purity_matrix
+from pipeline.models.whitened import whitening_refusals
 from pipeline.whitening.subspaces import AxisLayout, Subspace
 
 
@@ -92,7 +93,8 @@ def subspace_purity(
         DataError: If a child is present where its parent is absent.
     """
     score, table = np.asarray(activations, dtype=np.float64), np.asarray(labels, dtype=np.float64)
-    inside = layout.inside(torch.from_numpy(table)).numpy()
+    with whitening_refusals():
+        inside = layout.inside(torch.from_numpy(table)).numpy()
     counts = assess(inside, train_positives, minimum=minimum)
     fine = [one.assessable for one in assess(table, train_positives, minimum=minimum)]
     found = {}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from pipeline.config import Activation
+from pipeline.choices import Activation
 from pipeline.data.loaders import place_images
 from pipeline.models.tail import split_at
 from pipeline.run.progress import Tracker

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from concepts.errors import DataError
 from concepts.statistics.bootstrap import Resampled, Weights, auc, mean_of, weighted_auc
 from concepts.statistics.estimate import Estimate
-from pipeline.config import Activation
+from pipeline.choices import Activation
 
 FEWEST_TEST_CASES = 5
 """Fewest positives, and fewest negatives, in the test set on which an interval by resampling means anything."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from concepts.errors import RunError
 from pipeline.models.checkpoint import ModelDescription, WhiteningDescription, build_network, load_model
+from pipeline.models.whitened import whitening_refusals
 from pipeline.run.folder import RunFolder, open_run
 from pipeline.whitening.fold import fold_concept_whitening
 
@@ -83,7 +84,8 @@ def load_classifier(run: RunFolder) -> tuple[ConceptClassifier, ModelDescription
     """
     network, description = load_model(run.path / MODEL)
     whitening_of(description)
-    folded = fold_concept_whitening(network, activations=True)
+    with whitening_refusals():
+        folded = fold_concept_whitening(network, activations=True)
     return ConceptClassifier(folded, mean=description.mean, std=description.std).eval(), description
 
 
@@ -94,7 +96,7 @@ def build_classifier(description: ModelDescription) -> OneTensorClassifier:
         RunError: If the network has no named axes.
     """
     whitening_of(description)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), whitening_refusals():
         folded = fold_concept_whitening(build_network(description), activations=True)
     return OneTensorClassifier(folded, mean=description.mean, std=description.std).eval()
 

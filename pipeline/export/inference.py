@@ -12,7 +12,7 @@ from monai.utils import ImageMetaKey, MetaKeys
 from torch import Tensor
 
 from concepts.errors import DataError, ImageError
-from pipeline.config import Fit
+from pipeline.choices import Fit
 from pipeline.data.decoded import decode_square
 from pipeline.data.geometry import crop_image
 from pipeline.images.reader import MAX_PIXELS, Pixels

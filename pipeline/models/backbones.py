@@ -9,7 +9,8 @@ from monai.networks.nets.resnet import ResNet
 from torch import nn
 
 from concepts.errors import SettingsError
-from pipeline.config import ModelSettings, Placement
+from pipeline.choices import Placement
+from pipeline.config import ModelSettings
 from pipeline.models.mobilenet import NARROWEST, MobileNetV1
 
 Channels = tuple[float, float, float]

@@ -8,10 +8,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
 from concepts.errors import SettingsError, WeightsError
-from pipeline.config import Activation, Fit, ModelSettings, Placement
+from pipeline.choices import Activation, Fit, Placement
+from pipeline.config import ModelSettings
 from pipeline.models.backbones import Channels, build_backbone
 from pipeline.models.concept_head import HEAD, put_head
 from pipeline.models.state import read_named_tensors, write_tensors
+from pipeline.models.whitened import whitening_refusals
 from pipeline.run.folder import write_atomically
 from pipeline.whitening.subspaces import Subspace
 from pipeline.whitening.surgery import insert_after, replace_norm, whitening_layers
@@ -141,14 +143,15 @@ def put_whitening(network: nn.Module, whitening: WhiteningDescription) -> None:
         SettingsError: If the layer is unknown or cannot be whitened.
     """
     operate = replace_norm if whitening.placement is Placement.REPLACE else insert_after
-    for layer in (whitening.layer, *whitening.further_layers):
-        operate(
-            network,
-            layer,
-            concepts=whitening.concepts,
-            subspaces=whitening.subspaces,
-            activation=whitening.activation,
-        )
+    with whitening_refusals():
+        for layer in (whitening.layer, *whitening.further_layers):
+            operate(
+                network,
+                layer,
+                concepts=whitening.concepts,
+                subspaces=whitening.subspaces,
+                activation=whitening.activation,
+            )
 
 
 def main_layer(network: nn.Module, description: ModelDescription) -> str:

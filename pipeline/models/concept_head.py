@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from concepts.errors import SettingsError
-from pipeline.config import Activation
+from pipeline.choices import Activation
 from pipeline.models.tail import named_module
 from pipeline.whitening.activation import axis_activations
 from pipeline.whitening.surgery import output_channels

@@ -10,8 +10,9 @@ from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
 from concepts.errors import SettingsError
-from pipeline.config import Objective, Schedule
+from pipeline.choices import Objective, Schedule
 from pipeline.data.loaders import place_images
+from pipeline.models.whitened import whitening_refusals
 from pipeline.training.processes import is_first
 from pipeline.training.refinement import RefinementReport, refine
 from pipeline.training.stochastic import ActivationGradient, turn_along
@@ -314,6 +315,7 @@ def _counts(layer: ConceptWhitening, weights: Tensor) -> dict[str, int]:
     return dict(zip(layer.concepts, weights.round().long().tolist(), strict=True))
 
 
+@whitening_refusals()
 def _labels(batch: Batch, layer: ConceptWhitening, device: torch.device) -> Tensor | None:
     """Labels of a batch, children's only inside their parents."""
     labels = _targets(batch, "concepts", layer, device)

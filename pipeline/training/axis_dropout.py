@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from pipeline.config import FreeAxes
+from pipeline.choices import FreeAxes
 from pipeline.whitening.distributed import uniform_numbers
 from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.surgery import LinearReadout, Whitened, whitening_layers

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from concepts.errors import RunError
-from pipeline.config import Precision, TrainingSettings
+from pipeline.choices import Precision
+from pipeline.config import TrainingSettings
 from pipeline.data.loaders import CaseDataset, place_images
 from pipeline.models.concept_head import ConceptHead
 from pipeline.models.state import load_state, save_state

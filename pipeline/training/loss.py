@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pipeline.config import ConceptLossSettings
 from pipeline.models.concept_head import ConceptHead
+from pipeline.models.whitened import whitening_refusals
 from pipeline.training.concept_loss import ConceptCalibration, concept_loss, region_loss
 from pipeline.training.precision import at_least_float32
 from pipeline.whitening.activation import axis_activations
@@ -89,6 +90,7 @@ class TrainingLoss(nn.Module):
         return keep
 
 
+@whitening_refusals()
 def _own_labels(layer: nn.Module, targets: Targets) -> Tensor:
     """The labels that a layer's axes learn from: children's only inside their parents, where it has subspaces."""
     labels = targets["concepts"]

@@ -9,7 +9,8 @@ from ignite import distributed as idist
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from pipeline.config import Balance, Placement, RunSettings
+from pipeline.choices import Balance, Placement
+from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.loaders import CaseDataset, eval_loader, place_images, train_loader
 from pipeline.data.sample import Sample
@@ -26,6 +27,7 @@ from pipeline.models.checkpoint import (
     without_head,
 )
 from pipeline.models.weights import load_weights
+from pipeline.models.whitened import subspaces_of
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
 from pipeline.training.alignment import ConceptAlignment, align
@@ -33,7 +35,6 @@ from pipeline.training.axis_dropout import free_axes_dropped
 from pipeline.training.engine import History, Phase, PhaseTrainer
 from pipeline.training.freeze import freeze
 from pipeline.training.loss import TrainingLoss, class_weights
-from pipeline.whitening.subspaces import subspaces_of
 from pipeline.whitening.surgery import whitening_layers
 
 PLAIN = "plain"

@@ -6,7 +6,7 @@ import torch
 from monai.inferers.inferer import SimpleInferer
 from torch import Tensor, nn
 
-from pipeline.config import Precision
+from pipeline.choices import Precision
 
 
 class PrecisionInferer(SimpleInferer):

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipeline.config import Objective
+from pipeline.choices import Objective
 from pipeline.data.loaders import place_images
 from pipeline.whitening.activation import axis_activations
 from pipeline.whitening.channels import Channels

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from pipeline.config import Objective
+from pipeline.choices import Objective
 from pipeline.whitening.activation import axis_activations
 from pipeline.whitening.channels import Channels
 from pipeline.whitening.distributed import sum_over_processes

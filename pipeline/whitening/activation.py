@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.config import Activation
+from pipeline.whitening.choices import Activation
 
 WINDOW = 3
 """Side and stride of the windows of ``Activation.POOL_MAX``, in positions."""

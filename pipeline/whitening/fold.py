@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
-from concepts.errors import SettingsError
-from pipeline.config import Activation
 from pipeline.whitening.activation import axis_activations
+from pipeline.whitening.choices import Activation
+from pipeline.whitening.errors import WhiteningError
 from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.neighbours import trace
 from pipeline.whitening.surgery import LinearReadout, Whitened, owner_of, whitening_layers
@@ -102,7 +102,7 @@ def fold_concept_whitening(network: nn.Module, *, activations: bool = False) -> 
         activations for each layer that has concepts.
 
     Raises:
-        SettingsError: If activations are asked for and the network cannot be traced by `torch.fx`.
+        WhiteningError: If activations are asked for and the network cannot be traced by `torch.fx`.
     """
     folded = deepcopy(network).eval()
     heads: dict[str, AxisActivations] = {}
@@ -208,7 +208,7 @@ def _only_producer(network: nn.Module, name: str) -> str | None:
 def _with_outputs(network: nn.Module, heads: dict[str, AxisActivations]) -> nn.Module:
     graph = trace(network)
     if graph is None:
-        raise SettingsError(
+        raise WhiteningError(
             f"{type(network).__name__} cannot be traced by torch.fx, which a second output needs; fold it without "
             "activations"
         )

@@ -7,11 +7,11 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from concepts.errors import SettingsError
-from pipeline.config import Activation
 from pipeline.whitening.activation import axis_activations
 from pipeline.whitening.batch import whiten_batch
 from pipeline.whitening.channels import Channels
+from pipeline.whitening.choices import Activation
+from pipeline.whitening.errors import WhiteningError
 from pipeline.whitening.subspaces import AxisLayout, Subspace, axis_layout
 from pipeline.whitening.whiten import covariance, whitening_matrix
 
@@ -47,7 +47,7 @@ class ConceptWhitening(nn.Module):
         Input and output: N x C x H x W or N x C.
 
     Raises:
-        SettingsError: If there are more concepts than channels, two of the same name, or a subspace of unknown ones.
+        WhiteningError: If there are more concepts than channels, two of the same name, or a subspace of unknown ones.
 
     Source: Chen, Bei, Rudin 2020, arXiv 2002.01650, section "Concept whitening module". The published code iterates
     towards W in float32 and averages whitening matrices; here W is exact and derived from averaged covariances.
@@ -214,7 +214,7 @@ class ConceptWhitening(nn.Module):
 
     def _check(self, x: Tensor) -> None:
         if x.ndim not in (2, 4) or x.shape[1] != self.num_features:
-            raise SettingsError(
+            raise WhiteningError(
                 f"concept whitening of {self.num_features} channels got an input of shape {tuple(x.shape)}; expected "
                 f"N x {self.num_features} or N x {self.num_features} x H x W"
             )

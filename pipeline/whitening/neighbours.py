@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from torch import fx, nn
 
-from concepts.errors import SettingsError
+from pipeline.whitening.errors import WhiteningError
 from pipeline.whitening.layer import ConceptWhitening
 
 WEIGHTED = (nn.modules.conv._ConvNd, nn.Linear)
@@ -36,14 +36,14 @@ def refuse_neighbours(network: nn.Module) -> None:
     mostly the work of the first, and its axes mix the named ones.
 
     Raises:
-        SettingsError: If two whitened layers are neighbours.
+        WhiteningError: If two whitened layers are neighbours.
     """
     names = [name for name, module in network.named_modules() if isinstance(module, ConceptWhitening)]
     if len(names) < 2:
         return
     for first, second, between in _pairs(network, names):
         if between < 2:
-            raise SettingsError(
+            raise WhiteningError(
                 f"whitened layers {first} and {second} are neighbours ({between} weighted layers between them): the "
                 "second would mix the axes of the first; leave at least two convolutions between, or whiten one layer"
             )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.config import Objective
+from pipeline.whitening.choices import Objective
 from pipeline.whitening.distributed import sum_over_processes
 from pipeline.whitening.whiten import covariance, positions
 
@@ -72,6 +72,7 @@ class LayerMoments:
         self.shown = {concept: zeros(channels, channels) for concept in spread_of}
         self.present, self.absent, self.inside, self.outside = nothing(), nothing(), nothing(), nothing()
 
+    @torch.no_grad()
     def add(self, x: Tensor, labels: Tensor | None = None, regions: Tensor | None = None) -> None:
         """Add one batch.
 

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from concepts.errors import DataError, SettingsError
-from pipeline.config import ConceptSettings
+from pipeline.whitening.errors import LabelsError, WhiteningError
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,7 @@ class Subspace:
         free: Axes without a name for what else varies among the images that show the parent.
 
     Raises:
-        SettingsError: If a name occurs twice, ``free`` is negative, or there is nothing in it but the parent.
+        WhiteningError: If a name occurs twice, ``free`` is negative, or there is nothing in it but the parent.
     """
 
     parent: str
@@ -31,9 +30,9 @@ class Subspace:
 
     def __post_init__(self) -> None:
         if len({self.parent, *self.children}) <= len(self.children):
-            raise SettingsError(f"subspace of '{self.parent}': a name occurs twice in it; name each concept once")
+            raise WhiteningError(f"subspace of '{self.parent}': a name occurs twice in it; name each concept once")
         if self.free < 0 or not (self.children or self.free):
-            raise SettingsError(
+            raise WhiteningError(
                 f"subspace of '{self.parent}': {len(self.children)} children and {self.free} free axes; give it a "
                 "child or a free axis, or leave it out: a concept without either has an axis anyway"
             )
@@ -72,7 +71,7 @@ class AxisLayout:
         subspaces: Those of some of the concepts; the other concepts have one axis each and nothing else.
 
     Raises:
-        SettingsError: If a name of a subspace is not a concept, or is in two of them.
+        WhiteningError: If a name of a subspace is not a concept, or is in two of them.
     """
 
     concepts: tuple[str, ...]
@@ -82,13 +81,15 @@ class AxisLayout:
         owned = [name for subspace in self.subspaces for name in subspace.names]
         unknown = [name for name in owned if name not in self.concepts]
         if unknown:
-            raise SettingsError(
+            raise WhiteningError(
                 f"subspaces name '{unknown[0]}', which is no concept of the layer; the concepts are: "
                 f"{', '.join(self.concepts) or 'none'}"
             )
         twice = [name for name in owned if owned.count(name) > 1]
         if twice:
-            raise SettingsError(f"'{twice[0]}' is in two subspaces; a concept has one parent, and no child is a parent")
+            raise WhiteningError(
+                f"'{twice[0]}' is in two subspaces; a concept has one parent, and no child is a parent"
+            )
 
     @property
     def owned(self) -> int:
@@ -130,7 +131,7 @@ class AxisLayout:
             N x k; the labels themselves where there are no children.
 
         Raises:
-            DataError: If a child is present where its parent is absent.
+            LabelsError: If a child is present where its parent is absent.
         """
         if not self.parents:
             return labels
@@ -161,31 +162,26 @@ class AxisLayout:
     def _refuse_orphans(self, labels: Tensor, child: int, parent: int) -> None:
         orphans = ((labels[:, child] == 1) & (labels[:, parent] == 0)).nonzero()
         if len(orphans):
-            raise DataError(
+            raise LabelsError(
                 f"row {int(orphans[0])} of a batch: '{self.concepts[child]}' is present but its parent "
                 f"'{self.concepts[parent]}' is absent; a sub-concept needs its parent: correct the labels"
             )
-
-
-def subspaces_of(settings: ConceptSettings) -> tuple[Subspace, ...]:
-    """The subspaces that the settings ask for."""
-    return tuple(Subspace(parent, one.children, one.free) for parent, one in settings.subspaces.items())
 
 
 def axis_layout(concepts: Sequence[str], subspaces: Sequence[Subspace], *, num_features: int) -> AxisLayout:
     """The layout of the axes of a layer.
 
     Raises:
-        SettingsError: If a name occurs twice or is unknown, or there are more axes than channels.
+        WhiteningError: If a name occurs twice or is unknown, or there are more axes than channels.
     """
     names = tuple(concepts)
     if len(set(names)) < len(names):
-        raise SettingsError(f"concepts {names}: a name occurs twice; each axis needs a name of its own")
+        raise WhiteningError(f"concepts {names}: a name occurs twice; each axis needs a name of its own")
     layout = AxisLayout(names, tuple(subspaces))
     if len(names) > num_features:
-        raise SettingsError(f"{len(names)} concepts for {num_features} channels; name at most {num_features} axes")
+        raise WhiteningError(f"{len(names)} concepts for {num_features} channels; name at most {num_features} axes")
     if layout.owned > num_features:
-        raise SettingsError(
+        raise WhiteningError(
             f"concepts and subspaces ask for {layout.owned} axes of {num_features} channels; give them fewer free axes"
         )
     return layout

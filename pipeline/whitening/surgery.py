@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from concepts.errors import SettingsError
-from pipeline.config import Activation
 from pipeline.whitening.channels import Channels
+from pipeline.whitening.choices import Activation
+from pipeline.whitening.errors import WhiteningError
 from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.neighbours import refuse_neighbours
 from pipeline.whitening.subspaces import Subspace
@@ -159,11 +159,11 @@ def replace_norm(
         The normalisation that was replaced.
 
     Raises:
-        SettingsError: If there is no such module, it is not a batch normalisation, or a whitened layer is next to it.
+        WhiteningError: If there is no such module, it is not a batch normalisation, or a whitened layer is next to it.
     """
     norm = _module(network, name)
     if not isinstance(norm, nn.modules.batchnorm._BatchNorm):
-        raise SettingsError(
+        raise WhiteningError(
             f"layer '{name}' is a {type(norm).__name__}; concept whitening replaces a {_norms(network)}"
         )
     layer = ConceptWhitening(norm.num_features, concepts, subspaces=subspaces, activation=activation, **options)
@@ -203,12 +203,12 @@ def insert_after(
         The `Whitened` module now in that place.
 
     Raises:
-        SettingsError: If there is no such module, its channels are not known, or a whitened layer is next to it.
+        WhiteningError: If there is no such module, its channels are not known, or a whitened layer is next to it.
     """
     module = _module(network, name)
     channels = num_features or output_channels(module)
     if channels is None:
-        raise SettingsError(f"{name} is a {type(module).__name__} whose channels are not known; give num_features")
+        raise WhiteningError(f"{name} is a {type(module).__name__} whose channels are not known; give num_features")
     layer = ConceptWhitening(channels, concepts, subspaces=subspaces, activation=activation, **options)
     whitened = Whitened(module, layer, tied=tied)
     _install(network, name, _like(whitened, module, network))
@@ -254,13 +254,13 @@ def _module(network: nn.Module, name: str) -> nn.Module:
     modules = dict(network.named_modules())
     if not name or name not in modules:
         close = get_close_matches(name, [one for one in modules if one], n=3, cutoff=0.3)
-        raise SettingsError(
+        raise WhiteningError(
             f"layer '{name}': {type(network).__name__} has no such module; close: {', '.join(close) or 'none'}"
         )
     for outer, module in modules.items():
         inside = name == outer or name.startswith(f"{outer}.") or outer.startswith(f"{name}.")
         if outer and inside and isinstance(module, ConceptWhitening | Whitened):
-            raise SettingsError(f"layer '{name}' is whitened already (at {outer}); choose one at a distance")
+            raise WhiteningError(f"layer '{name}' is whitened already (at {outer}); choose one at a distance")
     return modules[name]
 
 
@@ -269,7 +269,7 @@ def _install(network: nn.Module, name: str, module: nn.Module) -> None:
     network.set_submodule(name, module)
     try:
         refuse_neighbours(network)
-    except SettingsError:
+    except WhiteningError:
         network.set_submodule(name, before)
         raise
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.config import Activation
+from pipeline.choices import Activation
 from pipeline.explanation.cases.calibration import UNUSUAL, percentile
 from pipeline.explanation.cases.contributions import Contributions, contributions
 from pipeline.explanation.cases.counterfactual import Flip, smallest_flip

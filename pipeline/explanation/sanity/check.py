@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from concepts.statistics.bootstrap import Resampled, Weights
-from pipeline.config import Activation, RunSettings
+from pipeline.choices import Activation
+from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.splits import Part
 from pipeline.evaluation.evaluate import bootstrap_weights

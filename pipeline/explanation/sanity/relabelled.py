@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.config import Objective
+from pipeline.choices import Objective
 from pipeline.whitening.hierarchy import subspace_rotation
 from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.statistics import LayerMoments

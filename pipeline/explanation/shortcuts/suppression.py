@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from concepts.errors import SettingsError
-from pipeline.config import Placement
+from pipeline.choices import Placement
 from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace
 from pipeline.whitening.surgery import LinearReadout, owner_of, whitening_layers
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from concepts.example import ConceptEntry, Example, Origin, Polarity
 from concepts.release import freeze
-from pipeline.config import Fit
+from pipeline.choices import Fit
 from pipeline.data.cohort import Cohort
 from pipeline.data.decoded import DecodedCache
 from pipeline.data.sample import Sample

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from concepts.errors import ImageError
-from pipeline.config import Fit
+from pipeline.choices import Fit
 from pipeline.data import decoded
 from pipeline.data.decoded import DecodedCache, decode_square, fit_square, mask_square
 from pipeline.data.sample import Sample

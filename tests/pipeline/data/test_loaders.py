@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 
 from concepts.errors import DataError, ImageError, SettingsError
-from pipeline.config import Balance, Fit, TransformSettings
+from pipeline.choices import Balance, Fit
+from pipeline.config import TransformSettings
 from pipeline.data.decoded import DecodedCache
 from pipeline.data.loaders import CaseDataset, Draw, epoch_order, eval_loader, train_loader
 from pipeline.data.sample import Sample

@@ -2,7 +2,7 @@
 
 import torch
 
-from pipeline.config import Activation
+from pipeline.choices import Activation
 from pipeline.evaluation.evaluate import layer_residual
 from pipeline.evaluation.outputs import layer_outputs
 from pipeline.evaluation.whiteness import BlockMoments, block_numbers, residual_estimate

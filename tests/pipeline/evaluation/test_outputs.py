@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.config import Activation
+from pipeline.choices import Activation
 from pipeline.evaluation.outputs import layer_outputs, pooled_features
 from pipeline.run.progress import Silent
 from pipeline.whitening.activation import axis_activations

@@ -3,7 +3,7 @@ import pytest
 
 from concepts.errors import DataError
 from concepts.statistics.bootstrap import group_weights
-from pipeline.config import Activation
+from pipeline.choices import Activation
 from pipeline.evaluation.purity import assess, concept_aucs, mean_auc, purity_figures, purity_matrix
 
 CONCEPTS = ("pigment_network", "streaks", "globules")

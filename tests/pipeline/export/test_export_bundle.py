@@ -11,7 +11,8 @@ from monai.bundle import ConfigParser, run, verify_metadata, verify_net_in_out
 from PIL import Image
 
 from concepts.errors import DataError, DermaxisError, ImageError, RunError
-from pipeline.config import Fit, RunSettings, TransformSettings, dump_settings, parse_overrides
+from pipeline.choices import Fit
+from pipeline.config import RunSettings, TransformSettings, dump_settings, parse_overrides
 from pipeline.data.decoded import decode_square
 from pipeline.data.transforms import eval_transforms
 from pipeline.export.bundle import export_bundle

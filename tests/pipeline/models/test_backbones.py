@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from concepts.errors import SettingsError
-from pipeline.config import ModelSettings, Placement
+from pipeline.choices import Placement
+from pipeline.config import ModelSettings
 from pipeline.models.backbones import build_backbone
 
 NAMES = ("resnet18", "resnet34", "resnet50", "densenet121", "efficientnet-b0", "mobilenet_v1")

@@ -8,7 +8,7 @@ from safetensors import safe_open
 from torch import nn
 
 from concepts.errors import WeightsError
-from pipeline.config import Activation, Fit, Placement
+from pipeline.choices import Activation, Fit, Placement
 from pipeline.models.checkpoint import (
     ModelDescription,
     WhiteningDescription,

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from concepts.errors import SettingsError
-from pipeline.config import Activation, ConceptLossSettings
+from pipeline.choices import Activation
+from pipeline.config import ConceptLossSettings
 from pipeline.models.concept_head import concept_head, put_head
 from pipeline.training.loss import TrainingLoss
 

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from concepts.errors import SettingsError
-from pipeline.config import Activation, ModelSettings
+from pipeline.choices import Activation
+from pipeline.config import ModelSettings
 from pipeline.models.backbones import build_backbone
 from pipeline.models.tail import early_exit, split_at, turned
 from pipeline.whitening.surgery import insert_after, replace_norm, whitening_layers

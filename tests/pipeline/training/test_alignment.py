@@ -7,7 +7,7 @@ from ignite.engine import Engine
 from torch import distributed, multiprocessing, nn
 
 from concepts.errors import SettingsError
-from pipeline.config import Objective, Schedule
+from pipeline.choices import Objective, Schedule
 from pipeline.training.alignment import ConceptAlignment, align, collect_statistics
 from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.statistics import LayerMoments

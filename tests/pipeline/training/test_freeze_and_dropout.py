@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from concepts.errors import SettingsError
-from pipeline.config import FreeAxes, parse_overrides
+from pipeline.choices import FreeAxes
+from pipeline.config import parse_overrides
 from pipeline.training.axis_dropout import drop_free_axes, free_axes_dropped
 from pipeline.training.freeze import freeze
 from pipeline.whitening.layer import ConceptWhitening

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.config import Activation, ConceptLossSettings, Precision
+from pipeline.choices import Activation, Precision
+from pipeline.config import ConceptLossSettings
 from pipeline.models.concept_head import put_head
 from pipeline.models.mobilenet import MobileNetV1
 from pipeline.training.loss import TrainingLoss

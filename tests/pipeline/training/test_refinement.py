@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from pipeline.config import Activation, Objective
+from pipeline.choices import Activation, Objective
 from pipeline.training.alignment import align
 from pipeline.training.refinement import refine
 from pipeline.whitening.surgery import insert_after, whitening_layers

@@ -10,7 +10,8 @@ from torch import distributed, multiprocessing, nn
 from torch.utils.data import DataLoader, Dataset
 
 from concepts.errors import RunError
-from pipeline.config import Activation, ConceptLossSettings, FreeAxes, Schedule, TrainingSettings
+from pipeline.choices import Activation, FreeAxes, Schedule
+from pipeline.config import ConceptLossSettings, TrainingSettings
 from pipeline.run.progress import Silent
 from pipeline.training.alignment import ConceptAlignment, align
 from pipeline.training.axis_dropout import drop_free_axes

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pipeline.config import Activation
+from pipeline.choices import Activation
 from pipeline.whitening.activation import axis_activations
 
 MAP = torch.tensor([[[[1.0, -2.0, 4.0], [0.0, 3.0, -1.0], [0.0, 0.0, -5.0]]]])

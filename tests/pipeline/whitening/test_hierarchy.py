@@ -5,9 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from concepts.errors import DataError, SettingsError
-from pipeline.config import Objective
+from concepts.errors import DataError
+from pipeline.choices import Objective
 from pipeline.training.alignment import align
+from pipeline.whitening.errors import LabelsError, WhiteningError
 from pipeline.whitening.hierarchy import subspace_rotation, turn_children, turn_free, turn_upper, within_spread
 from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.rotate import procrustes_rotation
@@ -77,7 +78,7 @@ def test_named_axes_come_first_then_free_axes_by_subspace():
     ],
 )
 def test_what_cannot_be_laid_out_is_refused(build, message):
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(WhiteningError, match=message):
         build()
 
 
@@ -170,7 +171,7 @@ def test_children_are_told_apart_inside_their_parent():
 def test_a_child_without_its_parent_is_refused():
     labels = torch.zeros(3, len(CONCEPTS))
     labels[1, 2] = 1
-    with pytest.raises(DataError, match=r"row 1 of a batch: 'typical' is present but its parent 'network' is absent"):
+    with pytest.raises(LabelsError, match=r"row 1 of a batch: 'typical' is present but its parent 'network' is absent"):
         LAYOUT.inside(labels)
 
 

@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.autograd import gradcheck
 
-from concepts.errors import SettingsError
-from pipeline.config import Activation
+from pipeline.choices import Activation
+from pipeline.whitening.errors import WhiteningError
 from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.whiten import covariance
 
@@ -213,9 +213,9 @@ def test_a_batch_that_is_not_finite_leaves_the_running_statistics_alone():
 
 
 def test_refusals_say_what_came_and_what_is_allowed():
-    with pytest.raises(SettingsError, match="occurs twice"):
+    with pytest.raises(WhiteningError, match="occurs twice"):
         ConceptWhitening(4, ["a", "a"])
-    with pytest.raises(SettingsError, match="5 concepts for 4 channels"):
+    with pytest.raises(WhiteningError, match="5 concepts for 4 channels"):
         ConceptWhitening(4, list("abcde"))
-    with pytest.raises(SettingsError, match="expected N x 4"):
+    with pytest.raises(WhiteningError, match="expected N x 4"):
         ConceptWhitening(4)(torch.zeros(2, 3))

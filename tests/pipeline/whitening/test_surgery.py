@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from concepts.errors import SettingsError
 from pipeline.config import ModelSettings
 from pipeline.models.backbones import build_backbone
 from pipeline.training.alignment import align
+from pipeline.whitening.errors import WhiteningError
 from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.surgery import insert_after, replace_norm, turn, whitening_layers
 
@@ -85,16 +85,16 @@ def test_a_replaced_normalisation_passes_its_statistics_on():
 
 def test_the_network_stays_as_it_was_where_surgery_is_refused():
     network = small_network()
-    with pytest.raises(SettingsError, match=r"layer '0' is a Conv2d.*1, 5"):
+    with pytest.raises(WhiteningError, match=r"layer '0' is a Conv2d.*1, 5"):
         replace_norm(network, "0")
-    with pytest.raises(SettingsError, match="no such module"):
+    with pytest.raises(WhiteningError, match="no such module"):
         insert_after(network, "blocks.99")
-    with pytest.raises(SettingsError, match="channels are not known"):
+    with pytest.raises(WhiteningError, match="channels are not known"):
         insert_after(network, "2")
     replace_norm(network, "1")
-    with pytest.raises(SettingsError, match="whitened already"):
+    with pytest.raises(WhiteningError, match="whitened already"):
         insert_after(network, "1")
-    with pytest.raises(SettingsError, match="neighbours"):
+    with pytest.raises(WhiteningError, match="neighbours"):
         insert_after(network, "3")
     assert isinstance(network[3], nn.Conv2d)
     insert_after(network, "5")
@@ -113,6 +113,6 @@ class Untraceable(nn.Module):
 def test_neighbours_are_refused_in_networks_that_cannot_be_traced():
     network = Untraceable()
     replace_norm(network, "body.1")
-    with pytest.raises(SettingsError, match="neighbours"):
+    with pytest.raises(WhiteningError, match="neighbours"):
         insert_after(network, "body.3")
     insert_after(network, "body.5")

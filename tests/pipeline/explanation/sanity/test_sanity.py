@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from concepts.statistics.bootstrap import Resampled, group_weights
-from pipeline.config import Activation, Objective
+from pipeline.choices import Activation, Objective
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.importance import OVERALL, importance
 from pipeline.explanation.permutation import Effort
