@@ -1,6 +1,7 @@
 """Stand-ins for networks whose answers are known by thought: they take maps for images and whiten nothing."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from pipeline.data.splits import Part
 from pipeline.evaluation.evaluation_data import EvaluatedParts, EvaluationData
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.explained_network import ExplainedNetwork
+from pipeline.run.progress import Advance, Silent
 from pipeline.whitening.layer import ConceptWhitening
 
 BATCH = 4
@@ -101,6 +103,23 @@ def made_network(
 def made_picture(sample) -> np.ndarray:
     """A picture of one grey, that of the last digit of the sample's identifier."""
     return np.full((8, 8, 3), 20 * int(sample.image_id[-1]), dtype=np.uint8)
+
+
+class CountingTracker(Silent):
+    """A tracker that keeps, by title, how much work each task announced and how much of it was reported."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, int] = {}
+        self.steps: dict[str, int] = {}
+
+    @contextmanager
+    def task(self, title: str, total: int) -> Iterator[Advance]:
+        self.totals[title], self.steps[title] = total, 0
+
+        def advance(steps: int) -> None:
+            self.steps[title] += steps
+
+        yield advance
 
 
 def chance(seed: int) -> Callable[..., Tensor]:

@@ -24,7 +24,7 @@ from pipeline.models.checkpoint import ModelDescription, load_model, main_layer
 from pipeline.models.tail import Head, Tail, split_at
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
-from pipeline.training.phases import MODEL, evaluation_loader
+from pipeline.training.phases import MODEL, PLAIN, evaluation_loader, layer_name
 from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.surgery import whitening_layers
 
@@ -84,7 +84,23 @@ class CutNetwork:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ExplainedNetwork(CutNetwork):
+class ImageNetwork(CutNetwork):
+    """A cut network that finds its images.
+
+    Attributes:
+        load: Gives images as it wants them.
+    """
+
+    load: Loader
+
+    def outputs(self, samples: Sequence[Sample], *, tracker: Tracker, title: str) -> LayerOutputs:
+        """Run the network on some images, in order."""
+        loader = self.load(samples)
+        return layer_outputs(self.module, self.layer, loader, turns=self.turns, tracker=tracker, title=title)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExplainedNetwork(ImageNetwork):
     """The whitened network of a run, with the run's images.
 
     What it gives for the images of a part is computed once and kept, so leave its weights as they are; of a changed
@@ -93,7 +109,6 @@ class ExplainedNetwork(CutNetwork):
     Attributes:
         description: What its images have to be like.
         parts: The images that it was trained, chosen and tested on, with everything that is known of them.
-        load: Gives images as it wants them.
         display: Gives an image as it sees it, for people.
         settings: The experiment.
         cohort: The images of the run.
@@ -101,17 +116,11 @@ class ExplainedNetwork(CutNetwork):
 
     description: ModelDescription
     parts: EvaluatedParts
-    load: Loader
     display: Display
     settings: RunSettings
     cohort: Cohort
     _outputs: dict[Part, LayerOutputs] = field(default_factory=dict, init=False, repr=False)
     _train: list[Tensor] = field(default_factory=list, init=False, repr=False)
-
-    def outputs(self, samples: Sequence[Sample], *, tracker: Tracker, title: str) -> LayerOutputs:
-        """Run the network on some of its images."""
-        loader = self.load(samples)
-        return layer_outputs(self.module, self.layer, loader, turns=self.turns, tracker=tracker, title=title)
 
     def test_outputs(self, tracker: Tracker) -> LayerOutputs:
         """Return what the network gives for the test images, in order."""
@@ -171,6 +180,22 @@ def open_explained(settings: RunSettings, cohort: Cohort, *, run: RunFolder) -> 
         display=display_of(settings, cohort),
         settings=settings,
         cohort=cohort,
+    )
+
+
+def open_plain(settings: RunSettings, cohort: Cohort, *, run: RunFolder) -> ImageNetwork:
+    """Open the plain network of a run, cut at the layer that was whitened.
+
+    Raises:
+        WeightsError: If the stored network is damaged.
+    """
+    module, description = load_model(run.path / PLAIN)
+    return ImageNetwork(
+        module=module,
+        layer=layer_name(settings, cohort),
+        turns=settings.model.turns,
+        activation=settings.model.activation,
+        load=lambda samples: evaluation_loader(settings, cohort, description, samples),
     )
 
 

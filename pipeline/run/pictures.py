@@ -1,11 +1,24 @@
-"""Pictures of a run, made part of the page that shows them."""
+"""Pictures of a run: written in one step, and made part of the page that shows them."""
 
 from base64 import b64encode
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
 from concepts.errors import RunError
 
+JPEG_QUALITY = 88
 MAGIC = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG": "image/png"}
+
+
+def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
+    """Write H x W x 3 pixels as JPEG, in one step; makes the folder where there is none."""
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    Image.fromarray(pixels).save(temporary, format="JPEG", quality=JPEG_QUALITY)
+    temporary.replace(path)
 
 
 def data_uri(folder: Path, name: str) -> str:
