@@ -104,7 +104,7 @@ def _checked(paths: Sequence[Path]) -> list[RunFolder]:
 
 def _side(run: RunFolder) -> _Side:
     report = compose(run)
-    predictions = Predictions(run, [one.id for one in report.classes])
+    predictions = Predictions(run, report.evaluation.classes)
     return _Side(run, report, run.settings(), predictions, run.read_json("run.json"))
 
 
@@ -118,17 +118,17 @@ def _compared(letter: str, side: _Side) -> ComparedRun:
         started=report.provenance.started,
         commit=report.provenance.commit,
         architecture=report.architecture,
-        layer=report.whitening.layer,
+        layer=report.evaluation.whitening.layer,
         release=f"{report.release.name}@{report.release.version}",
         test_images=len(side.predictions.labels),
-        concepts=tuple(one.name for one in report.concepts),
+        concepts=tuple(report.names.concept(concept) for concept in report.evaluation.axes.purity),
     )
 
 
 def _diagnosis(
     sides: Sequence[_Side], differences: Sequence[Mapping[tuple[str, str], tuple[Estimate, Method]]]
 ) -> list[Family]:
-    keys = [MACRO, *_union([one.id for one in side.report.classes] for side in sides)]
+    keys = [MACRO, *_union(side.report.evaluation.classes for side in sides)]
     if not any(key != MACRO for one in differences for _, key in one):
         raise RunError("the runs have no diagnosis in common; there is nothing to compare")
     comparisons = sum(is_finite(figure) for one in differences for figure, _ in one.values())
@@ -138,7 +138,7 @@ def _diagnosis(
             Row(
                 f"auc.{network}.{key}",
                 "all diagnoses (macro)" if key == MACRO else diagnosis_name(key),
-                tuple(getattr(side.report, network).auc.get(key) for side in sides),
+                tuple(getattr(side.report.evaluation.diagnosis, network).auc.get(key) for side in sides),
                 tuple(
                     judged(letter, *one[network, key], comparisons=comparisons) if (network, key) in one else None
                     for letter, one in zip(LETTERS[1:], differences, strict=False)
@@ -155,8 +155,8 @@ def _axes(sides: Sequence[_Side]) -> Family:
 
     def of(concept: str) -> Get:
         def get(side: _Side) -> Estimate | None:
-            found = next((one for one in side.report.concepts if one.id == concept and one.reason is None), None)
-            return found.axis_auc[side.report.whitening.activation] if found else None
+            purity = side.report.evaluation.axes.purity.get(concept)
+            return side.report.evaluation.axis_auc(concept) if purity and purity.is_assessable else None
 
         return get
 
@@ -279,7 +279,9 @@ def _stability(sides: Sequence[_Side]) -> tuple[Stability, ...]:
 
 def _names(sides: Sequence[_Side]) -> dict[str, str]:
     """The concepts of all runs, those of the first run first."""
-    return {one.id: one.name for side in sides for one in side.report.concepts}
+    return {
+        concept: side.report.names.concept(concept) for side in sides for concept in side.report.evaluation.axes.purity
+    }
 
 
 def _target_name(sides: Sequence[_Side], target: str) -> str:

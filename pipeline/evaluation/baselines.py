@@ -44,9 +44,9 @@ class Filters:
     sign: NDArray[np.int64]
 
     def scores(self, activations: ArrayLike) -> Matrix:
-        """Scores N x k from activations N x C; NaN for a concept without a filter."""
-        chosen = np.asarray(activations, dtype=np.float64)[:, self.index] * self.sign
-        return np.where(self.index >= 0, chosen, np.nan)
+        """Score N images for k concepts by their activations, N x C; NaN for a concept without a filter."""
+        rising = np.asarray(activations, dtype=np.float64)[:, self.index] * self.sign
+        return np.where(self.index >= 0, rising, np.nan)
 
 
 def linear_probe(
@@ -57,7 +57,7 @@ def linear_probe(
     train_groups: Sequence[str],
     kind: Probe = Probe.LOGISTIC,
 ) -> Matrix:
-    """Scores of a linear classifier per concept, fitted on the training part only.
+    """Score test cases by a linear classifier for each concept, fitted on the training part only.
 
     Features are standardised, cases weighted so that present and absent count alike; the strength of the L2 penalty is
     the one of `STRENGTHS` with the best mean AUC in cross-validation within the training part, no group divided.
@@ -79,16 +79,16 @@ def linear_probe(
     groups, table = np.asarray(train_groups), np.asarray(train_labels, dtype=np.float64)
     scores = np.full((len(test), table.shape[1]), np.nan)
     for concept, column in enumerate(table.T):
-        known = ~np.isnan(column)
-        present = column[known] == 1
+        labelled = ~np.isnan(column)
+        present = column[labelled] == 1
         if present.any() and not present.all():
-            strength = _best_strength(train[known], present, groups[known], kind)
-            scores[:, concept] = _path(train[known], present, test, kind=kind, strengths=(strength,))[:, 0]
+            strength = _best_strength(train[labelled], present, groups[labelled], kind)
+            scores[:, concept] = _path(train[labelled], present, test, kind=kind, strengths=(strength,))[:, 0]
     return scores
 
 
 def best_filter(train_activations: ArrayLike, train_labels: ArrayLike) -> Filters:
-    """The single filter that tells each concept best on the training part, never on the test part.
+    """Choose the single filter that tells each concept best on the training part, never on the test part.
 
     Published comparisons choose the filter on the data it is then scored on, which flatters it.
 
@@ -99,8 +99,8 @@ def best_filter(train_activations: ArrayLike, train_labels: ArrayLike) -> Filter
     activations, table = np.asarray(train_activations, dtype=np.float64), np.asarray(train_labels, dtype=np.float64)
     index, sign = np.full(table.shape[1], -1), np.ones(table.shape[1], dtype=np.int64)
     for concept, column in enumerate(table.T):
-        known = ~np.isnan(column)
-        above = _filter_aucs(activations[known], column[known] == 1) - 0.5
+        labelled = ~np.isnan(column)
+        above = _filter_aucs(activations[labelled], column[labelled] == 1) - 0.5
         if np.isfinite(above).all():
             index[concept] = np.abs(above).argmax()
             sign[concept] = 1 if above[index[concept]] >= 0 else -1
@@ -108,7 +108,7 @@ def best_filter(train_activations: ArrayLike, train_labels: ArrayLike) -> Filter
 
 
 def _filter_aucs(activations: Matrix, positives: NDArray[np.bool_]) -> Matrix:
-    """AUC of every column by ranks (Mann & Whitney 1947); NaN where one kind is missing."""
+    """Compute the AUC of every column by ranks (Mann & Whitney 1947); NaN where one kind is missing."""
     count, rest = int(positives.sum()), int((~positives).sum())
     if not count or not rest:
         return np.full(activations.shape[1], np.nan)
@@ -120,18 +120,18 @@ def _best_strength(features: Matrix, present: NDArray[np.bool_], groups: NDArray
     folds = min(FOLDS, len(np.unique(groups[present])), len(np.unique(groups[~present])))
     if folds < 2:
         return DEFAULT_STRENGTH
-    found = []
+    aucs = []
     for learn, check in StratifiedGroupKFold(folds).split(features, present, groups):
         if len(np.unique(present[learn])) == len(np.unique(present[check])) == 2:
             scores = _path(features[learn], present[learn], features[check], kind=kind, strengths=STRENGTHS)
-            found.append([weighted_auc(one, present[check])[0] for one in scores.T])
-    return STRENGTHS[int(np.mean(found, axis=0).argmax())] if found else DEFAULT_STRENGTH
+            aucs.append([weighted_auc(column, present[check])[0] for column in scores.T])
+    return STRENGTHS[int(np.mean(aucs, axis=0).argmax())] if aucs else DEFAULT_STRENGTH
 
 
 def _path(
     features: Matrix, present: NDArray[np.bool_], others: Matrix, *, kind: Probe, strengths: Sequence[float]
 ) -> Matrix:
-    """Scores of the other cases for each strength in turn; logistic fits start from the one before."""
+    """Score the other cases for each strength in turn; each logistic fit starts from the previous one."""
     model = (
         LinearSVC(class_weight="balanced", max_iter=ITERATIONS, dual=False)
         if kind is Probe.SVM

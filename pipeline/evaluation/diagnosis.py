@@ -1,7 +1,6 @@
 """How well a network tells diagnoses apart, and how far its probabilities can be trusted."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,19 +8,19 @@ from numpy.typing import ArrayLike, NDArray
 from concepts.errors import DataError
 from concepts.statistics.bootstrap import Resampled, Weights, auc, difference, mean_of, ratio, recentred, resample
 from concepts.statistics.estimate import Estimate
+from pipeline.results.evaluation import NetworkResult
 
 MACRO = "macro"
 CALIBRATION_BINS = 15
-SPECIFICITIES = (80, 90)
 ROUNDING = 1e-9
-
-Figures = dict[str, Any]
 
 
 def diagnosis_figures(
     probabilities: ArrayLike, labels: ArrayLike, *, classes: Sequence[str], weights: Weights
-) -> Figures:
-    """Figures of one network on one test set.
+) -> NetworkResult:
+    """Measure one network on one test set.
+
+    A diagnosis without a case, or with no case outside it, is NaN and left out of the means.
 
     Args:
         probabilities: N x D, rows add up to 1.
@@ -29,33 +28,31 @@ def diagnosis_figures(
         classes: Names of the D diagnoses.
         weights: B x N, from `group_weights`.
 
-    Returns:
-        Nested dictionaries whose leaves are Estimates: ``auc`` (one against the rest, by diagnosis, and ``macro``,
-        their unweighted mean), ``balanced_accuracy``, ``sensitivity_at_specificity_80`` and ``…_90`` (by diagnosis) and
-        ``ece``. A diagnosis without a case, or with no case outside it, is NaN and left out of the means.
-
     Raises:
         DataError: If the shapes do not agree or a label is not a class.
     """
     probability, label = _checked(probabilities, labels, classes, weights)
     by_class = class_aucs(probability, label, classes=classes, weights=weights)
-    figures: Figures = {
-        "auc": {MACRO: macro(by_class).estimate()} | {name: one.estimate() for name, one in by_class.items()},
-        "balanced_accuracy": balanced_accuracy(probability, label, weights).estimate(),
-    }
-    for percent in SPECIFICITIES:
-        figures[f"sensitivity_at_specificity_{percent}"] = {
-            name: sensitivity(probability[:, one], label == one, weights, specificity=percent / 100).estimate()
-            for one, name in enumerate(classes)
+
+    def sensitivities(specificity: float) -> dict[str, Estimate]:
+        return {
+            name: sensitivity(probability[:, column], label == column, weights, specificity=specificity).estimate()
+            for column, name in enumerate(classes)
         }
-    figures["ece"] = calibration_error(probability, label, weights)
-    return figures
+
+    return NetworkResult(
+        auc={MACRO: macro(by_class).estimate()} | {name: figure.estimate() for name, figure in by_class.items()},
+        balanced_accuracy=balanced_accuracy(probability, label, weights).estimate(),
+        sensitivity_at_specificity_80=sensitivities(0.8),
+        sensitivity_at_specificity_90=sensitivities(0.9),
+        ece=calibration_error(probability, label, weights),
+    )
 
 
 def auc_difference(
     whitened: ArrayLike, plain: ArrayLike, labels: ArrayLike, *, classes: Sequence[str], weights: Weights
 ) -> Estimate:
-    """Macro AUC of the whitened network minus the plain one's, on the same cases and the same resamples.
+    """Subtract the plain network's macro AUC from the whitened one's, on the same cases and the same resamples.
 
     Args:
         whitened: N x D probabilities.
@@ -68,8 +65,8 @@ def auc_difference(
         DataError: If the shapes do not agree or a label is not a class.
     """
     first, second = (
-        macro(class_aucs(*_checked(one, labels, classes, weights), classes=classes, weights=weights))
-        for one in (whitened, plain)
+        macro(class_aucs(*_checked(probabilities, labels, classes, weights), classes=classes, weights=weights))
+        for probabilities in (whitened, plain)
     )
     return difference(first, second).estimate()
 
@@ -77,27 +74,27 @@ def auc_difference(
 def class_aucs(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], *, classes: Sequence[str], weights: Weights
 ) -> dict[str, Resampled]:
-    """AUC of each diagnosis against the rest."""
-    return {name: auc(probabilities[:, one], labels == one, weights) for one, name in enumerate(classes)}
+    """Compute the AUC of each diagnosis against the rest."""
+    return {name: auc(probabilities[:, column], labels == column, weights) for column, name in enumerate(classes)}
 
 
 def macro(by_class: Mapping[str, Resampled]) -> Resampled:
-    """The unweighted mean over the diagnoses that can be assessed."""
-    return mean_of([one for one in by_class.values() if np.isfinite(one.value)])
+    """Take the unweighted mean over the diagnoses that can be assessed."""
+    return mean_of([figure for figure in by_class.values() if np.isfinite(figure.value)])
 
 
 def balanced_accuracy(probabilities: NDArray[np.float64], labels: NDArray[np.int64], weights: Weights) -> Resampled:
-    """Mean, over the diagnoses that occur, of the share of their cases whose most probable diagnosis is right."""
+    """Take the mean, over the diagnoses that occur, of the share of their cases that are called right."""
     present = np.unique(labels)
     cases = (labels[:, None] == present).astype(np.float64)
     right = cases * (probabilities.argmax(axis=1) == labels)[:, None]
-    return resample(lambda one: ratio(one @ right, one @ cases).mean(axis=1), weights)
+    return resample(lambda weight: ratio(weight @ right, weight @ cases).mean(axis=1), weights)
 
 
 def sensitivity(
     scores: NDArray[np.float64], positives: NDArray[np.bool_], weights: Weights, *, specificity: float
 ) -> Resampled:
-    """The highest sensitivity among the thresholds at which the specificity reaches a target.
+    """Find the highest sensitivity among the thresholds at which the specificity reaches a target.
 
     The threshold is chosen anew on each resample, so the interval contains the uncertainty of choosing it; but it is
     chosen on the cases it is measured on, as an ROC curve is read, not on a separate set.
@@ -117,15 +114,15 @@ def sensitivity(
             return np.full(len(weight), np.nan)
         spared = np.cumsum(weight[:, negative], axis=1, dtype=np.float64)
         threshold = (spared >= specificity * spared[:, -1:] * (1 - ROUNDING)).argmax(axis=1)
-        found = np.cumsum(weight[:, positive], axis=1, dtype=np.float64)
-        below = np.where(missed[threshold] > 0, found[np.arange(len(weight)), missed[threshold] - 1], 0.0)
-        return np.where(spared[:, -1] > 0, 1 - ratio(below, found[:, -1]), np.nan)
+        cumulative = np.cumsum(weight[:, positive], axis=1, dtype=np.float64)
+        below = np.where(missed[threshold] > 0, cumulative[np.arange(len(weight)), missed[threshold] - 1], 0.0)
+        return np.where(spared[:, -1] > 0, 1 - ratio(below, cumulative[:, -1]), np.nan)
 
     return resample(statistic, weights)
 
 
 def calibration_error(probabilities: NDArray[np.float64], labels: NDArray[np.int64], weights: Weights) -> Estimate:
-    """Expected calibration error of the most probable diagnosis: 0 where confidence equals the share that is right.
+    """Measure the expected calibration error of the most probable diagnosis: 0 where confidence is the share right.
 
     The cases lie in 15 bins of equal mass by confidence (equal confidences share a bin; the bins are those of the data,
     on every resample), ECE = sum_bins (n_bin / n) |right_bin - confidence_bin|. Equal mass instead of the equal width
@@ -137,7 +134,7 @@ def calibration_error(probabilities: NDArray[np.float64], labels: NDArray[np.int
     edges = np.quantile(confidence, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1])
     bins = np.searchsorted(edges, confidence, side="right")[:, None] == np.arange(CALIBRATION_BINS)
     gaps = bins * gap[:, None]
-    figure = resample(lambda one: ratio(np.abs(one @ gaps).sum(axis=1), one.sum(axis=1)), weights)
+    figure = resample(lambda weight: ratio(np.abs(weight @ gaps).sum(axis=1), weight.sum(axis=1)), weights)
     spread = recentred(figure).estimate()
     return Estimate(spread.value, float(np.maximum(spread.low, 0.0)), float(np.minimum(spread.high, 1.0)), spread.n)
 

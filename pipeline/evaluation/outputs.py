@@ -39,7 +39,7 @@ class LayerOutputs:
         return self.logits.double().softmax(dim=1).numpy()
 
     def activations(self, activation: Activation) -> NDArray[np.float64]:
-        """N x C: every axis pooled to one number per image."""
+        """Pool every axis to one number per image: N x C."""
         return axis_activations(self.maps, activation).double().numpy()
 
 
@@ -64,10 +64,10 @@ def layer_outputs(
         for batch in loader:
             maps, rest = head(place_images(batch["image"], device))
             logits = tail(maps, rest)
-            parts.append((maps.cpu(), tuple(one.cpu() for one in rest), logits.cpu()))
+            parts.append((maps.cpu(), tuple(tensor.cpu() for tensor in rest), logits.cpu()))
             advance(1)
     maps, rests, logits = zip(*parts, strict=True)
-    rest = tuple(torch.cat(one) for one in zip(*rests, strict=True))
+    rest = tuple(torch.cat(batches) for batches in zip(*rests, strict=True))
     return LayerOutputs(torch.cat(maps), rest, torch.cat(logits), tail)
 
 
@@ -98,16 +98,15 @@ def pooled_features(
     """
     head, _ = split_at(network.eval(), module)
     device = next(network.parameters()).device
-    wanted = tuple(dict.fromkeys(activations))
-    kept: dict[Activation, list[NDArray[np.float32]]] = {activation: [] for activation in wanted}
-    seen = 0
+    pooled: dict[Activation, list[NDArray[np.float32]]] = {activation: [] for activation in activations}
+    images = 0
     with tracker.task(title, len(loader)) as advance:
         for batch in loader:
             maps, _ = head(place_images(batch["image"], device))
-            for activation in wanted:
-                kept[activation].append(axis_activations(maps, activation).float().cpu().numpy())
+            for activation, batches in pooled.items():
+                batches.append(axis_activations(maps, activation).float().cpu().numpy())
             if visit is not None:
-                visit(maps, seen)
-            seen += len(maps)
+                visit(maps, images)
+            images += len(maps)
             advance(1)
-    return {activation: np.concatenate(parts) for activation, parts in kept.items()}
+    return {activation: np.concatenate(parts) for activation, parts in pooled.items()}

@@ -1,6 +1,6 @@
 """Purity: does an axis answer to its concept, and to no other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 from concepts.errors import DataError
 from concepts.statistics.bootstrap import Resampled, Weights, auc, mean_of, weighted_auc
 from concepts.statistics.estimate import Estimate
-from pipeline.choices import Activation
 
 FEWEST_TEST_CASES = 5
 """Fewest positives, and fewest negatives, in the test set on which an interval by resampling means anything."""
@@ -37,25 +36,8 @@ class Assessability:
         return self.reason is None
 
 
-@dataclass(frozen=True)
-class ConceptPurity:
-    """How the axis of one concept tells present from absent.
-
-    Attributes:
-        axis_auc: By way of pooling the axis's map; NaN where not assessable.
-        best_other: Of the other concepts, the one whose axis tells this concept best, or None where there is no other.
-        best_other_auc: That axis's AUC. Above the concept's own: the axes are confused.
-        assessability: Counts, and whether they suffice.
-    """
-
-    axis_auc: Mapping[Activation, Estimate]
-    best_other: str | None
-    best_other_auc: float
-    assessability: Assessability
-
-
 def assess(labels: ArrayLike, train_positives: Sequence[int], *, minimum: int) -> tuple[Assessability, ...]:
-    """Counts of each concept and whether they suffice.
+    """Count each concept's cases and say whether they suffice.
 
     Args:
         labels: N x k of the test cases; 1 present, 0 absent, NaN not known.
@@ -73,7 +55,7 @@ def assess(labels: ArrayLike, train_positives: Sequence[int], *, minimum: int) -
 def concept_aucs(
     scores: ArrayLike, labels: ArrayLike, weights: Weights, *, assessable: Sequence[bool] | None = None
 ) -> tuple[Resampled, ...]:
-    """AUC of column j of the scores against concept j; serves for axes, probes and filters alike.
+    """Compute the AUC of column j of the scores for concept j; serves for axes, probes and filters alike.
 
     Args:
         scores: N x k.
@@ -86,17 +68,19 @@ def concept_aucs(
     """
     score, table = _checked(scores, labels)
     allowed = [True] * table.shape[1] if assessable is None else assessable
-    figures = [auc(score[:, one], table[:, one], weights) for one in range(table.shape[1])]
-    return tuple(one if fine else _undefined(one) for one, fine in zip(figures, allowed, strict=True))
+    figures = [auc(score[:, column], table[:, column], weights) for column in range(table.shape[1])]
+    return tuple(
+        figure if is_allowed else _undefined(figure) for figure, is_allowed in zip(figures, allowed, strict=True)
+    )
 
 
 def mean_auc(figures: Sequence[Resampled]) -> Estimate:
-    """Mean over the concepts that can be assessed, paired by resample."""
-    return mean_of([one for one in figures if np.isfinite(one.value)]).estimate()
+    """Take the mean over the concepts that can be assessed, paired by resample."""
+    return mean_of([figure for figure in figures if np.isfinite(figure.value)]).estimate()
 
 
 def purity_matrix(activations: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
-    """AUC of every axis against every concept: entry i, j is how well axis i tells concept j present from absent.
+    """Compute the AUC of every axis for every concept: entry i, j is how well axis i tells concept j from its absence.
 
     The diagonal should be high and the rest near 0.5, as far as the concepts themselves are independent.
 
@@ -110,56 +94,10 @@ def purity_matrix(activations: ArrayLike, labels: ArrayLike) -> NDArray[np.float
     score, table = np.asarray(activations, dtype=np.float64), np.asarray(labels, dtype=np.float64)
     matrix = np.empty((score.shape[1], table.shape[1]))
     for concept, column in enumerate(table.T):
-        known = ~np.isnan(column)
+        labelled = ~np.isnan(column)
         for axis in range(score.shape[1]):
-            matrix[axis, concept] = weighted_auc(score[known, axis], column[known] == 1)[0]
+            matrix[axis, concept] = weighted_auc(score[labelled, axis], column[labelled] == 1)[0]
     return matrix
-
-
-def purity_figures(
-    activations: Mapping[Activation, NDArray[np.float64]],
-    labels: ArrayLike,
-    *,
-    concepts: Sequence[str],
-    activation: Activation,
-    counts: Sequence[Assessability],
-    weights: Weights,
-) -> tuple[dict[str, ConceptPurity], dict[Activation, Estimate], NDArray[np.float64]]:
-    """Purity of every named axis on the test set.
-
-    Args:
-        activations: By way of pooling: N x k, column j the axis of concept j.
-        labels: N x k; 1 present, 0 absent, NaN not known.
-        concepts: The k names, in axis order.
-        activation: The way of pooling that the axes were aligned with; the matrix is of this one.
-        counts: From `assess`; a concept that is not assessable gets NaN, for it says nothing reliable.
-        weights: B x N.
-
-    Returns:
-        Purity by concept; the mean axis AUC over the assessable concepts by way of pooling; the matrix axis x concept
-        (NaN columns for concepts that are not assessable).
-
-    Raises:
-        DataError: If the shapes do not agree.
-    """
-    fine = [one.assessable for one in counts]
-    figures = {how: concept_aucs(scores, labels, weights, assessable=fine) for how, scores in activations.items()}
-    matrix = np.where(fine, purity_matrix(activations[activation], labels), np.nan)
-    by_concept = {}
-    for index, name in enumerate(concepts):
-        other = _best_other(matrix[:, index], index)
-        by_concept[name] = ConceptPurity(
-            axis_auc={how: figure[index].estimate() for how, figure in figures.items()},
-            best_other=None if other is None else concepts[other],
-            best_other_auc=float("nan") if other is None else float(matrix[other, index]),
-            assessability=counts[index],
-        )
-    return by_concept, {how: mean_auc(figure) for how, figure in figures.items()}, matrix
-
-
-def _best_other(column: NDArray[np.float64], own: int) -> int | None:
-    others = [axis for axis in range(len(column)) if axis != own and np.isfinite(column[axis])]
-    return max(others, key=lambda axis: column[axis]) if others else None
 
 
 def _undefined(figure: Resampled) -> Resampled:

@@ -1,29 +1,20 @@
 """How alike the latent vectors of concepts are: within a concept, and between two."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from concepts.statistics.bootstrap import Resampled, Weights, ratio, resample
-from concepts.statistics.estimate import Estimate
+from concepts.statistics.bootstrap import Statistic, Weights, ratio, resample
+from pipeline.results.axes import ConceptSimilarity
+
+Rows = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Similarity:
-    """Mean cosine similarities of latent vectors.
-
-    Attributes:
-        intra: k Estimates, between two cases of the same concept.
-        inter: k x k Estimates, between a case of one concept and a case of another; the diagonal is ``intra``.
-    """
-
-    intra: tuple[Estimate, ...]
-    inter: tuple[tuple[Estimate, ...], ...]
-
-
-def concept_similarity(features: ArrayLike, labels: ArrayLike, weights: Weights) -> Similarity:
-    """Mean cosine similarity of the latent vectors within each concept and between concepts.
+def concept_similarity(
+    features: ArrayLike, labels: ArrayLike, weights: Weights, *, concepts: Sequence[str]
+) -> ConceptSimilarity:
+    """Take the mean cosine similarity of the latent vectors within each concept and between concepts.
 
     Well separated concepts have a high similarity within and a low one between. Pairs of a case with itself are left
     out, also where a resample or a case with both concepts would bring them in.
@@ -32,9 +23,10 @@ def concept_similarity(features: ArrayLike, labels: ArrayLike, weights: Weights)
         features: N x C, one latent vector per case, e.g. all axes of the layer pooled over the image.
         labels: N x k; 1 present, anything else is left out.
         weights: B x N, from `group_weights`.
+        concepts: The k names.
 
     Returns:
-        Estimates; n is the number of cases of either concept. NaN where there is no pair.
+        Similarities in [-1, 1], those within a concept with interval and n; NaN where there is no pair.
 
     Source: Chen, Bei & Rudin 2020 (arXiv 2002.01650), "separability of latent representations". They divide the
     similarity between two concepts by the geometric mean of those within; here both are given as they are.
@@ -42,32 +34,38 @@ def concept_similarity(features: ArrayLike, labels: ArrayLike, weights: Weights)
     vectors = np.asarray(features, dtype=np.float64)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
-    members = (np.asarray(labels) == 1).T
-    count = len(members)
-    pairs = {
-        (one, other): _pair(unit, members[one], members[other], weights).estimate()
-        for one in range(count)
-        for other in range(one, count)
-    }
-    inter = tuple(tuple(pairs[min(a, b), max(a, b)] for b in range(count)) for a in range(count))
-    return Similarity(tuple(inter[one][one] for one in range(count)), inter)
+    members = dict(zip(concepts, (np.asarray(labels) == 1).T, strict=True))
+    cases = np.ones((1, len(unit)))
+    return ConceptSimilarity(
+        intra={
+            concept: resample(mean_cosine(unit, rows, rows), weights, n=int(rows.sum())).estimate()
+            for concept, rows in members.items()
+        },
+        inter={
+            concept: {other: float(mean_cosine(unit, rows, members[other])(cases)[0]) for other in concepts}
+            for concept, rows in members.items()
+        },
+    )
 
 
-def _pair(
-    unit: NDArray[np.float64], first: NDArray[np.bool_], second: NDArray[np.bool_], weights: Weights
-) -> Resampled:
-    """Sum over pairs of distinct cases of w_a w_b cos(a, b), over the sum of w_a w_b.
+def mean_cosine(unit: NDArray[np.float64], first: Rows, second: Rows) -> Statistic:
+    """Return the statistic: sum over pairs of distinct cases of w_a w_b cos(a, b), over the sum of w_a w_b.
 
     With S = sum_a w_a u_a for each concept, the sum over all pairs is S_1 . S_2; those of a case with itself are taken
     off, so no N x N matrix is needed.
+
+    Args:
+        unit: N x C, vectors of length 1 (or 0).
+        first: N, the cases of one concept.
+        second: N, the cases of the other.
     """
     both = first & second
-    own = (unit[both] ** 2).sum(axis=1)
+    squares = (unit[both] ** 2).sum(axis=1)
 
     def statistic(weight: Weights) -> NDArray[np.float64]:
-        left, right, twice = (weight[:, part].astype(np.float64) for part in (first, second, both))
+        left, right, twice = (weight[:, rows].astype(np.float64) for rows in (first, second, both))
         total = ((left @ unit[first]) * (right @ unit[second])).sum(axis=1)
         mass = left.sum(axis=1) * right.sum(axis=1)
-        return ratio(total - twice**2 @ own, mass - (twice**2).sum(axis=1))
+        return ratio(total - twice**2 @ squares, mass - (twice**2).sum(axis=1))
 
-    return resample(statistic, weights, n=int((first | second).sum()))
+    return statistic

@@ -18,7 +18,7 @@ from pipeline.whitening.surgery import whitening_layers
 def activations_by_layer(
     network: nn.Module, loader: DataLoader[Any], *, tracker: Tracker, title: str
 ) -> dict[str, NDArray[np.float64]]:
-    """Activations of the named axes at every whitened layer, from one pass.
+    """Collect the activations of the named axes at every whitened layer, from one pass.
 
     Args:
         network: Put into evaluation mode.
@@ -31,28 +31,28 @@ def activations_by_layer(
     """
     network.eval()
     device = next(network.parameters()).device
-    kept: dict[str, list[Tensor]] = {}
+    batches: dict[str, list[Tensor]] = {}
     with tracker.task(title, len(loader)) as advance:
         for batch in loader:
             for name, activations in layer_activations(network, place_images(batch["image"], device)).items():
-                kept.setdefault(name, []).append(activations)
+                batches.setdefault(name, []).append(activations)
             advance(1)
-    return {name: torch.cat(parts).numpy() for name, parts in kept.items()}
+    return {name: torch.cat(parts).numpy() for name, parts in batches.items()}
 
 
 @torch.no_grad()
 def layer_activations(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """Activations N x k of the named axes at every whitened layer, in the order in which the network runs them.
+    """Compute the activations N x k of the named axes at every whitened layer, in the order of the network.
 
     Args:
         network: In evaluation mode.
         images: N x 3 x H x W.
     """
-    found: dict[str, Tensor] = {}
+    activations: dict[str, Tensor] = {}
 
     def keep(name: str) -> Any:  # noqa: ANN401  # a hook, typed by torch
         def hook(layer: ConceptWhitening, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            found[name] = layer.pool(output).double().cpu()
+            activations[name] = layer.pool(output).double().cpu()
 
         return hook
 
@@ -62,4 +62,4 @@ def layer_activations(network: nn.Module, images: Tensor) -> dict[str, Tensor]:
     finally:
         for hook in hooks:
             hook.remove()
-    return found
+    return activations

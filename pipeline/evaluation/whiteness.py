@@ -1,14 +1,19 @@
 """How white a layer's output is: the distance of its covariance from the identity."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import t as student
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from concepts.statistics.estimate import Estimate
+from pipeline.evaluation.outputs import pooled_features
+from pipeline.run.progress import Tracker
+from pipeline.whitening.surgery import whitening_layers
 
 BLOCKS = 20
 
@@ -29,8 +34,8 @@ class BlockMoments:
 
     def add(self, maps: Tensor, blocks: Iterable[int]) -> None:
         """Add the maps (N x C or N x C x H x W) of images whose blocks are given."""
-        for one, block in zip(maps, blocks, strict=True):
-            positions = one.reshape(one.shape[0], -1).to(torch.float32)
+        for image, block in zip(maps, blocks, strict=True):
+            positions = image.reshape(image.shape[0], -1).to(torch.float32)
             self.counts[block] += positions.shape[1]
             self.sums[block] += positions.sum(dim=1).cpu().numpy()
             self.products[block] += (positions @ positions.T).cpu().numpy()
@@ -38,13 +43,13 @@ class BlockMoments:
 
 
 def block_numbers(groups: Iterable[str], *, blocks: int = BLOCKS) -> NDArray[np.int64]:
-    """The block of each image: groups in order of first appearance, dealt out in turn, so that none is divided."""
+    """Give each image its block: groups in order of first appearance, dealt out in turn, so that none is divided."""
     order: dict[str, int] = {}
     return np.array([order.setdefault(group, len(order)) % blocks for group in groups])
 
 
 def residual_estimate(moments: BlockMoments) -> Estimate:
-    """Relative distance of the covariance from the identity, |cov(z) - I|_F / |I|_F, with a jackknife interval.
+    """Measure the distance of the covariance from the identity, |cov(z) - I|_F / |I|_F, with a jackknife interval.
 
     0 is perfectly white. Leaving out one block of groups at a time gives the standard error (Efron & Stein 1981); a
     bootstrap would not do, since repeated images alone make a covariance less white.
@@ -57,6 +62,32 @@ def residual_estimate(moments: BlockMoments) -> Estimate:
     error = np.sqrt((len(used) - 1) / len(used) * ((without - without.mean()) ** 2).sum())
     reach = float(student.ppf(0.975, len(used) - 1) * error)
     return Estimate(value, max(0.0, value - reach), value + reach, moments.images)
+
+
+def layer_residual(
+    network: nn.Module, layer: str, loader: DataLoader[Any], *, groups: Sequence[str], tracker: Tracker, title: str
+) -> Estimate:
+    """Measure how far a whitened layer's maps are from white, image by image: averages over turns vary less.
+
+    Args:
+        network: Put into evaluation mode.
+        layer: Name of the layer.
+        loader: In order.
+        groups: Of each image, for the interval.
+        tracker: Where progress is shown.
+        title: What the progress bar says.
+    """
+    moments, blocks = BlockMoments(whitening_layers(network)[layer].num_features), block_numbers(groups)
+    pooled_features(
+        network,
+        layer,
+        loader,
+        activations=(),
+        tracker=tracker,
+        title=title,
+        visit=lambda maps, before: moments.add(maps, blocks[before : before + len(maps)]),
+    )
+    return residual_estimate(moments)
 
 
 def _leave_out(moments: BlockMoments, block: int) -> float:

@@ -9,6 +9,7 @@ import pandas as pd
 from concepts.errors import RunError
 from pipeline.export.classifier import INTENDED_USE, whitening_of
 from pipeline.models.checkpoint import ModelDescription
+from pipeline.results.evaluation import Evaluation
 from pipeline.run.folder import RunFolder
 
 SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
@@ -16,8 +17,6 @@ REFERENCES = (
     "Chen, Bei, Rudin: Concept whitening for interpretable image recognition. Nature Machine Intelligence 2020. "
     "arXiv 2002.01650",
 )
-FIGURES = ("balanced_accuracy", "ece")
-BY_CLASS = ("auc", "sensitivity_at_specificity_80", "sensitivity_at_specificity_90")
 
 
 def bundle_metadata(run: RunFolder, description: ModelDescription) -> dict[str, Any]:
@@ -116,20 +115,25 @@ def evaluation_metrics(run: RunFolder) -> dict[str, Any]:
     """The whitened network's figures on the run's test images, each with its interval and n.
 
     Raises:
-        RunError: If the run was not evaluated, or a figure is missing.
+        RunError: If the run was not evaluated, or by an earlier version.
     """
-    evaluation = run.read_json("evaluation.json")
-    try:
-        figures = evaluation["diagnosis"]["whitened"]
-        metrics = {name: figures[name] for name in FIGURES}
-        metrics |= {f"{name}_{key}": one for name in BY_CLASS for key, one in figures[name].items()}
-        activation = evaluation["whitening"]["activation"]
-        metrics |= {f"axis_auc_{key}": one["axis_auc"][activation] for key, one in evaluation["purity"].items()}
-    except (KeyError, TypeError) as error:
-        raise RunError(
-            f"{run.file('evaluation.json')}: has no {error}; write it again: dermaxis evaluate RUN"
-        ) from error
-    return metrics
+    evaluation = run.read(Evaluation)
+    whitened = evaluation.diagnosis.whitened
+    figures = {
+        "balanced_accuracy": whitened.balanced_accuracy,
+        "ece": whitened.ece,
+        **{f"auc_{key}": figure for key, figure in whitened.auc.items()},
+        **{
+            f"sensitivity_at_specificity_80_{key}": figure
+            for key, figure in whitened.sensitivity_at_specificity_80.items()
+        },
+        **{
+            f"sensitivity_at_specificity_90_{key}": figure
+            for key, figure in whitened.sensitivity_at_specificity_90.items()
+        },
+        **{f"axis_auc_{concept}": evaluation.axis_auc(concept) for concept in evaluation.axes.purity},
+    }
+    return {name: figure.to_json() for name, figure in figures.items()}
 
 
 def image_licences(run: RunFolder) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from concepts.errors import RunError
-from pipeline.report.pages.tables import figure_rows
+from pipeline.report.pages.tables import figure_rows, figure_trees
 from pipeline.run.folder import RunFolder, open_run
 
 EXPERIMENT = "dermaxis"
@@ -134,8 +134,7 @@ def _write(client: Any, run: RunFolder, artefacts: str | None) -> str:  # noqa: 
     experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT, artifact_location=artefacts)
     started = round(datetime.fromisoformat(record["started"]).timestamp() * 1000)
     identifier: str = client.create_run(experiment, start_time=started, run_name=run.id).info.run_id
-    trees = {name: run.read_json(f"{name}.json") for name in ("evaluation", "explanation")}
-    values = [Metric(key, value, started, 0) for key, value in metrics(trees)]
+    values = [Metric(key, value, started, 0) for key, value in metrics(figure_trees(run))]
     values += [
         Metric(metric_key(f"history.{phase}.{key}"), float(value), started, int(epoch["epoch"]))
         for phase, epochs in record.get("history", {}).items()

@@ -1,14 +1,13 @@
 """The whole runs of a folder with their key figures, read from their files without loading a network."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import nan
 from pathlib import Path
-from typing import Any
 
 from concepts.errors import DermaxisError
 from concepts.statistics.estimate import Estimate
+from pipeline.results.evaluation import Evaluation
 from pipeline.run.folder import PARTIAL, RunFolder
 
 NONE = Estimate(nan, nan, nan, 0)
@@ -57,23 +56,20 @@ def summary_of(path: Path) -> RunSummary:
     """One run in one line."""
     run = RunFolder(path)
     try:
-        settings, record, evaluation = run.settings(), run.read_json("run.json"), run.read_json("evaluation.json")
-        diagnosis, activation = evaluation["diagnosis"], evaluation["whitening"]["activation"]
+        settings, record, evaluation = run.settings(), run.read_json("run.json"), run.read(Evaluation)
         return RunSummary(
             id=run.id,
             name=settings.name,
             finished=str(record.get("finished", "")),
             seed=settings.seed,
             release=str(settings.concepts.release) if settings.concepts.release else None,
-            plain=_estimate(diagnosis["plain"]["auc"]["macro"]),
-            whitened=_estimate(diagnosis["whitened"]["auc"]["macro"]),
-            axes=_estimate(evaluation["purity_mean"]["axis_auc"][activation]),
+            plain=evaluation.diagnosis.plain.auc["macro"],
+            whitened=evaluation.diagnosis.whitened.auc["macro"],
+            axes=evaluation.axes.mean.axis_auc[evaluation.activation],
             has_report=run.has("report.html"),
         )
     except DermaxisError as error:
         return RunSummary(id=run.id, fault=str(error))
-    except (KeyError, TypeError) as error:
-        return RunSummary(id=run.id, fault=f"{path}: evaluation.json lacks {error}; evaluate the run again")
 
 
 @lru_cache(maxsize=1024)
@@ -83,10 +79,5 @@ def _known(path: Path, _version: tuple[int, ...]) -> RunSummary:
 
 
 def _version(path: Path) -> tuple[int, ...]:
-    files = [path / name for name in ("settings.yaml", "run.json", "evaluation.json", "report.html")]
+    files = [path / name for name in ("settings.yaml", "run.json", Evaluation.file, "report.html")]
     return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
-
-
-def _estimate(figure: Mapping[str, Any]) -> Estimate:
-    value, low, high = (nan if figure[key] is None else float(figure[key]) for key in ("value", "low", "high"))
-    return Estimate(value, low, high, int(figure["n"] or 0))

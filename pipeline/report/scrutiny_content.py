@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from concepts.statistics.estimate import Estimate
-from pipeline.results.comparison import Difference
 
 
 @dataclass(frozen=True)
@@ -94,48 +93,6 @@ class StabilityPanel:
 
 
 @dataclass(frozen=True)
-class SubgroupRow:
-    """One subgroup of the test images.
-
-    Attributes:
-        attribute: What divides the patients.
-        value: Which part.
-        images: Number of images.
-        groups: Number of patients or groups of related images.
-        macro: Macro AUC of the whitened network.
-        balanced_accuracy: Of the same.
-        difference: Macro AUC minus that of all others, judged among all subgroups; None where it cannot be formed.
-        reason: Why there is no figure; None where there is one.
-    """
-
-    attribute: str
-    value: str
-    images: int
-    groups: int
-    macro: Estimate
-    balanced_accuracy: Estimate
-    difference: Difference | None
-    reason: str | None
-
-
-@dataclass(frozen=True)
-class Subgroups:
-    """Figures by who the patients are.
-
-    Attributes:
-        rows: By attribute.
-        unknown: By attribute: test images whose value is not known.
-        fewest: Images that a subgroup needs for a figure.
-        comparisons: Differences that are judged together.
-    """
-
-    rows: tuple[SubgroupRow, ...]
-    unknown: Mapping[str, int]
-    fewest: int
-    comparisons: int
-
-
-@dataclass(frozen=True)
 class SeenConcept:
     """What the axis says of a concept in one image, and what the release says: True, False, or None if not known."""
 
@@ -187,66 +144,9 @@ class Failures:
 
 
 @dataclass(frozen=True)
-class CeilingFigures:
-    """What the best rule from concept labels to a diagnosis can reach on the images.
-
-    Attributes:
-        accuracy: Share right.
-        balanced_accuracy: Mean sensitivity.
-        conflicting: Share of the images whose profile occurs with more than one diagnosis.
-        profiles: Different profiles.
-        single: Profiles of one image only.
-    """
-
-    accuracy: Estimate
-    balanced_accuracy: Estimate
-    conflicting: Estimate
-    profiles: int
-    single: int
-
-
-@dataclass(frozen=True)
-class LabelClassifier:
-    """A plain logistic regression on concept labels, cross-validated by group.
-
-    Attributes:
-        macro: Macro AUC over all images with known labels.
-        balanced_accuracy: Over the same.
-        test_macro: Macro AUC on the test images.
-        network_macro: The whitened network's on the same test images.
-        difference: The network's minus the classifier's, paired.
-    """
-
-    macro: Estimate
-    balanced_accuracy: Estimate
-    test_macro: Estimate | None
-    network_macro: Estimate | None
-    difference: Estimate | None
-
-
-@dataclass(frozen=True)
-class ConceptOnly:
-    """How far concept labels alone go.
-
-    Attributes:
-        images: Images whose labels are all known.
-        left_out: Images with a label that is not known.
-        ceiling: None where it cannot be formed.
-        classifier: None where a diagnosis has too few groups.
-    """
-
-    images: int
-    left_out: int
-    ceiling: CeilingFigures | None
-    classifier: LabelClassifier | None
-
-
-@dataclass(frozen=True)
 class Scrutiny:
     """What is said about trust; each part is None, or empty, where the run is from before it was measured."""
 
     sanity: Sanity | None = None
     stability: tuple[StabilityPanel, ...] = ()
-    subgroups: Subgroups | None = None
     failures: Failures | None = None
-    concept_only: ConceptOnly | None = None

@@ -1,8 +1,22 @@
 """How well each named axis answers to its concept, and to no other, on test images."""
 
 from collections.abc import Mapping
+from enum import StrEnum
+from math import isfinite
 
+from concepts.statistics.estimate import Estimate, is_known
 from pipeline.results.result import Figure, Number, Result
+
+RELIABLE_FROM = 0.7
+"""Lower end of the axis AUC's interval from which an axis is called reliable."""
+
+
+class AxisVerdict(StrEnum):
+    """How far the activation of an axis may be read as its concept."""
+
+    RELIABLE = "reliable"
+    WEAK = "weak"
+    NOT_ASSESSABLE = "not assessable"
 
 
 class AxisBaselines(Result):
@@ -20,14 +34,17 @@ class AxisBaselines(Result):
     svm: Figure | None = None
     concept_head: Figure | None = None
 
+    @property
+    def computed(self) -> dict[str, Estimate]:
+        """Those that were computed, by field."""
+        return {name: figure for name, figure in self if figure is not None}
+
 
 class AxisPurity(Result):
     """A concept's axis on test images.
 
     Attributes:
         axis_auc: AUC of the axis, concept present against not, by activation.
-        best_other: The named axis with the highest AUC for the concept among the others; None where there is none.
-        best_other_auc: Its AUC; NaN where there is none.
         baselines: What the axis is compared with.
         positives: Test images that show the concept.
         negatives: Test images that do not, or in which it was not marked.
@@ -36,8 +53,6 @@ class AxisPurity(Result):
     """
 
     axis_auc: Mapping[str, Figure]
-    best_other: str | None
-    best_other_auc: Number
     baselines: AxisBaselines
     positives: int
     negatives: int
@@ -48,6 +63,13 @@ class AxisPurity(Result):
     def is_assessable(self) -> bool:
         """Whether there are enough examples to judge the axis."""
         return self.reason is None
+
+    def verdict(self, activation: str) -> AxisVerdict:
+        """Judge the axis by one activation: reliable where the interval lies at or above `RELIABLE_FROM`."""
+        figure = self.axis_auc[activation]
+        if not (self.is_assessable and is_known(figure)):
+            return AxisVerdict.NOT_ASSESSABLE
+        return AxisVerdict.RELIABLE if figure.low >= RELIABLE_FROM else AxisVerdict.WEAK
 
 
 class MeanPurity(Result):
@@ -72,6 +94,22 @@ class AucMatrix(Result):
 
     concepts: tuple[str, ...]
     auc: tuple[tuple[Number, ...], ...]
+
+    def of(self, axis: str, concept: str) -> float:
+        """Return the AUC of one concept's axis for another concept."""
+        return self.auc[self.concepts.index(axis)][self.concepts.index(concept)]
+
+    def rival(self, concept: str, parent: str | None = None) -> str | None:
+        """Return the axis that answers best to a concept, where that is not the concept's own.
+
+        Args:
+            concept: Which concept.
+            parent: The broader concept, if any. That an image shows the parent is half of what makes the child, so the
+                parent's axis is no rival.
+        """
+        others = [axis for axis in self.concepts if axis not in (concept, parent) and isfinite(self.of(axis, concept))]
+        best = max(others, key=lambda axis: self.of(axis, concept), default=None)
+        return best if best is not None and self.of(best, concept) > self.of(concept, concept) else None
 
 
 class ConceptSimilarity(Result):
@@ -109,8 +147,8 @@ class SubspaceLeak(Result):
 
     Attributes:
         concept: The concept outside.
-        axis: The axis inside: a concept, or a number of a free axis.
-        auc: Of this axis for this concept.
+        axis: The axis inside: a concept, or ``free axis 1`` and so on.
+        auc: Of this axis for this concept; of all pairs the farthest from 0.5.
         pairs: Among how many pairs of an axis and a concept it was chosen.
     """
 

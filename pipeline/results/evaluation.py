@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from pipeline.results.axes import AxesResult
+from concepts.statistics.estimate import Estimate
+from pipeline.results.axes import AxesResult, AxisVerdict
 from pipeline.results.result import Figure, Number, Result, ResultFile
 from pipeline.results.trust import ConceptOnlyResult, SubgroupsResult
 
@@ -33,7 +34,11 @@ class CohortResult(Result):
 
     source: str
     parts: Mapping[str, PartCounts]
-    grouped_by: Mapping[str, int] = {}
+    grouped_by: Mapping[str, int]
+
+    def images(self, part: str) -> int:
+        """Return the number of images in a part; 0 where the run has no such part."""
+        return self.parts[part].images if part in self.parts else 0
 
 
 class NetworkResult(Result):
@@ -102,7 +107,7 @@ class WhiteningResult(Result):
         placement: ``replace`` or ``insert``.
         activation: How a map becomes one number per image.
         channels: Number of axes, named and free.
-        insertion_change: Largest change of a logit when the layer was put in; NaN where that was not measured.
+        insertion_change: Largest change of a logit by the insertion of the layer; NaN where it was not measured.
         residual: How white it is.
         layers: Where several layers are whitened, all of them in the order of the network; else empty.
     """
@@ -140,3 +145,17 @@ class Evaluation(ResultFile):
     subgroups: SubgroupsResult
     concept_only: ConceptOnlyResult
     whitening: WhiteningResult
+
+    @property
+    def activation(self) -> str:
+        """How the run makes one number per image of an axis's map."""
+        return self.whitening.activation
+
+    def axis_auc(self, concept: str) -> Estimate:
+        """Return the AUC of a concept's axis by the run's activation."""
+        return self.axes.purity[concept].axis_auc[self.activation]
+
+    def verdict(self, concept: str) -> AxisVerdict:
+        """Judge a concept's axis by the run's activation; a concept without an axis is not assessable."""
+        purity = self.axes.purity.get(concept)
+        return AxisVerdict.NOT_ASSESSABLE if purity is None else purity.verdict(self.activation)

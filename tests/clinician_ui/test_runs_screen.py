@@ -5,6 +5,7 @@ import json
 from contextlib import closing
 
 import pytest
+from fake_evaluation import made_evaluation
 from starlette.applications import Starlette
 from streamlit.testing.v1 import AppTest
 
@@ -22,6 +23,7 @@ from clinician_ui.sessions import COOKIE, Sessions
 from concepts.curation import door as curation
 from concepts.curation.judging import judge
 from concepts.judgement import Judgement, Verdict
+from concepts.statistics.estimate import Estimate
 from pipeline.config import dump_settings, parse_overrides
 from pipeline.jobs import desk
 from pipeline.jobs.job import State
@@ -31,20 +33,16 @@ from pipeline.jobs.queue import open_queue
 from pipeline.run.progress_file import ProgressFile
 
 CANARY = "<script>document.title='broken'</script>"
-FIGURE = {"value": 0.912, "low": 0.881, "high": 0.94, "n": 520}
+FIGURE = Estimate(0.912, 0.881, 0.94, 520)
 
 
 def make_run(runs, name: str, *, seed: int = 0) -> None:
     folder = runs / name
     folder.mkdir(parents=True)
-    evaluation = {
-        "diagnosis": {network: {"auc": {"macro": FIGURE}} for network in ("plain", "whitened")},
-        "whitening": {"activation": "pool_max"},
-        "purity_mean": {"axis_auc": {"pool_max": FIGURE}},
-    }
+    evaluation = made_evaluation(plain=FIGURE, whitened=FIGURE)
     (folder / "settings.yaml").write_text(dump_settings(parse_overrides([f"seed={seed}", "concepts.release=derm@1"])))
     (folder / "run.json").write_text(json.dumps({"finished": f"2026-01-0{seed + 1}T09:30:00+00:00"}))
-    (folder / "evaluation.json").write_text(json.dumps(evaluation))
+    (folder / evaluation.file).write_text(evaluation.to_text())
     (folder / "report.html").write_text(f"<h1>Report of {name}</h1>")
 
 
@@ -257,7 +255,7 @@ def test_a_comparison_opens_like_a_report(served, runs):
 
 
 def test_a_run_that_lacks_a_figure_says_which(runs):
-    (runs / "first" / "evaluation.json").write_text('{"diagnosis": {}}')
+    (runs / "first" / "evaluation.json").write_text('{"format": 2, "classes": []}')
     faults = {one.id: one.fault for one in whole_runs(runs)}
-    assert "lacks 'whitening'" in faults["first"]
+    assert "cohort: field required" in faults["first"]
     assert faults["second"] is None

@@ -39,6 +39,7 @@ from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.images.measures.quality import MEASURES, measure_quality
 from pipeline.models.checkpoint import load_model
 from pipeline.results.case import CaseContent
+from pipeline.results.evaluation import Evaluation
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
 from pipeline.training.phases import PLAIN, evaluation_loader, layer_name
@@ -154,7 +155,7 @@ def _reference(network: ExplainedNetwork, run: RunFolder, tracker: Tracker) -> R
                 ),
                 absent=absent[column],
                 evidence_width=widths[column],
-                **_reliability(settings, cohort, run, concept),
+                **_reliability(cohort, run, concept),
             )
             for column, concept in enumerate(cohort.concepts)
         ),
@@ -221,15 +222,15 @@ def _train_values(
     return np.concatenate(activations), np.array(summaries).reshape(-1, network.channels), absent
 
 
-def _reliability(settings: RunSettings, cohort: Cohort, run: RunFolder, concept: str) -> dict[str, Any]:
+def _reliability(cohort: Cohort, run: RunFolder, concept: str) -> dict[str, Any]:
     """What the evaluation and the readers say of an axis."""
-    purity = run.read_json("evaluation.json")["purity"].get(concept, {})
-    assessable = bool(purity.get("assessable", False))
+    evaluation = run.read(Evaluation)
+    purity = evaluation.axes.purity.get(concept)
     entry = next((one for one in cohort.release.agreement or () if one.concept == concept), None)
     return {
-        "auc": purity["axis_auc"][str(settings.model.activation)] if assessable else None,
-        "positives": int(purity.get("positives", 0)),
-        "reason": None if assessable else purity.get("reason") or "not evaluated",
+        "auc": evaluation.axis_auc(concept).to_json() if purity is not None and purity.is_assessable else None,
+        "positives": purity.positives if purity is not None else 0,
+        "reason": "not evaluated" if purity is None else purity.reason,
         "agreement": None
         if entry is None
         else {"value": entry.value, "low": entry.low, "high": entry.high, "n": entry.n},

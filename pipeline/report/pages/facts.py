@@ -6,7 +6,7 @@ from typing import Any
 from concepts.statistics.estimate import Estimate
 from pipeline.report.content import RunReport
 from pipeline.report.sentences import facts as facts_phrasing
-from pipeline.report.sentences import results as phrasing
+from pipeline.report.sentences.cohort import source
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ class ModelFacts:
 
 def model_facts(report: RunReport) -> ModelFacts:
     """The summary of a report."""
-    whitened = report.whitened
+    diagnosis = report.evaluation.diagnosis
+    whitened = diagnosis.whitened
+    names = {identifier: report.names.diagnosis(identifier) for identifier in report.evaluation.classes}
     return ModelFacts(
         name=report.provenance.id,
         made=report.provenance.started,
@@ -71,14 +73,16 @@ def model_facts(report: RunReport) -> ModelFacts:
         output=facts_phrasing.NETWORK,
         figures=(
             FactFigure("macro AUC", whitened.auc["macro"]),
-            *(FactFigure(f"AUC, {one.name}", whitened.auc[one.id]) for one in report.classes),
+            *(FactFigure(f"AUC, {name}", whitened.auc[identifier]) for identifier, name in names.items()),
             *(
-                FactFigure(f"sensitivity at 80 % specificity, {one.name}", whitened.sensitivity_80[one.id])
-                for one in report.classes
+                FactFigure(
+                    f"sensitivity at 80 % specificity, {name}", whitened.sensitivity_at_specificity_80[identifier]
+                )
+                for identifier, name in names.items()
             ),
             FactFigure("balanced accuracy", whitened.balanced_accuracy),
             FactFigure("expected calibration error (0 is best)", whitened.ece),
-            FactFigure("macro AUC minus that of the plain network", report.difference),
+            FactFigure("macro AUC minus that of the plain network", diagnosis.difference),
         ),
         concepts=facts_phrasing.concepts(report),
         explanation=facts_phrasing.explanation(report),
@@ -89,4 +93,4 @@ def model_facts(report: RunReport) -> ModelFacts:
 
 def facts_title(report: RunReport) -> str:
     """What the page is called."""
-    return f"Model facts: {report.provenance.id}, {phrasing.source(report)}"
+    return f"Model facts: {report.provenance.id}, {source(report.evaluation.cohort)}"

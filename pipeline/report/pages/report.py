@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict
 from functools import cache
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from markupsafe import Markup
 
 from concepts.statistics.estimate import Estimate
 from pipeline.report.compose import compose
-from pipeline.report.content import FURTHER_BASELINES, ConceptFigures, ImportancePanel, RunReport, Verdict
+from pipeline.report.content import ImportancePanel, RunReport
 from pipeline.report.pages import charts
 from pipeline.report.pages.case import write_case_page
 from pipeline.report.pages.charts import Dot, Scale
@@ -20,15 +21,17 @@ from pipeline.report.pages.facts import facts_title, model_facts
 from pipeline.report.pages.sanity_charts import SanityCharts
 from pipeline.report.pages.tables import write_tables
 from pipeline.report.sentences import cases as explained_phrasing
-from pipeline.report.sentences import numerals
-from pipeline.report.sentences import patients as patients_phrasing
-from pipeline.report.sentences import results as phrasing
+from pipeline.report.sentences import cohort, concepts, limits, numerals, patients, results
 from pipeline.report.sentences import sanity as sanity_phrasing
 from pipeline.report.sentences import shortcuts as shortcut_phrasing
 from pipeline.report.sentences.numerals import SPACE
+from pipeline.results.axes import AxisVerdict
+from pipeline.results.evaluation import Evaluation
+from pipeline.results.names import Names
 from pipeline.run.folder import RunFolder
 from pipeline.run.pictures import data_uri
 
+MACRO = "macro"
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
@@ -66,28 +69,38 @@ def render(report: RunReport, folder: Path) -> str:
     Raises:
         RunError: If a picture is missing.
     """
+    evaluation = report.evaluation
     return (
         _environment()
         .get_template("report.html")
         .render(
             report=report,
-            say=phrasing,
+            evaluation=evaluation,
+            names=report.names,
+            results=results,
+            cohort=cohort,
+            concepts=concepts,
+            limits=limits,
+            patients=patients,
+            numerals=numerals,
+            say=results,
             tell=explained_phrasing,
             warn=shortcut_phrasing,
             write=numerals,
-            activation=report.whitening.activation,
-            assessable=[one for one in report.concepts if report.verdict(one) is not Verdict.NOT_ASSESSABLE],
-            diagnoses=[("macro", "all diagnoses (macro)"), *((one.id, one.name) for one in report.classes)],
-            further=further_figures(report),
-            further_baselines=[
-                key for key in FURTHER_BASELINES if all(key in one.further_baselines for one in report.concepts)
+            assessable=[
+                concept
+                for concept in evaluation.axes.purity
+                if evaluation.verdict(concept) is not AxisVerdict.NOT_ASSESSABLE
             ],
-            auc=AucCharts(report),
+            diagnoses={MACRO: "all diagnoses (macro)"}
+            | {diagnosis: report.names.diagnosis(diagnosis) for diagnosis in evaluation.classes},
+            further=further_figures(evaluation, report.names),
+            auc=AucCharts(evaluation, report.names),
             ratios=RatioCharts(report.importance),
             share_bar=_share_bar,
             check=sanity_phrasing,
             tested=None if report.scrutiny.sanity is None else SanityCharts(report.scrutiny.sanity),
-            people=patients_phrasing,
+            people=patients,
             facts=model_facts(report),
             checklists=fill_checklists(report),
             picture=lambda name: data_uri(folder, name),
@@ -103,28 +116,31 @@ def render_facts(report: RunReport) -> str:
         _environment()
         .get_template("model_facts.html")
         .render(
-            report=report,
+            evaluation=report.evaluation,
             facts=model_facts(report),
             title=facts_title(report),
-            write=numerals,
+            numerals=numerals,
             style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         )
     )
 
 
-def further_figures(report: RunReport) -> list[tuple[str, list[tuple[str, Estimate, Estimate]]]]:
-    """What is shown beside the AUC, in groups with a heading: name, the plain network's figure, the whitened one's."""
-    plain, whitened = report.plain, report.whitened
+def further_figures(evaluation: Evaluation, names: Names) -> list[tuple[str, list[tuple[str, Estimate, Estimate]]]]:
+    """List what is shown beside the AUC, in groups with a heading: name, the plain network's figure, the other's."""
+    plain, whitened = evaluation.diagnosis.plain, evaluation.diagnosis.whitened
     by_specificity = (
-        (80, plain.sensitivity_80, whitened.sensitivity_80),
-        (90, plain.sensitivity_90, whitened.sensitivity_90),
+        (80, plain.sensitivity_at_specificity_80, whitened.sensitivity_at_specificity_80),
+        (90, plain.sensitivity_at_specificity_90, whitened.sensitivity_at_specificity_90),
     )
     sensitivities = [
         (
-            f"Sensitivity at {at}{SPACE}% specificity",
-            [(one.name, ours[one.id], other[one.id]) for one in report.classes],
+            f"Sensitivity at {specificity}{SPACE}% specificity",
+            [
+                (names.diagnosis(diagnosis), of_plain[diagnosis], of_whitened[diagnosis])
+                for diagnosis in evaluation.classes
+            ],
         )
-        for at, ours, other in by_specificity
+        for specificity, of_plain, of_whitened in by_specificity
     ]
     accuracy = ("balanced accuracy", plain.balanced_accuracy, whitened.balanced_accuracy)
     calibration = ("expected calibration error (0 is best)", plain.ece, whitened.ece)
@@ -134,24 +150,26 @@ def further_figures(report: RunReport) -> list[tuple[str, list[tuple[str, Estima
 class AucCharts:
     """The strips of AUCs, those of diagnoses on one axis and those of concepts on another."""
 
-    def __init__(self, report: RunReport) -> None:
-        self._report = report
-        self._diagnoses = charts.auc_scale([*report.plain.auc.values(), *report.whitened.auc.values()])
-        self._concepts = charts.auc_scale(figure for one in report.concepts for figure in self._figures(one))
+    def __init__(self, evaluation: Evaluation, names: Names) -> None:
+        self._evaluation, self._names = evaluation, names
+        networks = (evaluation.diagnosis.plain, evaluation.diagnosis.whitened)
+        self._diagnoses = charts.auc_scale([figure for network in networks for figure in network.auc.values()])
+        self._concepts = charts.auc_scale(
+            dot.figure for concept in evaluation.axes.purity for dot in self._dots(concept)
+        )
 
     def diagnosis(self, key: str, name: str) -> Markup:
-        """The plain and the whitened network's AUC for a diagnosis, or ``macro``."""
+        """Draw the plain and the whitened network's AUC for a diagnosis, or ``macro``."""
         dots = [
-            Dot(self._report.plain.auc[key], "plain", "plain network"),
-            Dot(self._report.whitened.auc[key], "accent", "whitened network"),
+            Dot(self._evaluation.diagnosis.plain.auc[key], "plain", "plain network"),
+            Dot(self._evaluation.diagnosis.whitened.auc[key], "accent", "whitened network"),
         ]
         return Markup(charts.strip(dots, self._diagnoses, title=f"AUC, {name}"))
 
-    def concept(self, concept: ConceptFigures) -> Markup:
-        """The AUC of the axis, of the linear probe and of the best filter."""
-        names = (("accent", "axis"), ("plain", "linear probe"), ("faint", "best filter"))
-        dots = [Dot(figure, style, name) for figure, (style, name) in zip(self._figures(concept), names, strict=True)]
-        return Markup(charts.strip(dots, self._concepts, title=f"AUC, {concept.name}"))
+    def concept(self, concept: str) -> Markup:
+        """Draw the AUC of the axis, of the linear probe and of the best filter."""
+        name = self._names.concept(concept)
+        return Markup(charts.strip(self._dots(concept), self._concepts, title=f"AUC, {name}"))
 
     @property
     def diagnosis_axis(self) -> Markup:
@@ -163,8 +181,13 @@ class AucCharts:
         """Labels of the concepts' axis."""
         return _axis(self._concepts, "AUC, axis")
 
-    def _figures(self, concept: ConceptFigures) -> tuple[Estimate, Estimate, Estimate]:
-        return concept.axis_auc[self._report.whitening.activation], concept.probe_auc, concept.best_filter_auc
+    def _dots(self, concept: str) -> list[Dot]:
+        baselines = self._evaluation.axes.purity[concept].baselines
+        return [
+            Dot(self._evaluation.axis_auc(concept), "accent", "axis"),
+            Dot(baselines.probe, "plain", "linear probe"),
+            Dot(baselines.best_filter, "faint", "best filter"),
+        ]
 
 
 class RatioCharts:
@@ -200,9 +223,9 @@ class RatioCharts:
         return _axis(self._scale, "loss ratio, logarithmic axis")
 
 
-def shade(auc: float | None) -> int:
-    """How strongly a cell of the matrix is shaded, from -50 (answers inversely) over 0 (chance) to 50, in percent."""
-    return 0 if auc is None else round(100 * (min(max(auc, 0.0), 1.0) - 0.5))
+def shade(auc: float) -> int:
+    """Shade a cell of the matrix, from -50 (answers inversely) over 0 (chance, or not known) to 50, in percent."""
+    return 0 if isnan(auc) else round(100 * (min(max(auc, 0.0), 1.0) - 0.5))
 
 
 @cache

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.report.compose import compose
-from pipeline.report.content import ConceptImportance, RunReport, Verdict
+from pipeline.report.content import ConceptImportance, RunReport
 from pipeline.report.sentences.numerals import plain_text, short
+from pipeline.results.axes import AxisVerdict
+from pipeline.results.evaluation import Evaluation
 from pipeline.run.folder import RunFolder
 
 ESTIMATE = {"value", "low", "high", "n"}
@@ -32,9 +34,16 @@ Cell = str | int | float | bool | None
 
 def write_tables(run: RunFolder, report: RunReport) -> None:
     """Write ``figures.csv`` (every estimate of the run) and ``importance.csv``."""
-    trees = {name: run.read_json(f"{name}.json") for name in ("evaluation", "explanation")}
-    run.write_text("figures.csv", csv_text(FIGURES, list(figure_rows(trees))))
+    run.write_text("figures.csv", csv_text(FIGURES, list(figure_rows(figure_trees(run)))))
     run.write_text("importance.csv", csv_text(IMPORTANCE, list(importance_rows(report))))
+
+
+def figure_trees(run: RunFolder) -> dict[str, Any]:
+    """Return the run's results as nested JSON, by the names under which their figures are listed."""
+    return {
+        "evaluation": run.read(Evaluation).model_dump(mode="json"),
+        "explanation": run.read_json("explanation.json"),
+    }
 
 
 def figure_rows(tree: Any, path: str = "") -> Iterator[tuple[Cell, ...]]:  # noqa: ANN401  # any JSON
@@ -67,16 +76,16 @@ def csv_text(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 def terminal_table(run: RunFolder) -> str:
     """The run in a few lines: macro AUC of both networks, and each concept's axis."""
     report = compose(run)
-    activation = report.whitening.activation
+    evaluation = report.evaluation
     rows = [
-        ("macro AUC, plain network", short(report.plain.auc["macro"])),
-        ("macro AUC, whitened network", short(report.whitened.auc["macro"])),
-        ("whitened minus plain", short(report.difference)),
+        ("macro AUC, plain network", short(evaluation.diagnosis.plain.auc["macro"])),
+        ("macro AUC, whitened network", short(evaluation.diagnosis.whitened.auc["macro"])),
+        ("whitened minus plain", short(evaluation.diagnosis.difference)),
     ]
-    for concept in report.concepts:
-        verdict = report.verdict(concept)
-        shown = "" if verdict is Verdict.NOT_ASSESSABLE else f"{short(concept.axis_auc[activation])}, "
-        rows.append((f"axis AUC, {concept.name}", f"{shown}{verdict}"))
+    for concept in evaluation.axes.purity:
+        verdict = evaluation.verdict(concept)
+        figure = "" if verdict is AxisVerdict.NOT_ASSESSABLE else f"{short(evaluation.axis_auc(concept))}, "
+        rows.append((f"axis AUC, {report.names.concept(concept)}", f"{figure}{verdict}"))
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"  {label:<{width}}  {plain_text(figure)}" for label, figure in rows)
 

@@ -7,9 +7,12 @@ import yaml
 
 from pipeline.report.content import RunReport
 from pipeline.report.sentences import patients as patients_phrasing
-from pipeline.report.sentences import results as phrasing
+from pipeline.report.sentences import results
 from pipeline.report.sentences import sanity as sanity_phrasing
+from pipeline.report.sentences.cohort import source, splitting
+from pipeline.report.sentences.concepts import ORIGINS, agreement_figure
 from pipeline.report.sentences.facts import INTENDED_USE, NOT_FOR
+from pipeline.report.sentences.limits import limits_of
 from pipeline.report.sentences.numerals import count, enumeration, estimate, interval, number, plural, share
 
 Answer = Callable[[RunReport], str | None]
@@ -30,7 +33,7 @@ def _technique(report: RunReport) -> str:
 
 
 def _summary(report: RunReport) -> str:
-    return f"Summary on top: {phrasing.comparison(report)}"
+    return f"Summary on top: {results.comparison(report.evaluation.diagnosis)}"
 
 
 def _intended_use(_: RunReport) -> str:
@@ -43,7 +46,7 @@ def _goal(_: RunReport) -> str:
 
 def _sources(report: RunReport) -> str:
     digest = report.provenance.digests.get("data")
-    return f"{phrasing.source(report)}; digest of images and labels {digest or 'not recorded'}."
+    return f"{source(report.evaluation.cohort)}; digest of images and labels {digest or 'not recorded'}."
 
 
 def _preprocessing(report: RunReport) -> str | None:
@@ -72,7 +75,7 @@ def _missing(report: RunReport) -> str:
 
 
 def _reference_standard(report: RunReport) -> str:
-    origins = sorted({phrasing.ORIGINS.get(one.origin, one.origin) for one in report.concepts})
+    origins = sorted({ORIGINS.get(entry.origin, entry.origin) for entry in report.entries.values()})
     return f"Concepts: {enumeration(origins)}. How diagnoses were established is not known to the run."
 
 
@@ -83,29 +86,34 @@ def _annotations(report: RunReport) -> str:
 
 
 def _test_annotations(report: RunReport) -> str:
-    images = plural(report.cohort.images("test"), "test image")
+    images = plural(report.evaluation.cohort.images("test"), "test image")
     return f"The {images} have the labels of the same release as the training images; none was relabelled."
 
 
 def _reader_agreement(report: RunReport) -> str | None:
-    said = [f"{one.name} {estimate(one.agreement.value)}" for one in report.concepts if one.agreement is not None]
-    return f"Between readers: {'; '.join(said)}." if said else None
+    coefficients = [
+        f"{report.names.concept(concept)} {estimate(agreement_figure(report.agreement[concept]))}"
+        for concept in report.entries
+        if concept in report.agreement
+    ]
+    return f"Between readers: {'; '.join(coefficients)}." if coefficients else None
 
 
 def _partitions(report: RunReport) -> str:
-    parts = [f"{part.name} {count(part.images)}" for part in report.cohort.parts]
+    parts = [f"{name} {count(part.images)}" for name, part in report.evaluation.cohort.parts.items()]
     return f"At random with seed {report.provenance.seed}, by group and diagnosis: {enumeration(parts)} images."
 
 
 def _disjoint(report: RunReport) -> str:
-    return phrasing.splitting(report)
+    return splitting(report.evaluation.cohort)
 
 
 def _model(report: RunReport) -> str:
-    facts = report.whitening
+    whitening, diagnoses = report.evaluation.whitening, report.evaluation.classes
     return (
-        f"{report.architecture}; whitening at {facts.layer} ({facts.placement}), {count(facts.channels)} axes, "
-        f"{plural(len(report.concepts), 'named one')}; outputs: {enumeration([one.name for one in report.classes])}."
+        f"{report.architecture}; whitening at {whitening.layer} ({whitening.placement}), {count(whitening.channels)} "
+        f"axes, {count(len(report.entries))} of them named; outputs: "
+        f"{enumeration([report.names.diagnosis(diagnosis) for diagnosis in diagnoses])}."
     )
 
 
@@ -152,12 +160,11 @@ def _uncertainty(report: RunReport) -> str:
 
 
 def _robustness(report: RunReport) -> str | None:
-    found = report.scrutiny
-    said = [
-        sanity_phrasing.sanity_summary(found.sanity),
-        patients_phrasing.subgroups(found.subgroups) if found.subgroups else "",
+    sentences = [
+        sanity_phrasing.sanity_summary(report.scrutiny.sanity),
+        patients_phrasing.subgroups(report.evaluation.subgroups),
     ]
-    return " ".join(filter(None, said)) or None
+    return " ".join(filter(None, sentences)) or None
 
 
 def _explainability(report: RunReport) -> str:
@@ -167,7 +174,7 @@ def _explainability(report: RunReport) -> str:
 
 
 def _internal_data(report: RunReport) -> str:
-    return f"{plural(report.cohort.images('test'), 'test image')} of the same cohort, used for nothing else."
+    return f"{plural(report.evaluation.cohort.images('test'), 'test image')} of the same cohort, used for nothing else."
 
 
 def _external_data(_: RunReport) -> str:
@@ -176,33 +183,33 @@ def _external_data(_: RunReport) -> str:
 
 def _included(report: RunReport) -> str:
     parts = []
-    for part in report.cohort.parts:
-        counts = [f"{count(amount)} {_class(report, name)}" for name, amount in part.diagnoses.items()]
-        parts.append(f"{part.name}: {enumeration(counts)}")
+    for name, part in report.evaluation.cohort.parts.items():
+        counts = [
+            f"{count(images)} {report.names.diagnosis(diagnosis)}" for diagnosis, images in part.diagnoses.items()
+        ]
+        parts.append(f"{name}: {enumeration(counts)}")
     return f"{'; '.join(parts)}. What was excluded before is not known to the run."
 
 
-def _class(report: RunReport, identifier: str) -> str:
-    return next((one.name for one in report.classes if one.id == identifier), identifier)
-
-
 def _characteristics(report: RunReport) -> str | None:
-    found = report.scrutiny.subgroups
-    if not found or not found.rows:
-        return None
-    said = [f"{row.attribute} {row.value}: {count(row.images)}" for row in found.rows]
-    return f"Test images only. {'; '.join(said)}."
+    counts = [
+        f"{attribute} {value}: {count(subgroup.images)}"
+        for attribute, part in report.evaluation.subgroups.subgroups.items()
+        for value, subgroup in part.items()
+    ]
+    return f"Test images only. {'; '.join(counts)}." if counts else None
 
 
 def _performance(report: RunReport) -> str:
-    found = report.whitened
-    return f"Macro AUC {estimate(found.auc['macro'])}, balanced accuracy {estimate(found.balanced_accuracy)}."
+    whitened = report.evaluation.diagnosis.whitened
+    return f"Macro AUC {estimate(whitened.auc['macro'])}, balanced accuracy {estimate(whitened.balanced_accuracy)}."
 
 
 def _precision(report: RunReport) -> str:
+    auc = report.evaluation.diagnosis.whitened.auc
     figures = [
-        f"{one.name} {number(report.whitened.auc[one.id].value)} ({interval(report.whitened.auc[one.id])})"
-        for one in report.classes
+        f"{report.names.diagnosis(diagnosis)} {number(auc[diagnosis].value)} ({interval(auc[diagnosis])})"
+        for diagnosis in report.evaluation.classes
     ]
     return f"AUC {'; '.join(figures)}."
 
@@ -213,7 +220,7 @@ def _failures(report: RunReport) -> str | None:
 
 
 def _limitations(report: RunReport) -> str:
-    return f"Section Limits, {plural(len(phrasing.limits(report)), 'point')}."
+    return f"Section Limits, {plural(len(limits_of(report)), 'point')}."
 
 
 def _implications(_: RunReport) -> str:
@@ -226,7 +233,7 @@ def _availability(report: RunReport) -> str:
 
 
 def _system(report: RunReport) -> str:
-    return f"Run {report.provenance.id}. {phrasing.what_was_done(report)} {_performance(report)}"
+    return f"Run {report.provenance.id}. {results.what_was_done(report)} {_performance(report)}"
 
 
 def _outputs(_: RunReport) -> str:
@@ -238,8 +245,8 @@ def _errors_defined(_: RunReport) -> str:
 
 
 def _fairness(report: RunReport) -> str | None:
-    found = report.scrutiny.subgroups
-    return patients_phrasing.subgroups(found) if found and found.rows else None
+    subgroups = report.evaluation.subgroups
+    return patients_phrasing.subgroups(subgroups) if subgroups.subgroups else None
 
 
 def _artefacts(report: RunReport) -> str | None:
@@ -247,13 +254,15 @@ def _artefacts(report: RunReport) -> str | None:
 
 
 def _synthetic(report: RunReport) -> str:
-    return "All images are generated." if report.cohort.source == "phantom" else "None were added by this run."
+    return (
+        "All images are generated." if report.evaluation.cohort.source == "phantom" else "None were added by this run."
+    )
 
 
 def _skin_tone(report: RunReport) -> str | None:
-    found = report.scrutiny.subgroups
-    rows = [row for row in found.rows if row.attribute == "skin tone"] if found else []
-    return f"Test images: {'; '.join(f'{row.value} {count(row.images)}' for row in rows)}." if rows else None
+    tones = report.evaluation.subgroups.subgroups.get("skin tone", {})
+    counts = [f"{tone} {count(subgroup.images)}" for tone, subgroup in tones.items()]
+    return f"Test images: {'; '.join(counts)}." if counts else None
 
 
 def _out_of_scope(report: RunReport) -> str | None:
@@ -263,7 +272,7 @@ def _out_of_scope(report: RunReport) -> str | None:
 
 
 def _benchmark(report: RunReport) -> str:
-    return f"The plain network on the same test images. {phrasing.comparison(report)}"
+    return f"The plain network on the same test images. {results.comparison(report.evaluation.diagnosis)}"
 
 
 ANSWERS: Mapping[str, tuple[Answer, bool]] = {

@@ -1,10 +1,11 @@
 """The sentences of the one-page model facts."""
 
-from pipeline.report.content import RunReport, Verdict
+from pipeline.report.content import RunReport
 from pipeline.report.sentences import patients as patients_phrasing
-from pipeline.report.sentences import results as phrasing
 from pipeline.report.sentences import sanity as sanity_phrasing
+from pipeline.report.sentences.cohort import source, splitting
 from pipeline.report.sentences.numerals import capital, count, enumeration, plural, share
+from pipeline.results.axes import AxisVerdict
 
 CAUTION = (
     "Research software, not a medical device. It was not cleared or certified by anyone, and no study with patients "
@@ -22,28 +23,36 @@ NETWORK = (
 
 def what_it_is(report: RunReport) -> str:
     """The network in a sentence or two."""
-    classes = enumeration([one.name for one in report.classes])
+    evaluation = report.evaluation
+    classes = enumeration([report.names.diagnosis(diagnosis) for diagnosis in evaluation.classes])
     return (
-        f"A {report.architecture} classifier of {classes}, with concept whitening at layer {report.whitening.layer}: "
-        f"{plural(len(report.concepts), 'axis', 'axes')} of {count(report.whitening.channels)} named after concepts."
+        f"A {report.architecture} classifier of {classes}, with concept whitening at layer "
+        f"{evaluation.whitening.layer}: {plural(len(evaluation.axes.purity), 'axis', 'axes')} of "
+        f"{count(evaluation.whitening.channels)} named after concepts."
     )
 
 
 def data(report: RunReport) -> str:
     """What it was trained and tested on."""
-    parts = [f"{count(part.images)} {part.name} images" for part in report.cohort.parts]
-    release = report.release
+    cohort, release = report.evaluation.cohort, report.release
+    parts = [f"{count(part.images)} {name} images" for name, part in cohort.parts.items()]
     return (
-        f"{capital(phrasing.source(report))}: {enumeration(parts)}. {phrasing.splitting(report)} Concepts: release "
+        f"{capital(source(cohort))}: {enumeration(parts)}. {splitting(cohort)} Concepts: release "
         f"{release.name}, version {release.version}."
     )
 
 
 def concepts(report: RunReport) -> str:
     """How many axes can be trusted, by name."""
-    by = {verdict: [one.name for one in report.concepts if report.verdict(one) is verdict] for verdict in Verdict}
-    said = [f"{verdict}: {enumeration(names)}" for verdict, names in by.items() if names]
-    return f"{capital('; '.join(said))}. An axis that is not reliable must not be read as its concept."
+    evaluation, names = report.evaluation, report.names
+    by_verdict = {
+        verdict: [
+            names.concept(concept) for concept in evaluation.axes.purity if evaluation.verdict(concept) is verdict
+        ]
+        for verdict in AxisVerdict
+    }
+    verdicts = [f"{verdict}: {enumeration(concepts)}" for verdict, concepts in by_verdict.items() if concepts]
+    return f"{capital('; '.join(verdicts))}. An axis that is not reliable must not be read as its concept."
 
 
 def explanation(report: RunReport) -> str:
@@ -58,7 +67,7 @@ def weaknesses(report: RunReport) -> tuple[str, ...]:
     said = [
         "Tested on images of its own cohort only; expect worse on those of other clinics, devices and patients.",
         patients_phrasing.failures(found.failures) if found.failures else "",
-        patients_phrasing.subgroups(found.subgroups) if found.subgroups else "",
+        patients_phrasing.subgroups(report.evaluation.subgroups),
         _skin(report),
         "An axis says what the network used, not what a lesion is, nor what causes a disease.",
     ]
@@ -66,6 +75,6 @@ def weaknesses(report: RunReport) -> tuple[str, ...]:
 
 
 def _skin(report: RunReport) -> str:
-    found = report.scrutiny.subgroups
-    known = found is not None and any(row.attribute == "skin tone" for row in found.rows)
-    return "" if known else "Skin tones of the patients are not known, so nothing is known of how it does by skin tone."
+    if "skin tone" in report.evaluation.subgroups.subgroups:
+        return ""
+    return "Skin tones of the patients are not known, so nothing is known of how it does by skin tone."

@@ -1,7 +1,10 @@
 """Every sentence of the report about subgroups, failures, and how far concept labels alone go."""
 
+from dataclasses import dataclass
+
 from concepts.statistics.estimate import Estimate, is_known
-from pipeline.report.scrutiny_content import ConceptOnly, Failure, Failures, SubgroupRow, Subgroups
+from pipeline.comparison.noise import judged
+from pipeline.report.scrutiny_content import Failure, Failures
 from pipeline.report.sentences.numerals import (
     INTERVAL,
     NOT_ASSESSABLE,
@@ -16,67 +19,115 @@ from pipeline.report.sentences.numerals import (
     plural,
     share,
 )
-from pipeline.results.comparison import Difference, Finding
+from pipeline.results.comparison import Difference, Finding, Method
+from pipeline.results.trust import ConceptOnlyResult, LabelCeiling, Subgroup, SubgroupsResult
 
 STATES = {"present": "seen", "absent": "not seen", "uncertain": "uncertain", "not_assessable": NOT_ASSESSABLE}
 ATTRIBUTES = {"skin tone": "skin tone", "age": "age", "sex": "sex", "site": "site of the lesion"}
 
 
-def subgroups(found: Subgroups) -> str:
-    """What the differences between subgroups amount to, given how many there are."""
-    if not found.rows:
-        return "Neither age, sex, site nor skin tone is known of these images, so no subgroup can be looked at."
-    if not found.comparisons:
+@dataclass(frozen=True)
+class SubgroupRow:
+    """One subgroup with what its difference amounts to.
+
+    Attributes:
+        attribute: What divides the patients.
+        value: Which part of them.
+        figures: The network in it.
+        difference: Macro AUC minus that of all others, judged among all subgroups; None where it cannot be formed.
+    """
+
+    attribute: str
+    value: str
+    figures: Subgroup
+    difference: Difference | None
+
+    @property
+    def name(self) -> str:
+        """The subgroup for people."""
+        return f"{ATTRIBUTES.get(self.attribute, self.attribute)} {self.value}"
+
+
+def subgroup_rows(result: SubgroupsResult) -> tuple[SubgroupRow, ...]:
+    """Judge every subgroup's difference among all that can be formed."""
+    subgroups = [
+        (attribute, value, figures) for attribute, part in result.subgroups.items() for value, figures in part.items()
+    ]
+    comparisons = sum(is_known(figures.difference) for _, _, figures in subgroups)
+    return tuple(
+        SubgroupRow(
+            attribute,
+            value,
+            figures,
+            judged("", figures.difference, Method.UNPAIRED, comparisons=comparisons)
+            if is_known(figures.difference)
+            else None,
+        )
+        for attribute, value, figures in subgroups
+    )
+
+
+def subgroups(result: SubgroupsResult) -> str:
+    """Say what the differences between subgroups amount to, given how many there are."""
+    rows = subgroup_rows(result)
+    if not rows:
+        return "Neither age, sex, site nor skin tone is known of these images, so there are no subgroups to compare."
+    differences = [(row, row.difference) for row in rows if row.difference is not None]
+    if not differences:
         return (
-            f"No subgroup has the {count(found.fewest)} images, and enough of every diagnosis, that a figure needs; "
+            f"No subgroup has the {count(result.fewest)} images, and enough of every diagnosis, that a figure needs; "
             "whether the network does worse in some patients is not known."
         )
-    judged = [row for row in found.rows if row.difference is not None]
-    beyond = [row for row in judged if row.difference is not None and row.difference.finding is Finding.BEYOND]
-    single = [row for row in judged if row.difference is not None and row.difference.finding is Finding.UNCORRECTED]
-    said = [
-        f"{plural(found.comparisons, 'difference')} between a subgroup and all other images "
-        f"{'is' if found.comparisons == 1 else 'are'} judged together."
+    comparisons = len(differences)
+    sentences = [
+        f"{plural(comparisons, 'difference')} between a subgroup and all other images "
+        f"{'is' if comparisons == 1 else 'are'} judged together."
+    ]
+    beyond = [
+        f"{row.name} ({_signed(difference)})" for row, difference in differences if difference.finding is Finding.BEYOND
     ]
     if beyond:
-        listed = enumeration([f"{_who(row)} ({_signed(row.difference)})" for row in beyond])
-        said.append(f"Beyond chance after correction for their number: {listed}.")
+        sentences.append(f"Beyond chance after correction for their number: {enumeration(beyond)}.")
     else:
-        said.append("After correction for their number none is shown to be more than chance; the intervals say how")
-        said.append("large each may yet be, and small subgroups can hide large ones.")
-    if single:
-        one = len(single) == 1
-        said.append(
-            f"{capital(enumeration([_who(row) for row in single]))} {'differs' if one else 'differ'} by "
-            f"{'its' if one else 'their'} own {INTERVAL}, but about "
-            f"{number(0.05 * found.comparisons, 1)} of so many would by chance alone."
+        sentences.append(
+            "After correction for their number none is shown to be more than chance; the intervals say how large each "
+            "may yet be, and small subgroups can hide large ones."
         )
-    return " ".join(said)
+    single = [row.name for row, difference in differences if difference.finding is Finding.UNCORRECTED]
+    if single:
+        is_one = len(single) == 1
+        sentences.append(
+            f"{capital(enumeration(single))} {'differs' if is_one else 'differ'} by {'its' if is_one else 'their'} own "
+            f"{INTERVAL}, but about {number(0.05 * comparisons, 1)} of so many would by chance alone."
+        )
+    return " ".join(sentences)
 
 
-def subgroup_limits(found: Subgroups) -> str:
-    """What is left out, and how subgroups hang together."""
+def subgroup_limits(result: SubgroupsResult) -> str:
+    """Say what is left out, and that subgroups differ in more than their name."""
     unknown = [
-        f"{ATTRIBUTES.get(key, key)} in {plural(amount, 'image')}" for key, amount in found.unknown.items() if amount
+        f"{ATTRIBUTES.get(attribute, attribute)} in {plural(images, 'image')}"
+        for attribute, images in result.unknown.items()
+        if images
     ]
-    few = [row for row in found.rows if row.reason is not None]
-    parts = [
-        f"Too few for a figure: fewer than {count(found.fewest)} images, or fewer than 5 of a diagnosis"
-        f" ({plural(len(few), 'subgroup')} here).",
+    few = sum(row.figures.reason is not None for row in subgroup_rows(result))
+    sentences = [
+        f"Too few for a figure: fewer than {count(result.fewest)} images, or fewer than 5 of a diagnosis"
+        f" ({plural(few, 'subgroup')} here).",
         f"Not known: {enumeration(unknown)}." if unknown else "",
         "Subgroups differ in more than their name: patients of one age have other lesions, on other sites. A "
         "difference is not thereby the effect of age, sex, site or skin tone.",
     ]
-    return " ".join(filter(None, parts))
+    return " ".join(filter(None, sentences))
 
 
 def subgroup_difference(row: SubgroupRow) -> str:
-    """A subgroup's difference from all others, for the first line of a table's cell."""
+    """Give a subgroup's difference from all others, for the first line of a table's cell."""
     return NOT_ASSESSABLE if row.difference is None else _signed_value(row.difference)
 
 
 def subgroup_finding(row: SubgroupRow) -> str:
-    """What it amounts to."""
+    """Say what the difference amounts to."""
     return "" if row.difference is None else str(row.difference.finding)
 
 
@@ -130,53 +181,57 @@ def disputed(one: Failure) -> str:
     return capital("; ".join(filter(None, said)))
 
 
-def ceiling(found: ConceptOnly) -> str:
-    """The ceiling of any classifier that sees only the labels."""
-    one = found.ceiling
-    if one is None:
+def ceiling(labels: LabelCeiling | None) -> str:
+    """State the ceiling of any classifier that sees only the labels."""
+    if labels is None:
         return "No image has all its concept labels, so no ceiling can be stated."
     return (
-        f"In {share(one.conflicting)} of the images the same concepts were recorded as in an image with another "
-        f"diagnosis. Whatever is made of these labels alone, it cannot be right in more than {share(one.accuracy)} of "
-        f"these images (balanced over diagnoses: {share(one.balanced_accuracy)}). The labels make "
-        f"{plural(one.profiles, 'different profile')}; {count(one.single)} of them in one image only, which cannot "
-        "conflict: with more images the ceiling comes down."
+        f"In {share(labels.conflicting)} of the images the same concepts were recorded as in an image with another "
+        f"diagnosis. No rule from these labels alone can be right in more than {share(labels.accuracy)} of these "
+        f"images (balanced over diagnoses: {share(labels.balanced_accuracy)}). The labels form "
+        f"{plural(labels.profiles, 'different profile')}; {count(labels.single)} of them occur in one image only and "
+        "cannot conflict: with more images the ceiling comes down."
     )
 
 
-def label_classifier(found: ConceptOnly) -> str:
-    """A plain classifier of the labels, and the network beside it."""
-    one = found.classifier
-    if one is None:
-        return "A classifier of the labels was not fitted: a diagnosis has too few patients or groups."
-    said = (
+def label_classifier(labels: ConceptOnlyResult) -> str:
+    """Compare a plain classifier of the labels with the network."""
+    if labels.logistic is None:
+        return "No classifier of the labels was fitted: a diagnosis has too few patients or groups."
+    overall = (
         "A plain logistic regression on the labels, each image judged by a model that saw no image of its group, "
-        f"reaches a macro AUC of {estimate(one.macro)} over all images and a balanced accuracy of "
-        f"{share(one.balanced_accuracy)}."
+        f"reaches a macro AUC of {estimate(labels.logistic.macro_auc)} over all images and a balanced accuracy of "
+        f"{share(labels.logistic.balanced_accuracy)}."
     )
-    if one.difference is None or one.test_macro is None or one.network_macro is None or not is_known(one.difference):
-        return said
+    test = labels.test
+    if test is None or not is_known(test.difference):
+        return overall
     return (
-        f"{said} On the test images it reaches {number(one.test_macro.value)}, the whitened network, which sees only "
-        f"the picture, {number(one.network_macro.value)}; difference {estimate(one.difference)}: "
-        f"{_against(one.difference)}."
+        f"{overall} On the test images it reaches {number(test.logistic.value)}, the whitened network, which sees only "
+        f"the picture, {number(test.network.value)}; difference {estimate(test.difference)}: "
+        f"{_against(test.difference)}."
     )
 
 
-def label_limits(found: ConceptOnly, *, marked: bool) -> str:
-    """What these labels are."""
-    said = [
+def label_limits(labels: ConceptOnlyResult, *, marked: bool) -> str:
+    """Say what these labels are.
+
+    Args:
+        labels: The result.
+        marked: Whether there are concepts that were marked where they are present and nowhere else.
+    """
+    sentences = [
         "Labels are what people (or, on a phantom, its rule) said was there; the network has to see it.",
         "Where nothing was marked the concept counts as absent here, though not marked is not absent; so the true "
         "ceiling may lie elsewhere."
         if marked
         else "",
-        f"{plural(found.left_out, 'image')} with a label that is not known {'is' if found.left_out == 1 else 'are'} "
+        f"{plural(labels.left_out, 'image')} with a label that is not known {'is' if labels.left_out == 1 else 'are'} "
         "left out."
-        if found.left_out
+        if labels.left_out
         else "",
     ]
-    return " ".join(filter(None, said))
+    return " ".join(filter(None, sentences))
 
 
 def _against(difference: Estimate) -> str:
@@ -187,14 +242,10 @@ def _against(difference: Estimate) -> str:
     return f"the two are not told apart at 95{SPACE}%"
 
 
-def _who(row: SubgroupRow) -> str:
-    return f"{ATTRIBUTES.get(row.attribute, row.attribute)} {row.value}"
+def _signed(difference: Difference) -> str:
+    return f"{_signed_value(difference)}, {INTERVAL} {interval(difference.figure)}"
 
 
-def _signed(one: Difference | None) -> str:
-    return "" if one is None else f"{_signed_value(one)}, {INTERVAL} {interval(one.figure)}"
-
-
-def _signed_value(one: Difference) -> str:
-    text = number(one.figure.value)
-    return f"+{text}" if one.figure.value > 0 and text.strip("0.") else text
+def _signed_value(difference: Difference) -> str:
+    text = number(difference.figure.value)
+    return f"+{text}" if difference.figure.value > 0 and text.strip("0.") else text

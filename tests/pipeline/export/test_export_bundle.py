@@ -7,10 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fake_evaluation import UNKNOWN, made_evaluation, made_purity
 from monai.bundle import ConfigParser, run, verify_metadata, verify_net_in_out
 from PIL import Image
 
 from concepts.errors import DataError, DermaxisError, ImageError, RunError
+from concepts.statistics.estimate import Estimate
 from pipeline.choices import Fit
 from pipeline.config import RunSettings, TransformSettings, dump_settings, parse_overrides
 from pipeline.data.decoded import decode_square
@@ -34,8 +36,7 @@ DESCRIPTION = ModelDescription(
     std=(0.2, 0.25, 0.3),
     whitening={"layer": "layer3", "placement": "insert", "activation": "max", "concepts": CONCEPTS},
 )
-FIGURE = {"value": 0.8, "low": 0.7, "high": 0.9, "n": 50}
-NOT_ASSESSABLE = {"value": None, "low": None, "high": None, "n": 3}
+FIGURE = Estimate(0.8, 0.7, 0.9, 50)
 
 # What https://docs.monai.io asks of a bundle's metadata, in the words of JSON Schema; MONAI downloads its own.
 TENSOR = {
@@ -85,12 +86,8 @@ def write_run(folder) -> RunFolder:
     source = RunFolder(folder)
     source.write_text("settings.yaml", dump_settings(RunSettings()))
     source.write_json("run.json", {"versions": dict.fromkeys(PACKAGES, "1.2.3"), "commit": None, "digests": {}})
-    figures = {name: dict.fromkeys(("macro", *CLASSES), FIGURE) for name in ("auc",)}
-    figures |= {f"sensitivity_at_specificity_{share}": dict.fromkeys(CLASSES, FIGURE) for share in (80, 90)}
-    figures |= {"balanced_accuracy": FIGURE, "ece": FIGURE}
-    purity = {"streaks": {"axis_auc": {"max": FIGURE}}, "globules": {"axis_auc": {"max": NOT_ASSESSABLE}}}
-    evaluation = {"diagnosis": {"whitened": figures}, "purity": purity, "whitening": {"activation": "max"}}
-    source.write_json("evaluation.json", evaluation)
+    purity = {"streaks": made_purity(FIGURE), "globules": made_purity(UNKNOWN, reason="too few")}
+    source.write(made_evaluation(purity, whitened=FIGURE, plain=UNKNOWN))
     source.write_text("samples.csv", "image_id,licence\na,CC0-1.0\nb,CC0-1.0\nc,\n")
     save_model(folder / "model", build_network(DESCRIPTION), DESCRIPTION)
     return source
@@ -159,8 +156,8 @@ def test_the_channels_are_named_after_classes_and_concepts(bundle):
     metadata = json.loads((bundle / "configs" / "metadata.json").read_text(encoding="utf-8"))
     channels = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
     assert [channels[str(index)].split()[-1] for index in range(5)] == [*CLASSES, *CONCEPTS]
-    assert metadata["eval_metrics"]["auc_macro"] == FIGURE
-    assert metadata["eval_metrics"]["axis_auc_streaks"] == FIGURE
+    assert metadata["eval_metrics"]["auc_macro"] == FIGURE.to_json()
+    assert metadata["eval_metrics"]["axis_auc_streaks"] == FIGURE.to_json()
 
 
 def test_monai_verifies_input_and_output(bundle):
@@ -256,7 +253,7 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(source, tmp_path)
         with pytest.raises(RunError, match=match):
             export_bundle(broken.path, tmp_path / "bundle")
     unevaluated = write_run(tmp_path / "unevaluated")
-    unevaluated.write_json("evaluation.json", {"diagnosis": {}})
+    unevaluated.write_json("evaluation.json", {"format": 2, "diagnosis": {}})
     with pytest.raises(RunError, match="dermaxis evaluate"):
         export_bundle(unevaluated.path, tmp_path / "bundle")
     assert not list(tmp_path.glob("*bundle*"))

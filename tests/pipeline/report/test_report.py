@@ -19,9 +19,11 @@ from concepts.example import ConceptEntry, Example, Origin, Polarity
 from concepts.release import Release, freeze, read_release, write_release
 from pipeline.config import dump_settings, parse_overrides
 from pipeline.report.compose import compose
-from pipeline.report.content import Marking, Verdict
+from pipeline.report.content import Marking
 from pipeline.report.pages.report import TEMPLATES, render, write_report
 from pipeline.report.pages.tables import csv_text, figure_rows, terminal_table
+from pipeline.results.axes import AxisVerdict
+from pipeline.results.evaluation import Evaluation
 from pipeline.run.folder import RunFolder
 
 CLASSES = ("nevus", "melanoma", "seborrheic_keratosis")
@@ -108,18 +110,19 @@ def network(macro, melanoma):
 def purity(concept):
     axis, probe, best = AXES[concept]
     positives = POSITIVES[concept]
-    assessable = axis is not None
     return {
         "axis_auc": {name: figure(axis, 0.04) for name in ("mean", "max", "positive_mean", "pool_max")},
-        "probe_auc": figure(probe, 0.04),
-        "best_filter_auc": figure(best, 0.045),
-        "svm_auc": figure(probe, 0.05),
+        "baselines": {
+            "probe": figure(probe, 0.04),
+            "best_filter": figure(best, 0.045),
+            "svm": figure(probe, 0.05),
+            "concept_head": None,
+        },
         "positives": positives,
         "negatives": 520 - positives,
         "train_positives": 4 * positives,
-        "assessable": assessable,
         "reason": None
-        if assessable
+        if axis is not None
         else f"{4 * positives} training positives, fewer than the 60 below which an axis is not stable",
     }
 
@@ -152,7 +155,7 @@ def evaluation():
         for a in AXES
     ]
     matrix[order.index("pigment_network")][order.index("globules")] = 0.661
-    pairs = {a: {b: round(generator.uniform(-0.2, 0.3), 3) for b in AXES if b != a} for a in AXES}
+    pairs = {a: {b: 0.41 if a == b else round(generator.uniform(-0.2, 0.3), 3) for b in AXES} for a in AXES}
     return {
         "classes": list(CLASSES),
         "cohort": {
@@ -163,17 +166,28 @@ def evaluation():
         "diagnosis": {
             "plain": network(0.893, 0.842),
             "whitened": network(0.889, 0.836),
-            "difference": {"auc": {"macro": {"value": -0.004, "low": -0.012, "high": 0.004, "n": 520}}},
+            "auxiliary": None,
+            "difference": {"value": -0.004, "low": -0.012, "high": 0.004, "n": 520},
         },
-        "purity": {concept: purity(concept) for concept in AXES},
-        "purity_mean": {
-            "axis_auc": {name: figure(0.752, 0.02) for name in ("mean", "max", "positive_mean", "pool_max")},
-            "probe_auc": figure(0.784, 0.02),
-            "best_filter_auc": figure(0.69, 0.02),
-            "svm_auc": figure(0.779, 0.02),
+        "axes": {
+            "purity": {concept: purity(concept) for concept in AXES},
+            "mean": {
+                "axis_auc": {name: figure(0.752, 0.02) for name in ("mean", "max", "positive_mean", "pool_max")},
+                "baselines": {
+                    "probe": figure(0.784, 0.02),
+                    "best_filter": figure(0.69, 0.02),
+                    "svm": figure(0.779, 0.02),
+                },
+            },
+            "matrix": {"concepts": order, "auc": matrix},
+            "similarity": {
+                "intra": {concept: figure(0.41, 0.03, POSITIVES[concept]) for concept in AXES},
+                "inter": pairs,
+            },
+            "subspaces": {},
         },
-        "matrix": {"concepts": order, "auc": matrix},
-        "similarity": {"intra": {concept: figure(0.41, 0.03, POSITIVES[concept]) for concept in AXES}, "inter": pairs},
+        "subgroups": {"subgroups": {}, "unknown": {"sex": 520}, "fewest": 30},
+        "concept_only": {"images": 0, "left_out": 2594},
         "whitening": {
             "layer": "features.11",
             "placement": "insert",
@@ -276,7 +290,7 @@ def make_run(folder: Path, *, planted=False, **names) -> RunFolder:
     run.write_text("settings.yaml", dump_settings(parse_overrides(["name=isic2018", "data.source=isic2018"])))
     frozen = release(**names)
     write_release(frozen, run.file("release.json"))
-    run.write_json("evaluation.json", evaluation())
+    run.write(Evaluation.model_validate(evaluation()))
     run.write_json("explanation.json", explanation(planted=planted))
     for number, (concept, index) in enumerate(product(AXES, range(6))):
         draw_lesion(folder / exemplar(concept, index)["picture"], number)
@@ -394,7 +408,7 @@ def test_every_estimate_is_in_the_figures_table_as_it_was_computed(run):
     by_path = {row["path"]: row for row in rows}
     macro = by_path["evaluation.diagnosis.whitened.auc.macro"]
     assert [float(macro[key]) for key in ("value", "low", "high", "n")] == [0.889, 0.859, 0.913, 520]
-    assert by_path["evaluation.purity.streaks.axis_auc.pool_max"]["value"] == ""
+    assert by_path["evaluation.axes.purity.streaks.axis_auc.pool_max"]["value"] == ""
 
 
 def test_every_diagnosis_and_concept_has_a_row_of_importance(run):
@@ -482,9 +496,8 @@ def test_text_and_marks_have_the_contrast_that_wcag_asks_for(mode):
 
 def test_a_concept_that_cannot_be_assessed_gets_a_reason_and_no_figure(run):
     write_report(run)
-    report, text = compose(run), read(run.file("report.html")).text
-    streaks = next(one for one in report.concepts if one.id == "streaks")
-    assert report.verdict(streaks) is Verdict.NOT_ASSESSABLE
+    text = read(run.file("report.html")).text
+    assert run.read(Evaluation).verdict("streaks") is AxisVerdict.NOT_ASSESSABLE
     assert "Not assessable (48 training positives, fewer than the 60" in text
     assert "nan" not in text.lower().split()
     assert "AUC, streaks" not in text
@@ -493,9 +506,12 @@ def test_a_concept_that_cannot_be_assessed_gets_a_reason_and_no_figure(run):
 
 
 def test_an_axis_that_answers_to_another_concept_is_named(run):
-    globules = next(one for one in compose(run).concepts if one.id == "globules")
-    assert (globules.rival.name, globules.rival.auc) == ("pigment network", 0.661)
-    assert next(one for one in compose(run).concepts if one.id == "asymmetry").rival is None
+    matrix = run.read(Evaluation).axes.matrix
+    assert matrix.rival("globules") == "pigment_network"
+    assert matrix.rival("asymmetry") is None
+    page = render(compose(run), run.path)
+    assert page.count("answers to this concept more strongly") == 1
+    assert "The axis of pigment network answers to this concept more strongly (AUC 0.661)" in page
 
 
 def test_not_marked_is_told_from_absent_and_unknown(run):
@@ -536,20 +552,18 @@ def test_a_subspace_is_shown_with_its_children_and_what_leaks(run):
     counts = {"positives": 31, "negatives": 29}
     told = {"sibling_auc": figure(0.913, 0.04, 60), "parent_axis_auc": figure(0.524, 0.06, 60)}
     unknown = {key: {"value": None, "low": None, "high": None, "n": 12} for key in told}
-    measured["subspaces"] = {
+    measured["axes"]["subspaces"] = {
         parent: {
             "free": 2,
             "children": {
-                children[0]: {**told, **counts, "assessable": True, "reason": None},
-                children[1]: {**unknown, "positives": 3, "negatives": 9, "assessable": False, "reason": "3 positives"},
+                children[0]: {**told, **counts, "reason": None},
+                children[1]: {**unknown, "positives": 3, "negatives": 9, "reason": "3 positives"},
             },
             "leak": {"concept": outside, "axis": "free axis 1", "auc": figure(0.617, 0.05), "pairs": 15},
         }
     }
     run.write_json("evaluation.json", measured)
     report = compose(run)
-    (subspace,) = report.subspaces
-    assert [child.id for child in subspace.children] == children
     page = render(report, run.path)
     assert "owns 5 axes" in page
     assert "0.913" in page
@@ -560,7 +574,7 @@ def test_a_subspace_is_shown_with_its_children_and_what_leaks(run):
     assert "free axis 1" in page
     assert "0.617" in page
     rows = {path for path, *_ in figure_rows({"evaluation": measured})}
-    assert f"evaluation.subspaces.{parent}.children.{children[0]}.sibling_auc" in rows
+    assert f"evaluation.axes.subspaces.{parent}.children.{children[0]}.sibling_auc" in rows
 
 
 def test_a_flag_that_was_raised_at_freezing_travels_into_the_report(run):
@@ -581,8 +595,8 @@ def test_further_baselines_are_shown_only_where_they_were_measured(run):
     assert "TCAV" not in page
     measured = run.read_json("evaluation.json")
     measured["diagnosis"]["auxiliary"] = network(0.871, 0.828)
-    for concept in measured["purity"].values():
-        concept["auxiliary_auc"] = figure(0.777, 0.03)
+    for concept in (*measured["axes"]["purity"].values(), measured["axes"]["mean"]):
+        concept["baselines"]["concept_head"] = figure(0.777, 0.03)
     run.write_json("evaluation.json", measured)
     explained = run.read_json("explanation.json")
     explained["tcav"] = {
@@ -591,7 +605,7 @@ def test_further_baselines_are_shown_only_where_they_were_measured(run):
     run.write_json("explanation.json", explained)
     page = render(compose(run), run.path)
     assert "without whitening, a network reaches a macro AUC of 0.871" in page
-    assert page.count("0.777") == sum(one["assessable"] for one in measured["purity"].values())
+    assert page.count("0.777") == 1 + sum(axis is not None for axis, *_ in AXES.values())
     assert "0.91" in page
     assert "0.20 to 0.70" in page
 
@@ -614,7 +628,7 @@ def test_a_run_without_free_axes_or_with_a_diagnosis_that_cannot_be_assessed_is_
     ("name", "path"),
     [
         ("evaluation.json", ("diagnosis", "whitened", "auc")),
-        ("evaluation.json", ("purity", "streaks", "probe_auc")),
+        ("evaluation.json", ("axes", "purity", "streaks", "baselines", "probe")),
         ("explanation.json", ("importance", "melanoma")),
         ("run.json", ("digests",)),
     ],
@@ -646,7 +660,11 @@ def test_pictures_that_cannot_be_shown_are_refused(run, picture, reason):
 
 
 def test_a_concept_that_is_not_in_the_release_is_refused(run):
-    rewrite(run, "evaluation.json", lambda content: content["purity"].update(veil=content["purity"]["streaks"]))
+    rewrite(
+        run,
+        "evaluation.json",
+        lambda content: content["axes"]["purity"].update(veil=content["axes"]["purity"]["streaks"]),
+    )
     with pytest.raises(RunError, match="'veil' is not in the run's release"):
         compose(run)
 
@@ -655,9 +673,9 @@ def test_the_model_facts_stand_alone_and_hold_the_reports_own_figures(run):
     write_report(run)
     alone, facts = read(run.file("model_facts.html")), run.read_json("model_facts.json")
     report = compose(run)
-    assert {one["name"]: one["figure"] for one in facts["figures"]}["macro AUC"] == report.whitened.auc[
-        "macro"
-    ].to_json()
+    assert {one["name"]: one["figure"] for one in facts["figures"]}[
+        "macro AUC"
+    ] == report.evaluation.diagnosis.whitened.auc["macro"].to_json()
     assert len(leaves(facts)) == len(facts["figures"])
     assert "not a medical device" in alone.text
     assert "Skin tones of the patients are not known" in alone.text

@@ -11,7 +11,6 @@ from pipeline.report.sentences import patients as patients_phrasing
 from pipeline.report.sentences import sanity as sanity_phrasing
 from pipeline.report.sentences.checklists import ANSWERS
 from pipeline.report.tree import Tree
-from pipeline.results.comparison import Finding
 from pipeline.run.folder import RunFolder
 
 NAMES = {"streaks": "streaks", "globules": "globules", "veil": "blue-whitish veil"}
@@ -55,30 +54,6 @@ def sanity():
     }
 
 
-def subgroup(images, difference=None, reason=None):
-    macro = figure(None if reason else 0.8, n=images)
-    return {
-        "images": images,
-        "groups": images // 2,
-        "diagnoses": {"melanoma": images // 2, "nevus": images - images // 2},
-        "auc": {"macro": macro},
-        "balanced_accuracy": macro,
-        "difference": figure(None) if difference is None else figure(*difference),
-        "reason": reason,
-    }
-
-
-def subgroups(male=(-0.2, -0.25, -0.15)):
-    return {
-        "subgroups": {
-            "sex": {"female": subgroup(120, (0.01, -0.05, 0.07)), "male": subgroup(100, male)},
-            "age": {"under 40 years": subgroup(12, reason="12 images, fewer than 30")},
-        },
-        "unknown": {"sex": 20, "age": 0},
-        "fewest": 30,
-    }
-
-
 def failure(image_id="a/b", states=("present", "absent", "uncertain"), labels=(0, 1, None)):
     return {
         "image_id": image_id,
@@ -103,42 +78,20 @@ def failures(gallery=None):
     }
 
 
-def concept_only(test=(0.7, 0.8, (0.1, 0.02, 0.2))):
-    logistic, network, difference = test
-    return {
-        "images": 1000,
-        "left_out": 3,
-        "ceiling": {
-            "accuracy": figure(0.92),
-            "balanced_accuracy": figure(0.9),
-            "conflicting": figure(0.2),
-            "profiles": 40,
-            "single": 7,
-        },
-        "logistic": {"macro_auc": figure(0.75), "balanced_accuracy": figure(0.7)},
-        "test": {"logistic": figure(logistic), "network": figure(network), "difference": figure(*difference)},
-    }
-
-
 @pytest.fixture
 def composed(tmp_path):
-    def make(evaluation, explanation):
+    def make(explanation):
         run = RunFolder(tmp_path)
-        trees = (Tree(evaluation, "evaluation.json:"), Tree(explanation, "explanation.json:"))
-        return compose_scrutiny(run, *trees, names=NAMES, target=lambda one: one.upper())
+        return compose_scrutiny(
+            run, Tree(explanation, "explanation.json:"), names=NAMES, target=lambda one: one.upper()
+        )
 
     return make
 
 
 def test_a_run_from_before_has_no_such_parts(composed):
-    found = composed({}, {})
-    assert (found.sanity, found.stability, found.subgroups, found.failures, found.concept_only) == (
-        None,
-        (),
-        None,
-        None,
-        None,
-    )
+    found = composed({})
+    assert (found.sanity, found.stability, found.failures) == (None, (), None)
     assert sanity_phrasing.sanity_summary(found.sanity) == ""
 
 
@@ -146,11 +99,11 @@ def test_what_is_half_there_is_named(composed):
     half = sanity()
     del half["purity_permuted_labels"]["globules"]["difference"]
     with pytest.raises(RunError, match=r"purity_permuted_labels\.globules has no 'difference'"):
-        composed({}, {"sanity": half})
+        composed({"sanity": half})
 
 
 def test_what_survives_randomisation_is_called_meaningless_by_name_and_nothing_else_is(composed):
-    found = composed({}, {"sanity": sanity()}).sanity
+    found = composed({"sanity": sanity()}).sanity
     streaks, globules, veil = found.concepts
     assert [one.meaningless("overall") for one in found.concepts] == [False, True, None]
     assert "Meaningless: 1.01 cannot be told from randomised weights" in sanity_phrasing.importance_verdict(globules)
@@ -168,7 +121,7 @@ def test_one_survived_randomisation_is_enough_to_be_meaningless(composed):
         target: {**row, "streaks": check(1.4, 1.38, meaningless=True)}
         for target, row in tree["importance_permuted_labels"].items()
     }
-    streaks = composed({}, {"sanity": tree}).sanity.concepts[0]
+    streaks = composed({"sanity": tree}).sanity.concepts[0]
     assert streaks.meaningless("overall") is True
     said = sanity_phrasing.importance_verdict(streaks)
     assert "permuted labels" in said
@@ -176,7 +129,7 @@ def test_one_survived_randomisation_is_enough_to_be_meaningless(composed):
 
 
 def test_strips_are_drawn_for_what_is_known_and_stay_empty_for_what_is_not(composed):
-    found = composed({}, {"sanity": sanity()}).sanity
+    found = composed({"sanity": sanity()}).sanity
     charts = SanityCharts(found)
     assert str(charts.importance(found.concepts[0])).count("<circle") == 3
     assert str(charts.purity(found.concepts[0])).count("<circle") == 2
@@ -184,33 +137,8 @@ def test_strips_are_drawn_for_what_is_known_and_stay_empty_for_what_is_not(compo
     assert "accent" not in str(charts.importance(found.concepts[1])), "what is meaningless has no colour"
 
 
-def test_a_difference_between_subgroups_is_claimed_only_after_correction(composed):
-    found = composed({"subgroups": subgroups()}, {}).subgroups
-    assert found.comparisons == 2
-    male = next(row for row in found.rows if row.value == "male")
-    assert male.difference.finding is Finding.BEYOND
-    said = patients_phrasing.subgroups(found)
-    assert "Beyond chance after correction for their number: sex male" in said
-    weak = composed({"subgroups": subgroups(male=(-0.2, -0.39, -0.01))}, {}).subgroups
-    said = patients_phrasing.subgroups(weak)
-    assert "none is shown to be more than chance" in said
-    assert "Sex male differs by its own" in said
-    assert "about 0.1 of so many would by chance alone" in said
-
-
-def test_subgroups_without_figures_make_no_claim(composed):
-    tree = subgroups()
-    tree["subgroups"] = {"age": tree["subgroups"]["age"]}
-    found = composed({"subgroups": tree}, {}).subgroups
-    assert found.rows[0].difference is None
-    assert "is not known" in patients_phrasing.subgroups(found)
-    empty = composed({"subgroups": {"subgroups": {}, "unknown": {"sex": 9}, "fewest": 30}}, {}).subgroups
-    assert "no subgroup can be looked at" in patients_phrasing.subgroups(empty)
-    assert "20 images" in patients_phrasing.subgroup_limits(composed({"subgroups": subgroups()}, {}).subgroups)
-
-
 def test_a_failure_tells_what_was_seen_and_what_contradicts_the_release(composed, tmp_path):
-    (one,) = composed({}, {"failures": failures()}).failures.gallery
+    (one,) = composed({"failures": failures()}).failures.gallery
     assert (one.truth, one.call, one.page) == ("MELANOMA", "NEVUS", None)
     said = dict(patients_phrasing.seen(one))
     assert said["Seen"] == "streaks"
@@ -220,7 +148,7 @@ def test_a_failure_tells_what_was_seen_and_what_contradicts_the_release(composed
     assert "ot seen though in the release: globules" in disputed
     assert "seen though absent or not marked: streaks" in disputed
     (agreed,) = composed(
-        {}, {"failures": failures([failure(states=("absent",) * 3, labels=(0, 0, None))])}
+        {"failures": failures([failure(states=("absent",) * 3, labels=(0, 0, None))])}
     ).failures.gallery
     assert patients_phrasing.disputed(agreed) == ""
 
@@ -228,7 +156,7 @@ def test_a_failure_tells_what_was_seen_and_what_contradicts_the_release(composed
 def test_a_case_page_is_linked_only_where_the_case_exists(composed, tmp_path):
     (tmp_path / "cases").mkdir()
     (tmp_path / "cases" / "a%2Fb.json").write_text("{}")
-    (one,) = composed({}, {"failures": failures()}).failures.gallery
+    (one,) = composed({"failures": failures()}).failures.gallery
     assert one.page == case_page_address("a/b") == "cases/a%252Fb.html", "the file's own % is quoted in the address"
 
 
@@ -236,31 +164,8 @@ def test_no_confident_call_is_said_to_be_none(composed):
     tree = failures([])
     tree["wrong_where_confident"] = figure(None, n=0)
     assert "No call has a calibrated probability of 80" in patients_phrasing.failures(
-        composed({}, {"failures": tree}).failures
+        composed({"failures": tree}).failures
     )
-
-
-@pytest.mark.parametrize(
-    ("difference", "said"),
-    [
-        ((0.1, 0.02, 0.2), "the network finds more"),
-        ((-0.1, -0.2, -0.02), "the labels say more"),
-        ((0.01, -0.1, 0.1), "the two are not told apart"),
-    ],
-)
-def test_the_labels_against_the_network_say_no_more_than_the_interval(composed, difference, said):
-    found = composed({"concept_only": concept_only((0.7, 0.8, difference))}, {}).concept_only
-    assert said in patients_phrasing.label_classifier(found)
-    assert "cannot be right in more than 92" in patients_phrasing.ceiling(found)
-    assert "not marked is not absent" in patients_phrasing.label_limits(found, marked=True)
-    assert "not marked is not absent" not in patients_phrasing.label_limits(found, marked=False)
-    assert "3 images with a label that is not known are left out" in patients_phrasing.label_limits(found, marked=True)
-
-
-def test_labels_without_a_classifier_or_a_ceiling_say_so(composed):
-    found = composed({"concept_only": {"images": 0, "left_out": 9}}, {}).concept_only
-    assert "no ceiling can be stated" in patients_phrasing.ceiling(found)
-    assert "was not fitted" in patients_phrasing.label_classifier(found)
 
 
 def test_stability_names_a_rival_and_its_interval(composed):
@@ -269,7 +174,7 @@ def test_stability_names_a_rival_and_its_interval(composed):
         "globules": {"rank": figure(2.0, 1.0, 3.0), "first": 0.3, "same": 0.6},
     }
     tree = {"overall": {"tau": figure(0.8, 0.3, 1.0), "resamples": 1000, "concepts": rows}, "melanoma": None}
-    (panel,) = composed({}, {"stability": tree}).stability
+    (panel,) = composed({"stability": tree}).stability
     said = sanity_phrasing.stability(panel)
     assert "streaks is first in 70" in said
     assert "globules in 30" in said
