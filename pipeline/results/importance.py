@@ -47,6 +47,11 @@ class TargetImportance(Result):
         return dict(sorted(self.concepts.items(), key=lambda item: item[1].rank or last))
 
 
+def ordered_targets(importance: Mapping[str, TargetImportance]) -> list[str]:
+    """Order the targets for people: all diagnoses together first, then each."""
+    return sorted(importance, key=lambda target: target != OVERALL)
+
+
 class TcavScore(Result):
     """What an after-the-fact test says of a concept and a diagnosis in the plain network.
 

@@ -3,12 +3,12 @@
 Sentences say what the network did on these test images; none says what a lesion is, or what holds for other images.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from concepts.example import Polarity
 from concepts.statistics.estimate import is_known
-from pipeline.report.content import Verdict
 from pipeline.report.sentences.numerals import NOT_ASSESSABLE, enumeration, estimate, number, share
+from pipeline.results.axes import AxisVerdict
 from pipeline.results.importance import OVERALL, AxisExample, AxisImportance, TargetImportance
 from pipeline.results.names import Names
 
@@ -19,16 +19,11 @@ MARKINGS: Mapping[Polarity | None, str] = {
     None: "unknown",
 }
 
-Verdicts = Mapping[str, Verdict]
-"""By concept, how far its axis may be read as the concept."""
+Judge = Callable[[str], AxisVerdict]
+"""Says how far the axis of a concept may be read as the concept."""
 
 
-def targets(importance: Mapping[str, TargetImportance]) -> list[str]:
-    """Order the targets for people: all diagnoses together first, then each."""
-    return sorted(importance, key=lambda target: target != OVERALL)
-
-
-def outstanding(target: str, result: TargetImportance, names: Names, verdicts: Verdicts) -> str:
+def outstanding(target: str, result: TargetImportance, names: Names, judge: Judge) -> str:
     """Name the concepts that stand out for a diagnosis, and say by how much."""
     subject = "Over all diagnoses" if target == OVERALL else f"For {names.diagnosis(target)}"
     axes = {concept: axis for concept, axis in result.concepts.items() if axis.stands_out}
@@ -40,7 +35,7 @@ def outstanding(target: str, result: TargetImportance, names: Names, verdicts: V
     first = max(axes, key=lambda concept: axes[concept].ratio.value)
     return (
         f"{subject}, of the named axes the network used that of {names.concept(first)} most: with it permuted, the "
-        f"loss is {estimate(axes[first].ratio, 2)} times what it is otherwise.{_caveat(first, verdicts)}"
+        f"loss is {estimate(axes[first].ratio, 2)} times what it is otherwise.{_caveat(judge(first))}"
         f"{_others(first, axes, names)}"
     )
 
@@ -81,7 +76,7 @@ def tcav() -> str:
 
 
 def _others(first: str, axes: Mapping[str, AxisImportance], names: Names) -> str:
-    others: Sequence[str] = [concept for concept in axes if concept != first]
+    others = [concept for concept in axes if concept != first]
     if not others:
         return ""
     listed = enumeration([names.concept(concept) for concept in others])
@@ -90,6 +85,7 @@ def _others(first: str, axes: Mapping[str, AxisImportance], names: Names) -> str
     return f"{sentence} The intervals do not tell the first from {enumeration(close)}." if close else sentence
 
 
-def _caveat(concept: str, verdicts: Verdicts) -> str:
-    verdict = verdicts.get(concept, Verdict.NOT_ASSESSABLE)
-    return "" if verdict is Verdict.RELIABLE else f" That axis is {verdict}, so this need not be the concept itself."
+def _caveat(verdict: AxisVerdict) -> str:
+    if verdict is AxisVerdict.RELIABLE:
+        return ""
+    return f" That axis is {verdict}, so this need not be the concept itself."
