@@ -22,7 +22,7 @@ def write_picture(path: Path, pixels: NDArray[np.uint8]) -> None:
 
 
 def data_uri(folder: Path, name: str) -> str:
-    """A picture of a run folder as a ``data:`` address.
+    """Turn a picture of a run folder into a ``data:`` address.
 
     Args:
         folder: The run folder.

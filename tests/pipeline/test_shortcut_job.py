@@ -144,7 +144,7 @@ def test_a_suppressed_run_is_measured_anew_and_says_what_was_suppressed(whole, f
     assert {"artefact": STICKER, "diagnosis": "melanoma"} not in new["named"]
     effect = [one["artefacts"][STICKER]["diagnoses"]["melanoma"]["drawn_in"]["value"] for one in (old, new)]
     assert abs(effect[1]) <= 0.5 * abs(effect[0])
-    importance = suppressed.read_json("explanation.json")["importance"]["overall"][STICKER]["ratio"]
+    importance = suppressed.read_json("explanation.json")["importance"]["overall"]["concepts"][STICKER]["ratio"]
     assert importance["value"] == pytest.approx(1.0, abs=1e-6)
     gap = [one["counterpart"]["balanced_accuracy"]["difference"]["value"] for one in (old, new)]
     assert abs(gap[1]) < abs(gap[0])

@@ -160,7 +160,8 @@ def test_the_rival_is_the_one_that_is_first_most_often_and_not_seldom():
 
 def test_an_order_without_tau_is_not_assessable():
     unknown = order(tau=Estimate(math.nan, math.nan, math.nan, 9))
-    assert sanity.stability("nevus", unknown, NAMES) == "For melanocytic nevus, the stability of the order is not assessable."
+    sentence = sanity.stability("nevus", unknown, NAMES)
+    assert sentence == "For melanocytic nevus, the stability of the order is not assessable."
 
 
 def test_the_chance_of_training_is_not_claimed_to_be_covered():
