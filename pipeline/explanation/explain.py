@@ -26,7 +26,7 @@ from pipeline.explanation.importance import ImportanceTable, importance
 from pipeline.explanation.permutation import Effort
 from pipeline.explanation.sanity.check import check_sanity
 from pipeline.explanation.shortcuts.audit import audit_shortcuts
-from pipeline.explanation.stability import order_stability
+from pipeline.explanation.stability import order_stabilities
 from pipeline.explanation.tcav import concept_vectors
 from pipeline.results.importance import AxisExample
 from pipeline.run.folder import RunFolder
@@ -74,7 +74,7 @@ def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
             "importance": _dumped(table.targets),
             "permutations": effort.permutations,
             "planted_importance": planted_importance(cohort.root, test),
-            "stability": _dumped({target: order_stability(ratios) for target, ratios in table.resampled.items()}),
+            "stability": _dumped(order_stabilities(table.resampled)),
             "sanity": _dumped(sanity),
             "exemplars": _dumped(exemplars),
             "tcav": _dumped(tcav),

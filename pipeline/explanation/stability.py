@@ -13,6 +13,13 @@ from pipeline.results.trust import OrderStability, RankStability
 Table = NDArray[np.float64]
 
 
+def order_stabilities(
+    resampled: Mapping[str, Mapping[str, Resampled]],
+) -> dict[str, OrderStability | None]:
+    """Measure, for each target, how stable the order of the concepts is; see `order_stability`."""
+    return {target: order_stability(ratios) for target, ratios in resampled.items()}
+
+
 def order_stability(ratios: Mapping[str, Resampled]) -> OrderStability | None:
     """Measure how stable the order of the concepts by importance is.
 

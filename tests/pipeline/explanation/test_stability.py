@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from concepts.statistics.bootstrap import Resampled
-from pipeline.explanation.stability import order_stability
+from pipeline.explanation.stability import order_stabilities, order_stability
 
 
 def ratios(values, noise, *, resamples=400, seed=0):
@@ -80,3 +80,16 @@ def test_without_a_tau_in_any_resample_there_is_none():
     stability = order_stability(tied)
     assert np.isnan([stability.tau.value, stability.tau.low, stability.tau.high]).all()
     assert stability.tau.n == 10
+
+
+def test_every_target_has_the_order_of_its_own_ratios():
+    stabilities = order_stabilities(
+        {
+            "melanoma": ratios({"a": 2.0, "b": 1.0}, 0.0),
+            "nevus": ratios({"a": 1.0, "b": 2.0}, 0.0),
+            "overall": ratios({"a": 1.0}, 0.0),
+        }
+    )
+    assert stabilities["overall"] is None
+    assert list(stabilities["melanoma"].ranked) == ["a", "b"]
+    assert list(stabilities["nevus"].ranked) == ["b", "a"]

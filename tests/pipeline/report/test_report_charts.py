@@ -86,7 +86,8 @@ def test_the_band_and_the_planted_truth_lie_where_they_should():
 
 def test_dots_of_one_strip_do_not_lie_on_each_other():
     svg = strip([Dot(FIGURE, style, style) for style in ("accent", "plain", "faint")], LINEAR, title="AUC")
-    offsets = [float(re.search(r" (-?[\d.]+)\)", element.get("transform"))[1]) for element in shapes(svg, "circle", "dot")]
+    moves = [element.get("transform") for element in shapes(svg, "circle", "dot")]
+    offsets = [float(re.search(r" (-?[\d.]+)\)", move)[1]) for move in moves]
     assert len(set(offsets)) == 3
     assert sum(offsets) == pytest.approx(0)
 
