@@ -28,6 +28,7 @@ from pipeline.results.comparison import (
     SettingRow,
     Stability,
 )
+from pipeline.results.importance import AxisImportance, ordered_targets
 from pipeline.run.folder import RunFolder, open_run
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -166,19 +167,19 @@ def _axes(sides: Sequence[_Side]) -> Family:
 
 
 def _importance(sides: Sequence[_Side]) -> list[Family]:
-    names, targets = _names(sides), _union([panel.target.id for panel in side.report.importance] for side in sides)
+    names, compared = _names(sides), _targets(sides)
     groups = []
-    for target in targets:
+    for target in compared:
         rows = [(f"importance.{target}.{key}", name, _importance_of(target, key)) for key, name in names.items()]
-        groups.append((f"importance.{target}", f"Importance, {_target_name(sides, target)}", rows))
+        groups.append((f"importance.{target}", f"Importance, {sides[0].report.names.target(target)}", rows))
     families = _families(groups, sides, unit="loss ratio", reference=1.0)
-    return [_with_ranks(family, sides, target) for family, target in zip(families, targets, strict=True)]
+    return [_with_ranks(family, sides, target) for family, target in zip(families, compared, strict=True)]
 
 
 def _importance_of(target: str, concept: str) -> Get:
     def get(side: _Side) -> Estimate | None:
-        rows = [row for panel in side.report.importance if panel.target.id == target for row in panel.concepts]
-        return next((row.ratio for row in rows if row.concept == concept), None)
+        axis = _ranked(side, target).get(concept)
+        return None if axis is None else axis.ratio
 
     return get
 
@@ -219,15 +220,7 @@ def _from_intervals(figures: Sequence[Estimate | None], comparisons: int) -> tup
 
 
 def _with_ranks(family: Family, sides: Sequence[_Side], target: str) -> Family:
-    panels = [
-        {
-            row.concept: row.rank
-            for panel in side.report.importance
-            if panel.target.id == target
-            for row in panel.concepts
-        }
-        for side in sides
-    ]
+    panels = [{concept: axis.rank for concept, axis in _ranked(side, target).items()} for side in sides]
     rows = [
         Row(
             row.key,
@@ -243,16 +236,8 @@ def _with_ranks(family: Family, sides: Sequence[_Side], target: str) -> Family:
 
 def _stability(sides: Sequence[_Side]) -> tuple[Stability, ...]:
     found = []
-    for target in _union([panel.target.id for panel in side.report.importance] for side in sides):
-        ratios = [
-            {
-                row.concept: row.ratio.value
-                for panel in side.report.importance
-                if panel.target.id == target
-                for row in panel.concepts
-            }
-            for side in sides
-        ]
+    for target in _targets(sides):
+        ratios = [{concept: axis.ratio.value for concept, axis in _ranked(side, target).items()} for side in sides]
         shared = [key for key in ratios[0] if all(np.isfinite(one.get(key, np.nan)) for one in ratios)]
         if len(shared) < 2:
             continue
@@ -264,7 +249,7 @@ def _stability(sides: Sequence[_Side]) -> tuple[Stability, ...]:
         top = max(sorted(set(tops)), key=tops.count)
         found.append(
             Stability(
-                target=_target_name(sides, target),
+                target=sides[0].report.names.target(target),
                 tau=mean(taus),
                 lowest=min(taus),
                 highest=max(taus),
@@ -284,8 +269,14 @@ def _names(sides: Sequence[_Side]) -> dict[str, str]:
     }
 
 
-def _target_name(sides: Sequence[_Side], target: str) -> str:
-    return next(panel.target.name for side in sides for panel in side.report.importance if panel.target.id == target)
+def _targets(sides: Sequence[_Side]) -> list[str]:
+    return _union(ordered_targets(side.report.importance) for side in sides)
+
+
+def _ranked(side: _Side, target: str) -> Mapping[str, AxisImportance]:
+    """The named axes for a target, the most important first; none where the run does not know the target."""
+    result = side.report.importance.get(target)
+    return {} if result is None else result.ranked
 
 
 def _union(lists: Iterable[Iterable[str]]) -> list[str]:

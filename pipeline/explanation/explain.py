@@ -1,91 +1,93 @@
 """The explanation of a run: importance per diagnosis, most active images of each axis, cases, discovery, shortcuts."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
+from concepts.example import Polarity
 from pipeline.choices import Baseline
 from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
-from pipeline.data.sample import Sample
-from pipeline.data.splits import Part
-from pipeline.data.transforms import display_transforms
-from pipeline.evaluation.evaluate import bootstrap_weights
-from pipeline.evaluation.evaluation_data import class_indices
-from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
+from pipeline.evaluation.evaluation_data import EvaluationData
+from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.cases.explain_cases import explain_cases
 from pipeline.explanation.cases.failures import gather_failures
+from pipeline.explanation.cases.network import REFERENCE
+from pipeline.explanation.cases.reference import Reference
 from pipeline.explanation.discovery.discover import discover
-from pipeline.explanation.exemplars import Exemplar, most_activated
-from pipeline.explanation.explained_network import open_explained
-from pipeline.explanation.importance import importance
+from pipeline.explanation.explained_network import Display, open_explained, open_plain
+from pipeline.explanation.importance import ImportanceTable, importance
 from pipeline.explanation.permutation import Effort
 from pipeline.explanation.sanity.check import check_sanity
 from pipeline.explanation.shortcuts.audit import audit_shortcuts
-from pipeline.explanation.stability import order_stability
-from pipeline.explanation.tcav import choose_examples, sides_of, tcav_scores
-from pipeline.models.backbones import layer_name
-from pipeline.models.checkpoint import load_model
-from pipeline.models.inputs import evaluation_loader
-from pipeline.run.files import PLAIN
+from pipeline.explanation.stability import order_stabilities
+from pipeline.explanation.tcav import concept_vectors
+from pipeline.results.importance import AxisExample
 from pipeline.run.folder import RunFolder
 from pipeline.run.pictures import save_picture
 from pipeline.run.progress import Tracker
+from pipeline.run.seeds import Stream, random_generator
 
-PERMUTATIONS = 2
-"""Distinguishes the generator of the permutations from the run's others."""
-VECTORS = 3
-"""Distinguishes the generator of TCAV's examples from the run's others."""
 TAIL_BATCH = 128
 """Images that the tail takes at a time; it keeps nothing for a backward pass, so more than in training."""
 PICTURES = "exemplars"
+PHANTOM = "phantom"
+
+Markings = Mapping[tuple[str, str], Polarity]
+"""By concept and image, what a release says."""
 
 
 def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker) -> None:
     """Write ``explanation.json``, the pictures in ``exemplars/``, and the cases."""
     network = open_explained(settings, cohort, run=run)
-    test = cohort.part(Part.TEST)
-    outputs = network.outputs(test, tracker=tracker, title="whitened network, test images")
-    effort = planned_effort(settings)
-    total = effort.passes(len(cohort.concepts), outputs.maps.shape[1])
-    with tracker.task("permuting axes", total) as advance:
-        table = importance(
-            outputs.tail,
-            outputs.maps,
-            outputs.rest,
-            torch.from_numpy(class_indices(test, cohort.classes)),
-            concepts=cohort.concepts,
-            classes=cohort.classes,
-            weights=bootstrap_weights(settings, cohort.groups(test)),
-            generator=np.random.default_rng([settings.seed, PERMUTATIONS]),
-            effort=effort,
-            advance=advance,
-        )
+    test, outputs = network.parts.test, network.test_outputs(tracker)
+    effort = planned_effort(settings.explanation.permutations)
+    table = importance_on(test, outputs, effort=effort, tracker=tracker)
+    sanity = check_sanity(
+        network,
+        table,
+        draws=settings.explanation.sanity,
+        alignment=settings.training.alignment,
+        minimum_positives=settings.concepts.minimum_positives,
+        tracker=tracker,
+    )
+    markings = {(example.concept, example.image_id): example.polarity for example in cohort.release.examples}
+    exemplars = most_active_images(
+        outputs.activations(network.activation), test, markings, count=settings.explanation.exemplars
+    )
+    save_pictures(exemplars, test, display=network.display, run=run)
+    tcav = {}
+    if Baseline.TCAV in settings.evaluation.baselines:
+        tcav = concept_vectors(open_plain(settings, cohort, run=run), network.parts, tracker)
+    cases = explain_cases(network, run=run, outputs=outputs, tracker=tracker)
+    reference = Reference.model_validate(run.read_json(REFERENCE))
+    failures = gather_failures(network, reference, count=settings.explanation.failures, run=run, tracker=tracker)
     run.write_json(
         "explanation.json",
         {
-            "importance": table.to_json(),
+            "importance": _dumped(table.targets),
             "permutations": effort.permutations,
-            "stability": {target: order_stability(ratios) for target, ratios in table.resampled.items()},
-            **check_sanity(network, outputs=outputs, table=table, tracker=tracker),
-            "exemplars": _exemplars(settings, cohort, test, outputs, run),
-            **_tcav(settings, cohort, run, tracker),
-            **explain_cases(network, run=run, outputs=outputs, tracker=tracker),
-            **gather_failures(settings, cohort, run=run, outputs=outputs),
+            "planted_importance": planted_importance(cohort.root, test),
+            "stability": _dumped(order_stabilities(table.resampled)),
+            "sanity": _dumped(sanity),
+            "exemplars": _dumped(exemplars),
+            "tcav": _dumped(tcav),
+            **cases,
+            "failures": _dumped(failures),
             **discover(network, run=run, outputs=outputs, tracker=tracker),
             **audit_shortcuts(network, run=run, outputs=outputs, tracker=tracker),
-            **_truth(cohort),
         },
     )
 
 
-def planned_effort(settings: RunSettings) -> Effort:
-    """Most passes for the named axes; fewer for joint permutations, and few for each of the many free axes."""
-    permutations = settings.explanation.permutations
+def planned_effort(permutations: int) -> Effort:
+    """Plan most passes for the named axes; fewer for joint permutations, and few for each of the many free axes."""
     return Effort(
         permutations=permutations,
         joint_permutations=max(5, permutations // 4),
@@ -94,73 +96,91 @@ def planned_effort(settings: RunSettings) -> Effort:
     )
 
 
-def _tcav(settings: RunSettings, cohort: Cohort, run: RunFolder, tracker: Tracker) -> dict[str, Any]:
-    """The plain network's scores, where they were asked for."""
-    if Baseline.TCAV not in settings.evaluation.baselines:
+def importance_on(test: EvaluationData, outputs: LayerOutputs, *, effort: Effort, tracker: Tracker) -> ImportanceTable:
+    """Measure the importance of every named axis on the test images.
+
+    Args:
+        test: The images.
+        outputs: Of the whitened layer for them, in order.
+        effort: How much is computed.
+        tracker: Where progress is shown.
+    """
+    passes = effort.passes(len(test.concepts), outputs.maps.shape[1])
+    with tracker.task("permuting axes", passes) as advance:
+        return importance(
+            outputs.tail,
+            outputs.maps,
+            outputs.rest,
+            torch.from_numpy(test.labels),
+            concepts=test.concepts,
+            classes=test.classes,
+            weights=test.weights,
+            generator=random_generator(test.seed, Stream.PERMUTATIONS),
+            effort=effort,
+            advance=advance,
+        )
+
+
+def most_active_images(
+    activations: NDArray[np.float64], test: EvaluationData, markings: Markings, *, count: int
+) -> dict[str, tuple[AxisExample, ...]]:
+    """Describe, for each named axis, the images that activate it most.
+
+    Args:
+        activations: N x C, the named axes first.
+        test: The N images.
+        markings: What the release says of them.
+        count: How many images for each axis; fewer where there are fewer.
+
+    Returns:
+        By concept, the strongest first; images with equal activation keep their order.
+    """
+    examples = {}
+    for column, concept in enumerate(test.concepts):
+        values = activations[:, column]
+        rows = np.argsort(-values, kind="stable")[:count].tolist()
+        examples[concept] = tuple(
+            AxisExample(
+                image_id=sample.image_id,
+                activation=float(values[row]),
+                percentile=100 * float((values <= values[row]).mean()),
+                marking=marking_of(markings.get((concept, sample.image_id)), test.concept_labels[row, column]),
+                diagnosis=sample.diagnosis,
+                picture=f"{PICTURES}/{concept}-{rank}.jpg",
+            )
+            for rank, (row, sample) in enumerate(((row, test.samples[row]) for row in rows), start=1)
+        )
+    return examples
+
+
+def marking_of(marking: Polarity | None, label: float) -> Polarity | None:
+    """Return what a release says of a concept in an image, where a present child makes its parent present.
+
+    Args:
+        marking: What it says of the concept itself.
+        label: 1 where the concept counts as present.
+    """
+    return Polarity.PRESENT if label == 1 else marking
+
+
+def save_pictures(
+    exemplars: Mapping[str, tuple[AxisExample, ...]], test: EvaluationData, *, display: Display, run: RunFolder
+) -> None:
+    """Write the picture of every example into the run folder."""
+    samples = {sample.image_id: sample for sample in test.samples}
+    for examples in exemplars.values():
+        for example in examples:
+            save_picture(run, example.picture, display(samples[example.image_id]))
+
+
+def planted_importance(root: Path, test: EvaluationData) -> dict[str, dict[str, float]]:
+    """Read what the phantom's rule itself says about importance; empty where the images are of no phantom."""
+    file = root / "phantom.json"
+    if test.samples[0].source != PHANTOM or not file.is_file():
         return {}
-    network, description = load_model(run.path / PLAIN)
-    generator = np.random.default_rng([settings.seed, VECTORS])
-    train, test = cohort.part(Part.TRAIN), cohort.part(Part.TEST)
-    rows = choose_examples(cohort.concept_labels(train), generator)
-    examples = [train[row] for row in rows]
-    layer = layer_name(settings.model)
-
-    def outputs(samples: Sequence[Sample], title: str) -> LayerOutputs:
-        loader = evaluation_loader(settings, cohort, description, samples)
-        return layer_outputs(network, layer, loader, turns=settings.model.turns, tracker=tracker, title=title)
-
-    shown = outputs(test, "plain network, test images")
-    scores = tcav_scores(
-        shown.tail,
-        (shown.maps, shown.rest),
-        class_indices(test, cohort.classes).tolist(),
-        outputs(examples, "plain network, concept examples").maps,
-        concepts=sides_of(cohort.concept_labels(examples), cohort.concepts),
-        classes=cohort.classes,
-        generator=generator,
-    )
-    return {"tcav": {target: {name: one.to_json() for name, one in row.items()} for target, row in scores.items()}}
+    planted: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))["importance"]
+    return planted
 
 
-def _exemplars(
-    settings: RunSettings, cohort: Cohort, test: Sequence[Sample], outputs: LayerOutputs, run: RunFolder
-) -> dict[str, Any]:
-    activations = outputs.activations(settings.model.activation)[:, : len(cohort.concepts)]
-    by_id = {sample.image_id: row for row, sample in enumerate(test)}
-    labels = cohort.concept_labels(test)
-    found = most_activated(activations, list(by_id), count=settings.explanation.exemplars)
-    entries: dict[str, Any] = {}
-    for column, (concept, exemplars) in enumerate(zip(cohort.concepts, found, strict=True)):
-        entries[concept] = []
-        for rank, exemplar in enumerate(exemplars, start=1):
-            row = by_id[exemplar.image_id]
-            picture = f"{PICTURES}/{concept}-{rank}.jpg"
-            _save_picture(settings, cohort, test[row], run, picture)
-            entries[concept].append(_entry(exemplar, test[row], labels[row, column], picture))
-    return entries
-
-
-def _entry(exemplar: Exemplar, sample: Sample, label: float, picture: str) -> dict[str, Any]:
-    return {
-        "image_id": exemplar.image_id,
-        "activation": exemplar.activation,
-        "percentile": exemplar.percentile,
-        "label": None if np.isnan(label) else int(label),
-        "diagnosis": sample.diagnosis,
-        "picture": picture,
-    }
-
-
-def _save_picture(settings: RunSettings, cohort: Cohort, sample: Sample, run: RunFolder, name: str) -> None:
-    shown: NDArray[np.uint8] = np.asarray(
-        display_transforms(settings.transforms)({"image": cohort.cache.get(sample)})["image"]
-    )
-    save_picture(run, name, shown)
-
-
-def _truth(cohort: Cohort) -> dict[str, Any]:
-    """What the phantom's rule itself says about importance, where the cohort is one."""
-    file = cohort.root / "phantom.json"
-    if cohort.samples[0].source != "phantom" or not file.is_file():
-        return {}
-    return {"truth": {"importance": json.loads(file.read_text(encoding="utf-8"))["importance"]}}
+def _dumped(results: Any) -> Any:  # noqa: ANN401  # models, and mappings and tuples of them, become JSON
+    return TypeAdapter(Any).dump_python(results, mode="json")

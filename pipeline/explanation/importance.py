@@ -6,7 +6,6 @@ runs again. Importance is the loss then over the loss before; 1 means that the d
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,35 +13,11 @@ from torch import Tensor
 
 from concepts.errors import DataError
 from concepts.statistics.bootstrap import COVERAGE, Resampled, Weights, ratio
-from concepts.statistics.estimate import Estimate
 from pipeline.explanation.permutation import Effort, Joint, Layer, Losses, PermutedLosses, Tail, measure
+from pipeline.results.importance import OVERALL, AxisImportance, TargetImportance
+from pipeline.results.result import Band
 
-OVERALL = "overall"
-UNNAMED_SHARE = "unnamed_share"
-
-Figure = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class AxisImportance:
-    """Importance of one named axis for one diagnosis.
-
-    Attributes:
-        ratio: Loss with the axis permuted over loss without; 1 is no importance, NaN where the diagnosis cannot be
-            assessed.
-        rank: Place among the named axes, 1 the most important; None where the ratio is NaN.
-        null: The middle 95 % of the ratios of single free axes: inside it, the axis matters no more than a direction
-            that nobody named. NaN where there are no free axes.
-    """
-
-    ratio: Estimate
-    rank: int | None
-    null: tuple[float, float]
-
-    def to_json(self) -> dict[str, Any]:
-        """As the run folder holds it; what is not finite becomes null."""
-        low, high = (end if np.isfinite(end) else None for end in self.null)
-        return {"ratio": self.ratio.to_json(), "rank": self.rank, "null": {"low": low, "high": high}}
+Table = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -50,24 +25,12 @@ class ImportanceTable:
     """Importance by diagnosis, and overall.
 
     Attributes:
-        axes: By diagnosis (or ``overall``), then by concept.
-        unnamed_share: By diagnosis (or ``overall``): the share of the layer's importance that no named axis carries.
-        free_ratios: By diagnosis (or ``overall``): the ratios of the free axes that the null band is made of.
+        targets: By diagnosis (or ``overall``).
         resampled: By diagnosis (or ``overall``), then by concept: the ratios on each resample, for paired figures.
     """
 
-    axes: Mapping[str, Mapping[str, AxisImportance]]
-    unnamed_share: Mapping[str, Estimate]
-    free_ratios: Mapping[str, tuple[float, ...]]
+    targets: Mapping[str, TargetImportance]
     resampled: Mapping[str, Mapping[str, Resampled]]
-
-    def to_json(self) -> dict[str, Any]:
-        """``{diagnosis: {concept: {ratio, rank, null}, "unnamed_share": estimate}}``."""
-        return {
-            target: {concept: axis.to_json() for concept, axis in axes.items()}
-            | {UNNAMED_SHARE: self.unnamed_share[target].to_json()}
-            for target, axes in self.axes.items()
-        }
 
 
 def importance(
@@ -83,7 +46,7 @@ def importance(
     effort: Effort | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> ImportanceTable:
-    """Permutation importance of every named axis for every diagnosis.
+    """Measure the permutation importance of every named axis for every diagnosis.
 
     Loss: for each diagnosis against the rest, the mean binary cross-entropy of its cases and that of the other cases,
     averaged; overall, the mean over the diagnoses that occur. Ratio: mean loss over the permutations, over the loss
@@ -136,22 +99,36 @@ def importance_table(
     weights: Weights,
     generator: np.random.Generator,
 ) -> ImportanceTable:
-    """The figures from the losses; arguments as in `importance`."""
+    """Turn losses into figures; arguments as in `importance`."""
     excess = Excess(losses.intact, labels, weights, generator)
     named = [excess.ratios(losses.single[axis]) for axis in range(len(concepts))]
-    free = [excess.values(found) for axis, found in losses.single.items() if axis >= len(concepts)]
-    targets = [*classes, OVERALL]
-    axes = {
-        target: _axes([figures[column] for figures in named], [one[column] for one in free], concepts)
-        for column, target in enumerate(targets)
+    free = [excess.values(permuted) for axis, permuted in losses.single.items() if axis >= len(concepts)]
+    shares = excess.unnamed_shares(losses.joint)
+    targets, resampled = {}, {}
+    for column, target in enumerate([*classes, OVERALL]):
+        ratios = {concept: figures[column] for concept, figures in zip(concepts, named, strict=True)}
+        axes = axis_importances(ratios, [float(figures[column]) for figures in free])
+        targets[target] = TargetImportance(concepts=axes, unnamed_share=shares[column].estimate())
+        resampled[target] = ratios
+    return ImportanceTable(targets, resampled)
+
+
+def axis_importances(named: Mapping[str, Resampled], free: Sequence[float]) -> dict[str, AxisImportance]:
+    """Rank the named axes, and set them against the middle 95 % of the free ones.
+
+    Args:
+        named: By concept, the ratio.
+        free: Ratios of single free axes, without NaN unless all are.
+    """
+    low, high = np.percentile(free, COVERAGE) if len(free) else (np.nan, np.nan)
+    band = Band(low=float(low), high=float(high))
+    assessed = [concept for concept, ratio in named.items() if np.isfinite(ratio.value)]
+    order = sorted(assessed, key=lambda concept: -named[concept].value)
+    ranks = {concept: rank for rank, concept in enumerate(order, start=1)}
+    return {
+        concept: AxisImportance(ratio=ratio.estimate(), rank=ranks.get(concept), null=band)
+        for concept, ratio in named.items()
     }
-    shares = {target: one.estimate() for target, one in zip(targets, excess.unnamed_shares(losses.joint), strict=True)}
-    ratios = {target: tuple(float(one[column]) for one in free) for column, target in enumerate(targets)}
-    resampled = {
-        target: {concept: figures[column] for concept, figures in zip(concepts, named, strict=True)}
-        for column, target in enumerate(targets)
-    }
-    return ImportanceTable(axes=axes, unnamed_share=shares, free_ratios=ratios, resampled=resampled)
 
 
 class Excess:
@@ -171,48 +148,48 @@ class Excess:
         self, intact: Losses, labels: NDArray[np.int64], weights: Weights, generator: np.random.Generator
     ) -> None:
         self.case_losses, self.weights, self.generator = intact, weights.astype(np.float64), generator
-        self.own = labels[:, None] == np.arange(intact.shape[1])
-        self.ones = np.ones((1, len(labels)))
-        self.intact = balanced(self.ones, intact[None], self.own)[0, 0]
-        self.intact_replicates = balanced(self.weights, intact[None], self.own)[:, 0]
+        self.belongs = labels[:, None] == np.arange(intact.shape[1])
+        self.even = np.ones((1, len(labels)))
+        self.intact = balanced(self.even, intact[None], self.belongs)[0, 0]
+        self.intact_replicates = balanced(self.weights, intact[None], self.belongs)[:, 0]
 
-    def values(self, permuted: Losses) -> Figure:
-        """D + 1 ratios on the data themselves."""
+    def values(self, permuted: Losses) -> Table:
+        """Give D + 1 ratios on the data themselves, from P x N x D losses."""
         return 1 + ratio(self._value(permuted), self.intact)
 
     def ratios(self, permuted: Losses) -> list[Resampled]:
-        """D + 1 ratios from P x N x D losses."""
+        """Give D + 1 ratios from P x N x D losses."""
         replicates = self._replicates(permuted, self._draws(len(permuted)))
         return self._resampled(self.values(permuted), 1 + ratio(replicates, self.intact_replicates))
 
     def unnamed_shares(self, joint: Mapping[Joint, Losses]) -> list[Resampled]:
-        """D + 1 shares of the free axes in what the layer carries."""
+        """Give D + 1 shares of the free axes in what the layer carries."""
         draws = self._draws(len(joint[Joint.ALL]))
         values = {kind: self._value(permuted) for kind, permuted in joint.items()}
         replicates = {kind: self._replicates(permuted, draws) for kind, permuted in joint.items()}
-        return self._resampled(_share(values), _share(replicates))
+        return self._resampled(free_share(values), free_share(replicates))
 
-    def _value(self, permuted: Losses) -> Figure:
-        mean: Figure = balanced(self.ones, permuted - self.case_losses, self.own)[0].mean(axis=0)
+    def _value(self, permuted: Losses) -> Table:
+        mean: Table = balanced(self.even, permuted - self.case_losses, self.belongs)[0].mean(axis=0)
         return mean
 
-    def _replicates(self, permuted: Losses, draws: Figure) -> Figure:
-        found = balanced(self.weights, permuted - self.case_losses, self.own)
-        return np.einsum("bp,bpd->bd", draws, found)
+    def _replicates(self, permuted: Losses, draws: Table) -> Table:
+        by_permutation = balanced(self.weights, permuted - self.case_losses, self.belongs)
+        return np.einsum("bp,bpd->bd", draws, by_permutation)
 
-    def _draws(self, permutations: int) -> Figure:
+    def _draws(self, permutations: int) -> Table:
         """B x P: the share of each permutation in a resample of the permutations."""
         even = np.full(permutations, 1 / permutations)
-        drawn: Figure = self.generator.multinomial(permutations, even, size=len(self.weights)) / permutations
+        drawn: Table = self.generator.multinomial(permutations, even, size=len(self.weights)) / permutations
         return drawn
 
-    def _resampled(self, values: Figure, replicates: Figure) -> list[Resampled]:
-        cases = len(self.own)
+    def _resampled(self, values: Table, replicates: Table) -> list[Resampled]:
+        cases = len(self.belongs)
         return [Resampled(float(value), column, cases) for value, column in zip(values, replicates.T, strict=True)]
 
 
-def balanced(weights: Weights, losses: Losses, own: NDArray[np.bool_]) -> Figure:
-    """Losses in which the cases of a diagnosis and all others count alike, and their mean over the diagnoses.
+def balanced(weights: Weights, losses: Losses, belongs: NDArray[np.bool_]) -> Table:
+    """Average losses so that the cases of a diagnosis and all others count alike, and average over the diagnoses.
 
     A diagnosis without cases, or with no case outside it, is NaN and left out of the mean; one that is only missing
     from a resample makes that resample's mean NaN.
@@ -220,52 +197,43 @@ def balanced(weights: Weights, losses: Losses, own: NDArray[np.bool_]) -> Figure
     Args:
         weights: B x N.
         losses: P x N x D.
-        own: N x D, true where the case has the diagnosis.
+        belongs: N x D, true where the case has the diagnosis.
 
     Returns:
         B x P x (D + 1); the last column is the mean.
     """
-    parts = []
-    for one in range(own.shape[1]):
-        sides = weights * own[:, one], weights * ~own[:, one]
-        means = [ratio(side @ losses[:, :, one].T, side.sum(axis=1, keepdims=True)) for side in sides]
-        parts.append((means[0] + means[1]) / 2)
-    by_diagnosis = np.stack(parts, axis=-1)
-    occurs = own.any(axis=0) & ~own.all(axis=0)
+    columns = []
+    for diagnosis in range(belongs.shape[1]):
+        sides = weights * belongs[:, diagnosis], weights * ~belongs[:, diagnosis]
+        means = [ratio(side @ losses[:, :, diagnosis].T, side.sum(axis=1, keepdims=True)) for side in sides]
+        columns.append((means[0] + means[1]) / 2)
+    by_diagnosis = np.stack(columns, axis=-1)
+    occurs = belongs.any(axis=0) & ~belongs.all(axis=0)
     overall = ratio(by_diagnosis[..., occurs].sum(axis=-1, keepdims=True), occurs.sum())
     return np.concatenate([by_diagnosis, overall], axis=-1)
 
 
-def _axes(named: Sequence[Resampled], free: Sequence[float], concepts: Sequence[str]) -> dict[str, AxisImportance]:
-    band = (float("nan"), float("nan"))
-    if free:
-        low, high = np.percentile(free, COVERAGE)
-        band = float(low), float(high)
-    ranks = _ranks([one.value for one in named])
-    return {
-        concept: AxisImportance(one.estimate(), rank, band)
-        for concept, one, rank in zip(concepts, named, ranks, strict=True)
-    }
+def free_share(excess: Mapping[Joint, Table]) -> Table:
+    """Give the Shapley value of the free axes, as a share of what permuting all axes costs; 0 to 1, NaN where nothing.
 
+    Args:
+        excess: What permuting the named axes, the free ones, and all of them costs.
 
-def _share(excess: Mapping[Joint, Figure]) -> Figure:
-    """Shapley value of the free axes, as a share of what permuting all axes costs."""
+    Example:
+        >>> cost = {Joint.NAMED: np.array([3.0]), Joint.FREE: np.array([1.0]), Joint.ALL: np.array([4.0])}
+        >>> free_share(cost).tolist()
+        [0.25]
+    """
     free = (excess[Joint.FREE] + excess[Joint.ALL] - excess[Joint.NAMED]) / 2
     return np.clip(ratio(free, np.maximum(excess[Joint.ALL], 0.0)), 0.0, 1.0)
 
 
-def _ranks(values: Sequence[float]) -> list[int | None]:
-    finite = [axis for axis, value in enumerate(values) if np.isfinite(value)]
-    places = {axis: place for place, axis in enumerate(sorted(finite, key=lambda axis: -values[axis]), start=1)}
-    return [places.get(axis) for axis in range(len(values))]
-
-
 def _check(layer: Layer, labels: Tensor, *, concepts: Sequence[str], classes: Sequence[str], weights: Weights) -> None:
     cases = {"maps": len(layer.maps), "labels": len(labels), "weights": weights.shape[1]}
-    cases |= {f"rest[{index}]": len(one) for index, one in enumerate(layer.rest)}
+    cases |= {f"rest[{index}]": len(bypass) for index, bypass in enumerate(layer.rest)}
     if len(set(cases.values())) > 1:
         counts = ", ".join(f"{name} {count}" for name, count in cases.items())
-        raise DataError(f"numbers of cases differ ({counts}); all must be those of one test set")
+        raise DataError(f"the numbers of cases differ ({counts}); all must be those of one test set")
     if len(concepts) > layer.maps.shape[1]:
         raise DataError(f"{len(concepts)} concepts for a layer of {layer.maps.shape[1]} axes; name at most that many")
     if len(classes) < 2:

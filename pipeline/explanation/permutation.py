@@ -58,7 +58,7 @@ class Effort:
     batch_size: int = 64
 
     def passes(self, named: int, channels: int) -> int:
-        """Number of passes for a layer with so many named axes among its channels."""
+        """Count the passes for a layer with so many named axes among its channels."""
         free = min(self.free_axes, channels - named)
         return 1 + named * self.permutations + free * self.free_permutations + 3 * self.joint_permutations
 
@@ -99,10 +99,10 @@ def measure(
     """
 
     def losses(axes: slice | int, order: Tensor | None) -> Losses:
-        found = permuted_losses(layer, labels, axes=axes, order=order, batch_size=effort.batch_size)
+        by_case = permuted_losses(layer, labels, axes=axes, order=order, batch_size=effort.batch_size)
         if advance is not None:
             advance(1)
-        return found
+        return by_case
 
     cases, channels = layer.maps.shape[:2]
     intact = losses(0, None)
@@ -110,8 +110,7 @@ def measure(
     single = {}
     for axis in [*range(named), *sample_free(named, channels, effort.free_axes, generator)]:
         count = effort.permutations if axis < named else effort.free_permutations
-        found = alone.losses(axis, _orders(generator, cases, count), advance=advance)
-        single[axis] = np.stack(found)
+        single[axis] = np.stack(alone.losses(axis, _orders(generator, cases, count), advance=advance))
     orders = _orders(generator, cases, effort.joint_permutations)
     groups = {Joint.NAMED: slice(0, named), Joint.FREE: slice(named, channels), Joint.ALL: slice(0, channels)}
     joint = {kind: np.stack([losses(axes, order) for order in orders]) for kind, axes in groups.items()}
@@ -119,7 +118,7 @@ def measure(
 
 
 def sample_free(named: int, channels: int, count: int, generator: np.random.Generator) -> list[int]:
-    """At most ``count`` of the axes that no concept has, drawn without replacement, in ascending order."""
+    """Draw at most ``count`` of the axes that no concept has, without replacement, in ascending order."""
     free = channels - named
     drawn: list[int] = (generator.choice(free, size=min(count, free), replace=False) + named).tolist() if free else []
     return sorted(drawn)
@@ -128,7 +127,7 @@ def sample_free(named: int, channels: int, count: int, generator: np.random.Gene
 def permuted_losses(
     layer: Layer, labels: Tensor, *, axes: slice | int, order: Tensor | None, batch_size: int
 ) -> Losses:
-    """Losses N x D (see `one_against_rest`) with the maps of some axes taken from other cases.
+    """Compute losses N x D (see `one_against_rest`) with the maps of some axes taken from other cases.
 
     Args:
         layer: The layer's output and the tail.
@@ -169,14 +168,14 @@ class SingleAxis:
             self.started = Layer(self.start.after, self._of_all(self.start.all_axes), layer.rest)
 
     def losses(self, axis: int, orders: Sequence[Tensor], *, advance: Callable[[int], None] | None) -> list[Losses]:
-        """N x D losses for each order (N, the case from which each case gets the axis's map)."""
-        start, found = self.start, []
+        """Compute N x D losses for each order (N, the case from which each case gets the axis's map)."""
+        start, losses = self.start, []
         part = None if start is None else self._of_all(lambda maps: start.one_axis(maps, axis))
         for order in orders:
-            found.append(self._permuted(axis, order) if part is None else self._moved(part, order))
+            losses.append(self._permuted(axis, order) if part is None else self._moved(part, order))
             if advance is not None:
                 advance(1)
-        return found
+        return losses
 
     def _permuted(self, axis: int, order: Tensor) -> Losses:
         return permuted_losses(self.layer, self.labels, axes=axis, order=order, batch_size=self.batch_size)
@@ -197,12 +196,12 @@ def _losses(layer: Layer, labels: Tensor, maps_of: Callable[[slice], Tensor], ba
     with torch.inference_mode():
         for start in range(0, len(labels), batch_size):
             rows = slice(start, start + batch_size)
-            logits.append(layer.tail(maps_of(rows), tuple(one[rows] for one in layer.rest)).cpu())
+            logits.append(layer.tail(maps_of(rows), tuple(bypass[rows] for bypass in layer.rest)).cpu())
     return one_against_rest(torch.cat(logits), labels.cpu())
 
 
 def one_against_rest(logits: Tensor, labels: Tensor) -> Losses:
-    """Binary cross-entropy of each case for each diagnosis against the rest, from softmax probabilities.
+    """Compute the binary cross-entropy of each case for each diagnosis against the rest, from softmax probabilities.
 
     Args:
         logits: N x D, D at least 2.
@@ -210,12 +209,16 @@ def one_against_rest(logits: Tensor, labels: Tensor) -> Losses:
 
     Returns:
         N x D, in nats: -log p_d where the case has diagnosis d, else -log(1 - p_d); finite for any finite logits.
+
+    Example:
+        >>> one_against_rest(torch.tensor([[0.0, 0.0]]), torch.tensor([0])).round(3).tolist()
+        [[0.693, 0.693]]
     """
     raw = logits.double()
     is_class = torch.eye(raw.shape[1], dtype=torch.bool)
     others = raw[:, None, :].masked_fill(is_class, -torch.inf).logsumexp(dim=2)
-    chosen = torch.where(is_class[labels], raw, others)
-    losses: Losses = (raw.logsumexp(dim=1, keepdim=True) - chosen).clamp(min=0).numpy()
+    side = torch.where(is_class[labels], raw, others)
+    losses: Losses = (raw.logsumexp(dim=1, keepdim=True) - side).clamp(min=0).numpy()
     return losses
 
 

@@ -1,8 +1,6 @@
 """How far the order of the concepts by importance depends on which patients happen to be in the test set."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,54 +8,20 @@ from numpy.typing import NDArray
 from concepts.statistics.bootstrap import COVERAGE, Resampled
 from concepts.statistics.estimate import Estimate
 from concepts.statistics.intervals import kendall_tau
+from pipeline.results.trust import OrderStability, RankStability
 
-Figure = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class RankStability:
-    """The place of one concept over resamples of the test set.
-
-    Attributes:
-        rank: On the test set itself, 1 the most important; its interval is the middle 95 % over the resamples, n counts
-            the cases.
-        first: Share of the resamples in which it is the most important.
-        same: Share of the resamples in which it has the rank of the test set itself.
-    """
-
-    rank: Estimate
-    first: float
-    same: float
+Table = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class OrderStability:
-    """The order of all concepts over resamples of the test set.
-
-    Attributes:
-        tau: Mean of Kendall's tau between the order on the test set and that on each resample, with the middle 95 %.
-        resamples: How many resamples had an importance for every concept.
-        concepts: By concept.
-    """
-
-    tau: Estimate
-    resamples: int
-    concepts: Mapping[str, RankStability]
-
-    def to_json(self) -> dict[str, Any]:
-        """As the run folder holds it."""
-        return {
-            "tau": self.tau.to_json(),
-            "resamples": self.resamples,
-            "concepts": {
-                name: {"rank": one.rank.to_json(), "first": one.first, "same": one.same}
-                for name, one in self.concepts.items()
-            },
-        }
+def order_stabilities(
+    resampled: Mapping[str, Mapping[str, Resampled]],
+) -> dict[str, OrderStability | None]:
+    """Measure, for each target, how stable the order of the concepts is; see `order_stability`."""
+    return {target: order_stability(ratios) for target, ratios in resampled.items()}
 
 
 def order_stability(ratios: Mapping[str, Resampled]) -> OrderStability | None:
-    """Stability of the order by importance.
+    """Measure how stable the order of the concepts by importance is.
 
     The resamples draw whole groups, and permutations anew (`pipeline.explanation.importance`), so both chances are in
     it; the chance of training is not. The mean tau over resamples is below what two new test sets would share with the
@@ -69,41 +33,45 @@ def order_stability(ratios: Mapping[str, Resampled]) -> OrderStability | None:
     Returns:
         None where fewer than two concepts have an importance, or no resample has all of them.
     """
-    known = {name: one for name, one in ratios.items() if np.isfinite(one.value)}
-    if len(known) < 2:
+    assessed = {concept: ratio for concept, ratio in ratios.items() if np.isfinite(ratio.value)}
+    if len(assessed) < 2:
         return None
-    values = np.array([one.value for one in known.values()])
-    replicates = np.stack([one.replicates for one in known.values()], axis=1)
+    values = np.array([ratio.value for ratio in assessed.values()])
+    replicates = np.stack([ratio.replicates for ratio in assessed.values()], axis=1)
     replicates = replicates[np.isfinite(replicates).all(axis=1)]
     if not len(replicates):
         return None
-    own, ranks = _ranks(values[None])[0], _ranks(replicates)
-    taus = kendall_tau(values, replicates)
-    cases = next(iter(known.values())).n
-    low, high = np.percentile(ranks, COVERAGE, axis=0, method="nearest")
+    cases = next(iter(assessed.values())).n
+    ranks = descending_ranks(values[None])[0]
+    columns = zip(assessed, ranks.tolist(), descending_ranks(replicates).T, strict=True)
     return OrderStability(
-        tau=_spread(taus, cases),
+        tau=_mean_with_spread(kendall_tau(values, replicates), cases),
         resamples=len(replicates),
-        concepts={
-            name: RankStability(
-                rank=Estimate(float(own[column]), float(low[column]), float(high[column]), cases),
-                first=float((ranks[:, column] == 1).mean()),
-                same=float((ranks[:, column] == own[column]).mean()),
-            )
-            for column, name in enumerate(known)
-        },
+        concepts={concept: _rank_stability(rank, resampled, cases) for concept, rank, resampled in columns},
     )
 
 
-def _ranks(rows: Figure) -> NDArray[np.int64]:
-    """Rank of every value in its row, the largest 1; of equal ones the first comes first."""
+def descending_ranks(rows: Table) -> NDArray[np.int64]:
+    """Rank every value in its row, the largest 1; of equal ones the first comes first.
+
+    Example:
+        >>> descending_ranks(np.array([[1.0, 3.0, 2.0, 3.0]])).tolist()
+        [[4, 1, 3, 2]]
+    """
     order = np.argsort(-rows, axis=1, kind="stable")
-    ranks = np.empty_like(order)
-    np.put_along_axis(ranks, order, np.arange(1, rows.shape[1] + 1)[None].repeat(len(rows), axis=0), axis=1)
-    return ranks
+    return np.argsort(order, axis=1) + 1
 
 
-def _spread(values: Figure, cases: int) -> Estimate:
+def _rank_stability(rank: int, resampled: NDArray[np.int64], cases: int) -> RankStability:
+    low, high = np.percentile(resampled, COVERAGE, method="nearest")
+    return RankStability(
+        rank=Estimate(float(rank), float(low), float(high), cases),
+        first=float((resampled == 1).mean()),
+        same=float((resampled == rank).mean()),
+    )
+
+
+def _mean_with_spread(values: Table, cases: int) -> Estimate:
     usable = values[np.isfinite(values)]
     if not len(usable):
         return Estimate(float("nan"), float("nan"), float("nan"), cases)

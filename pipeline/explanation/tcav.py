@@ -19,7 +19,13 @@ from torch.utils.data import DataLoader
 
 from concepts.errors import SettingsError
 from concepts.statistics.estimate import Estimate
+from pipeline.evaluation.evaluation_data import EvaluatedParts
+from pipeline.explanation.explained_network import ImageNetwork
 from pipeline.explanation.permutation import Tail
+from pipeline.results.importance import TcavScore
+from pipeline.results.result import Band
+from pipeline.run.progress import Tracker
+from pipeline.run.seeds import Stream, random_generator
 
 LAYER = "maps"
 EXAMPLES = 50
@@ -38,24 +44,6 @@ class ConceptImages:
     absent: Sequence[int]
 
 
-@dataclass(frozen=True)
-class TcavScore:
-    """The score of one concept for one diagnosis.
-
-    Attributes:
-        share: Mean over repeats of the share of the diagnosis's cases whose logit rises along the vector; the interval
-            is that of the repeats, n the number of cases.
-        null: The middle 95 % of the shares of vectors between random images.
-    """
-
-    share: Estimate
-    null: tuple[float, float]
-
-    def to_json(self) -> dict[str, Any]:
-        """As the run folder holds it."""
-        return {"share": self.share.to_json(), "null": {"low": self.null[0], "high": self.null[1]}}
-
-
 class _FromMaps(nn.Module):
     """The network from the layer on, as a network whose input is the layer's output."""
 
@@ -68,28 +56,59 @@ class _FromMaps(nn.Module):
         return self.tail(self.maps(maps), rest)
 
 
+def concept_vectors(network: ImageNetwork, parts: EvaluatedParts, tracker: Tracker) -> dict[str, dict[str, TcavScore]]:
+    """Score every concept for every diagnosis in a network without named axes.
+
+    Args:
+        network: The plain one, cut at the layer.
+        parts: Vectors are learnt from training images; scores are those of test images.
+        tracker: Where progress is shown.
+
+    Returns:
+        By diagnosis, then by concept; see `tcav_scores`.
+    """
+    train, test = parts.train, parts.test
+    generator = random_generator(test.seed, Stream.TCAV)
+    rows = choose_examples(train.concept_labels, generator)
+    examples = [train.samples[row] for row in rows]
+    tested = network.outputs(test.samples, tracker=tracker, title="plain network, test images")
+    learnt = network.outputs(examples, tracker=tracker, title="plain network, concept examples")
+    return tcav_scores(
+        tested.tail,
+        (tested.maps, tested.rest),
+        test.labels.tolist(),
+        learnt.maps,
+        concepts=sides_of(train.concept_labels[rows], train.concepts),
+        classes=test.classes,
+        generator=generator,
+    )
+
+
 def choose_examples(labels: NDArray[np.float64], generator: np.random.Generator) -> list[int]:
-    """Rows of the training images that vectors are learnt from: of each concept, up to 100 with it and 100 without.
+    """Draw the training images that vectors are learnt from: of each concept, up to 100 with it and 100 without.
 
     Args:
         labels: N x k; 1 present, 0 absent, NaN not known.
         generator: Draws them.
+
+    Returns:
+        Rows, in ascending order.
     """
-    chosen: set[int] = set()
+    drawn: set[int] = set()
     for column in labels.T:
         for value in (1.0, 0.0):
             rows = np.flatnonzero(column == value)
-            chosen.update(generator.choice(rows, size=min(2 * EXAMPLES, len(rows)), replace=False).tolist())
-    return sorted(chosen)
+            drawn.update(generator.choice(rows, size=min(2 * EXAMPLES, len(rows)), replace=False).tolist())
+    return sorted(drawn)
 
 
 def sides_of(labels: NDArray[np.float64], concepts: Sequence[str]) -> dict[str, ConceptImages]:
-    """For each concept that has both, the rows in which it is present and those in which it is absent."""
-    found = {
+    """Give, for each concept that has both, the rows in which it is present and those in which it is absent."""
+    by_concept = {
         name: ConceptImages(np.flatnonzero(column == 1).tolist(), np.flatnonzero(column == 0).tolist())
         for name, column in zip(concepts, labels.T, strict=True)
     }
-    return {name: images for name, images in found.items() if images.present and images.absent}
+    return {name: images for name, images in by_concept.items() if images.present and images.absent}
 
 
 def tcav_scores(
@@ -102,7 +121,7 @@ def tcav_scores(
     classes: Sequence[str],
     generator: np.random.Generator,
 ) -> dict[str, dict[str, TcavScore]]:
-    """Scores of every concept for every diagnosis.
+    """Score every concept for every diagnosis.
 
     Args:
         tail: From the layer on; a module.
@@ -119,27 +138,27 @@ def tcav_scores(
     Raises:
         SettingsError: If Captum is not installed.
     """
-    everything = range(len(train_maps))
     draws = {
         name: [(_draw(generator, images.present), _draw(generator, images.absent)) for _ in range(REPEATS)]
         for name, images in concepts.items()
     }
-    random = [np.array_split(generator.permutation(everything)[: 2 * EXAMPLES], 2) for _ in range(REPEATS)]
-    pairs = [pair for name in draws for pair in draws[name]] + [(one, other) for one, other in random]
+    random = [np.array_split(generator.permutation(len(train_maps))[: 2 * EXAMPLES], 2) for _ in range(REPEATS)]
+    pairs = [pair for name in draws for pair in draws[name]] + [(first, second) for first, second in random]
     maps, rest = test
-    found: dict[str, dict[str, TcavScore]] = {}
+    scores: dict[str, dict[str, TcavScore]] = {}
     for target, diagnosis in enumerate(classes):
         rows = torch.tensor([row for row, label in enumerate(labels) if label == target], dtype=torch.long)
         if not len(rows):
             continue
-        inputs = (maps[rows], *(one[rows] for one in rest))
+        inputs = (maps[rows], *(bypass[rows] for bypass in rest))
         shares = np.array(_shares(tail, inputs, target, pairs, train_maps)).reshape(-1, REPEATS)
         low, high = np.quantile(shares[-1], COVERAGE)
-        found[diagnosis] = {
-            name: TcavScore(_estimate(row, len(rows)), (float(low), float(high)))
+        band = Band(low=float(low), high=float(high))
+        scores[diagnosis] = {
+            name: TcavScore(share=_estimate(row, len(rows)), null=band)
             for name, row in zip(draws, shares, strict=False)
         }
-    return found
+    return scores
 
 
 def _shares(
@@ -149,7 +168,7 @@ def _shares(
     pairs: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]],
     train_maps: Tensor,
 ) -> list[float]:
-    """For each pair of example sets, the share of cases whose logit rises from the second towards the first."""
+    """Give, for each pair of example sets, the share of cases whose logit rises from the second towards the first."""
     captum = require_captum()
     sets = []
     for number, sides in enumerate(pairs):
@@ -168,7 +187,7 @@ def _shares(
 
 
 def require_captum() -> Any:  # noqa: ANN401  # a module without types
-    """Captum's part for concepts.
+    """Import Captum's part for concepts.
 
     Raises:
         SettingsError: If Captum is not installed.

@@ -6,102 +6,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from concepts.example import AgreementEntry, ConceptEntry, Origin
 from concepts.release import Release
-from concepts.statistics.estimate import Estimate, is_known
 from pipeline.report.explained_content import Explained
-from pipeline.report.scrutiny_content import Scrutiny
 from pipeline.report.shortcut_content import ShortcutAudit, Suppression
-from pipeline.results.axes import AxisVerdict
 from pipeline.results.evaluation import Evaluation
+from pipeline.results.importance import AxisExample, TargetImportance, TcavScore
 from pipeline.results.names import Names
-
-
-class Marking(StrEnum):
-    """What is known about a concept in one image."""
-
-    PRESENT = "present"
-    ABSENT = "absent"
-    UNMARKED = "not marked"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True)
-class Named:
-    """A diagnosis: its identifier and its name for people."""
-
-    id: str
-    name: str
-
-
-@dataclass(frozen=True)
-class ConceptImportance:
-    """What a diagnosis loses when one axis is permuted.
-
-    Attributes:
-        concept: Identifier.
-        name: Name for people.
-        ratio: Loss with the axis permuted over the loss without; 1 means no effect.
-        rank: 1 for the most important named axis of the diagnosis; None where the ratio is not known.
-        null_low: Lower end of the band in which single free axes lie; NaN where there are none.
-        null_high: Upper end of it.
-        planted: On a phantom, the ratio that follows from the rule by which the diagnoses were drawn.
-        verdict: How far the axis may be read as the concept.
-    """
-
-    concept: str
-    name: str
-    ratio: Estimate
-    rank: int | None
-    null_low: float
-    null_high: float
-    planted: float | None
-    verdict: AxisVerdict
-
-    @property
-    def stands_out(self) -> bool:
-        """Whether the whole interval lies above 1 and above the band of the free axes, where there are any."""
-        top = 1.0 if self.null_high != self.null_high else max(1.0, self.null_high)
-        return is_known(self.ratio) and self.ratio.low > top
-
-
-@dataclass(frozen=True)
-class ImportancePanel:
-    """Importance for one diagnosis, or overall.
-
-    Attributes:
-        target: The diagnosis, or ``overall``.
-        concepts: The named axes, the most important first.
-        unnamed_share: Share of the importance that no named axis carries, 0 to 1.
-    """
-
-    target: Named
-    concepts: tuple[ConceptImportance, ...]
-    unnamed_share: Estimate
-
-
-@dataclass(frozen=True)
-class Exemplar:
-    """A test image that activates an axis most.
-
-    Attributes:
-        image_id: The image.
-        activation: Activation of the axis.
-        percentile: Share of the test images, in percent, with at most this activation.
-        marking: What is known about the concept in it.
-        diagnosis: Its diagnosis, for people.
-        picture: File with what the network saw, relative to the run folder.
-    """
-
-    image_id: str
-    activation: float
-    percentile: float
-    marking: Marking
-    diagnosis: str
-    picture: str
+from pipeline.results.trust import FailuresResult, OrderStability, SanityResult
 
 
 @dataclass(frozen=True)
@@ -127,31 +41,6 @@ class Provenance:
 
 
 @dataclass(frozen=True)
-class TcavRow:
-    """What an after-the-fact test says of a concept and a diagnosis in the plain network.
-
-    Attributes:
-        name: Name of the concept.
-        share: Share of the diagnosis's cases whose logit rises along the concept's vector.
-        null_low: Lower end of the band of vectors between random images.
-        null_high: Upper end of it.
-    """
-
-    name: str
-    share: Estimate
-    null_low: float
-    null_high: float
-
-
-@dataclass(frozen=True)
-class TcavPanel:
-    """The concepts' scores for one diagnosis."""
-
-    target: Named
-    rows: tuple[TcavRow, ...]
-
-
-@dataclass(frozen=True)
 class RunReport:
     """All that the report of one run says.
 
@@ -160,11 +49,15 @@ class RunReport:
         evaluation: The networks on the test images, and the named axes.
         release: The concept release that the axes were aligned with.
         names: What people call concepts and diagnoses.
-        exemplars: By concept identifier.
+        importance: By target: a diagnosis, or ``overall``.
         permutations: How often each axis was permuted.
-        tcav: The plain network tested with concept activation vectors; empty where it was not asked for.
+        planted_importance: On a phantom, by target and concept, the ratio that its rule implies; else empty.
+        stability: Of the order by importance, by target; None where there is no order.
+        sanity: None where it was not checked.
+        exemplars: By concept, the images that activate its axis most.
+        tcav: By diagnosis and concept, in the plain network; empty where it was not asked for.
+        failures: Where the network is wrong.
         explained: Cases, where axes are active, and directions that nobody named.
-        scrutiny: Sanity checks, stability and failures.
         shortcuts: The audit of artefacts; None where the run was explained before there was one.
         suppressed: What the network is kept from seeing; None where nothing was suppressed.
     """
@@ -174,12 +67,15 @@ class RunReport:
     evaluation: Evaluation
     release: Release
     names: Names
-    importance: tuple[ImportancePanel, ...]
+    importance: Mapping[str, TargetImportance]
     permutations: int
-    tcav: tuple[TcavPanel, ...]
-    exemplars: Mapping[str, tuple[Exemplar, ...]]
+    planted_importance: Mapping[str, Mapping[str, float]]
+    stability: Mapping[str, OrderStability | None]
+    sanity: SanityResult | None
+    exemplars: Mapping[str, tuple[AxisExample, ...]]
+    tcav: Mapping[str, Mapping[str, TcavScore]]
+    failures: FailuresResult
     explained: Explained
-    scrutiny: Scrutiny
     shortcuts: ShortcutAudit | None = None
     suppressed: Suppression | None = None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from concepts.example import Polarity
 from pipeline.results.result import Band, Figure, Result
 
 OVERALL = "overall"
@@ -24,8 +25,8 @@ class AxisImportance(Result):
     @property
     def stands_out(self) -> bool:
         """Whether the whole interval lies above 1 and above the null band, where there is one."""
-        top = max(1.0, self.null.high) if self.null.high == self.null.high else 1.0
-        return self.ratio.low > top
+        has_band = self.null.high == self.null.high
+        return self.ratio.low > (max(1.0, self.null.high) if has_band else 1.0)
 
 
 class TargetImportance(Result):
@@ -38,6 +39,17 @@ class TargetImportance(Result):
 
     concepts: Mapping[str, AxisImportance]
     unnamed_share: Figure
+
+    @property
+    def ranked(self) -> dict[str, AxisImportance]:
+        """The named axes, the most important first, those without a rank last and in axis order."""
+        last = len(self.concepts) + 1
+        return dict(sorted(self.concepts.items(), key=lambda item: item[1].rank or last))
+
+
+def ordered_targets(importance: Mapping[str, TargetImportance]) -> list[str]:
+    """Order the targets for people: all diagnoses together first, then each."""
+    return sorted(importance, key=lambda target: target != OVERALL)
 
 
 class TcavScore(Result):
@@ -59,7 +71,8 @@ class AxisExample(Result):
         image_id: Which image.
         activation: Of the axis, in standard deviations of the whitened space.
         percentile: Share of the test images, in percent, with at most this activation.
-        label: Whether the release says that it shows the concept; None where it says nothing.
+        marking: What the release says of the concept in it, a present child counting as its parent's; None where it
+            says nothing.
         diagnosis: Its recorded diagnosis.
         picture: File with what the network saw, in the run folder.
     """
@@ -67,6 +80,6 @@ class AxisExample(Result):
     image_id: str
     activation: float
     percentile: float
-    label: bool | None
+    marking: Polarity | None
     diagnosis: str
     picture: str

@@ -9,13 +9,13 @@ class NullCheck(Result):
     """A figure of the explanation against the same figure where there is nothing to explain.
 
     Attributes:
-        own: The explanation's figure.
+        figure: Of the explanation.
         null: Mean over the randomised draws with their middle 95 %; n counts the draws.
         difference: The first minus the second, with its interval.
         meaningless: Whether the two cannot be told apart; None where there is no figure.
     """
 
-    own: Figure
+    figure: Figure
     null: Figure
     difference: Figure
     meaningless: bool | None
@@ -35,6 +35,17 @@ class SanityResult(Result):
     importance_randomised_weights: Mapping[str, Mapping[str, NullCheck]]
     importance_permuted_labels: Mapping[str, Mapping[str, NullCheck]]
     purity_permuted_labels: Mapping[str, NullCheck]
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """The concepts that were checked, in axis order."""
+        return tuple(self.purity_permuted_labels)
+
+    @property
+    def checks(self) -> int:
+        """How many figures were held against randomised ones; none is corrected for their number."""
+        tables = (self.importance_randomised_weights, self.importance_permuted_labels)
+        return sum(len(row) for table in tables for row in table.values()) + len(self.purity_permuted_labels)
 
     def is_meaningless(self, target: str, concept: str) -> bool | None:
         """Return whether a concept's importance fails either check; None where there is no figure."""
@@ -69,6 +80,11 @@ class OrderStability(Result):
     tau: Figure
     resamples: int
     concepts: Mapping[str, RankStability]
+
+    @property
+    def ranked(self) -> dict[str, RankStability]:
+        """The concepts in their order on the test images, the most important first."""
+        return dict(sorted(self.concepts.items(), key=lambda item: item[1].rank.value))
 
 
 class Subgroup(Result):

@@ -118,10 +118,8 @@ def test_every_figure_has_value_interval_and_n(whole):
     assert set(evaluation["whitening"]["residual"]) == {"train", "test"}
     importance = whole.read_json("explanation.json")["importance"]
     assert set(importance) == {"overall", *evaluation["classes"]}
-    concepts = set(importance["overall"]) - {"unnamed_share"}
-    assert {figures["rank"] for name, figures in importance["overall"].items() if name in concepts} == set(
-        range(1, len(concepts) + 1)
-    )
+    axes = importance["overall"]["concepts"]
+    assert {axis["rank"] for axis in axes.values()} == set(range(1, len(axes) + 1))
 
 
 def test_insertion_left_the_function_alone(whole):
@@ -342,7 +340,7 @@ def test_the_command_line_suppresses_an_axis_and_trains_on(whole, folder):
     before, after = (run.read_json("evaluation.json")["diagnosis"] for run in (whole, suppressed))
     assert after["plain"] == before["plain"]
     assert after["whitened"] != before["whitened"]
-    importance = suppressed.read_json("explanation.json")["importance"]["overall"]["streaks"]["ratio"]
+    importance = suppressed.read_json("explanation.json")["importance"]["overall"]["concepts"]["streaks"]["ratio"]
     assert importance["value"] == pytest.approx(1.0, abs=1e-6)
     assert f"{after['whitened']['auc']['macro']['value']:.3f}" in done.stdout
 

@@ -144,7 +144,7 @@ def test_a_suppressed_run_is_measured_anew_and_says_what_was_suppressed(whole, f
     assert {"artefact": STICKER, "diagnosis": "melanoma"} not in new["named"]
     effect = [one["artefacts"][STICKER]["diagnoses"]["melanoma"]["drawn_in"]["value"] for one in (old, new)]
     assert abs(effect[1]) <= 0.5 * abs(effect[0])
-    importance = suppressed.read_json("explanation.json")["importance"]["overall"][STICKER]["ratio"]
+    importance = suppressed.read_json("explanation.json")["importance"]["overall"]["concepts"][STICKER]["ratio"]
     assert importance["value"] == pytest.approx(1.0, abs=1e-6)
     gap = [one["counterpart"]["balanced_accuracy"]["difference"]["value"] for one in (old, new)]
     assert abs(gap[1]) < abs(gap[0])
@@ -191,7 +191,7 @@ def test_the_layer_is_run_over_the_training_images_once_where_they_can_be_kept(n
     first = list(network.train_maps(Silent()))
     assert sum(len(one) for one in first) == len(network.cohort.part(Part.TRAIN))
     assert [one.data_ptr() for one in network.train_maps(Silent())] == [one.data_ptr() for one in first]
-    monkeypatch.setattr(explained_network, "KEPT", 0)
+    monkeypatch.setattr(explained_network, "MOST_CACHED_BYTES", 0)
     streamed = replace(network)
     for _ in range(2):
         again = list(streamed.train_maps(Silent()))

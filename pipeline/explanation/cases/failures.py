@@ -1,38 +1,85 @@
 """The test images about which the network was most confidently wrong, with what it saw in them."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from concepts.statistics.bootstrap import Resampled, Weights, ratio, resample
-from pipeline.config import RunSettings
-from pipeline.data.cohort import Cohort
-from pipeline.data.splits import Part
-from pipeline.data.transforms import display_transforms
-from pipeline.evaluation.evaluate import bootstrap_weights
-from pipeline.evaluation.evaluation_data import class_indices
-from pipeline.evaluation.outputs import LayerOutputs
+from concepts.statistics.estimate import Estimate
+from pipeline.evaluation.evaluation_data import EvaluationData
 from pipeline.explanation.cases.files import has_picture, picture_file
-from pipeline.explanation.cases.network import REFERENCE
-from pipeline.explanation.cases.reference import Reference
+from pipeline.explanation.cases.reference import AxisReference, Reference
+from pipeline.explanation.explained_network import ExplainedNetwork
+from pipeline.results.trust import FailedConcept, Failure, FailuresResult
 from pipeline.run.folder import RunFolder
 from pipeline.run.pictures import save_picture
+from pipeline.run.progress import Tracker
 
 CONFIDENT = 0.8
 """Calibrated probability of the call from which it counts as confident."""
 
-Figures = NDArray[np.float64]
+Table = NDArray[np.float64]
 
 
-def most_confidently_wrong(probabilities: Figures, labels: NDArray[np.int64], *, count: int) -> list[int]:
-    """Rows of wrong calls, the most confident first; of equal ones the first row comes first.
+def gather_failures(
+    network: ExplainedNetwork, reference: Reference, *, count: int, run: RunFolder, tracker: Tracker
+) -> FailuresResult:
+    """Find the most confident wrong calls, and write the pictures that the run does not have yet.
+
+    Probabilities and states are those of the cases, by the run's reference, so that gallery and case pages agree.
+
+    Args:
+        network: The whitened one, with its images.
+        reference: What the cases are read against.
+        count: How many failures at most.
+        run: Where pictures go.
+        tracker: Where progress is shown.
+    """
+    outputs, test = network.test_outputs(tracker), network.parts.test
+    probabilities = reference.calibration.probabilities(outputs.logits.double().numpy())
+    failures = failures_of(probabilities, outputs.activations(network.activation), reference.axes, test, count=count)
+    samples = {sample.image_id: sample for sample in test.samples}
+    for failure in failures.gallery:
+        if not has_picture(run, failure.image_id):
+            save_picture(run, failure.picture, network.display(samples[failure.image_id]))
+    return failures
+
+
+def failures_of(
+    probabilities: Table, activations: Table, axes: Sequence[AxisReference], test: EvaluationData, *, count: int
+) -> FailuresResult:
+    """State how often calls are wrong, and describe the most confident wrong ones.
+
+    Args:
+        probabilities: N x D, calibrated.
+        activations: N x C, the named axes first.
+        axes: The k named axes, in their order.
+        test: The N images.
+        count: How many failures are described at most.
+    """
+    wrong, wrong_where_confident = failure_rates(probabilities, test.labels, test.weights)
+    rows = most_confidently_wrong(probabilities, test.labels, count=count)
+    return FailuresResult(
+        wrong=wrong,
+        confident=CONFIDENT,
+        wrong_where_confident=wrong_where_confident,
+        gallery=tuple(_failure(test, row, probabilities[row], _concepts(axes, activations, test, row)) for row in rows),
+    )
+
+
+def most_confidently_wrong(probabilities: Table, labels: NDArray[np.int64], *, count: int) -> list[int]:
+    """List the rows of wrong calls, the most confident first; of equal ones the first row comes first.
 
     Args:
         probabilities: N x D.
         labels: N indices.
         count: How many at most.
+
+    Example:
+        >>> calls = np.array([[0.6, 0.4], [0.9, 0.1], [0.7, 0.3]])
+        >>> most_confidently_wrong(calls, np.array([1, 1, 0]), count=5)
+        [1, 0]
     """
     calls = probabilities.argmax(axis=1)
     wrong = np.flatnonzero(calls != labels)
@@ -40,8 +87,8 @@ def most_confidently_wrong(probabilities: Figures, labels: NDArray[np.int64], *,
     return [int(row) for row in wrong[order][:count]]
 
 
-def failure_rates(probabilities: Figures, labels: NDArray[np.int64], weights: Weights) -> dict[str, Any]:
-    """How often calls are wrong: all of them, and those that are confident; each with interval and n.
+def failure_rates(probabilities: Table, labels: NDArray[np.int64], weights: Weights) -> tuple[Estimate, Estimate]:
+    """Estimate how often calls are wrong: all of them, and those whose probability is at least `CONFIDENT`.
 
     Args:
         probabilities: N x D.
@@ -49,63 +96,38 @@ def failure_rates(probabilities: Figures, labels: NDArray[np.int64], weights: We
         weights: B x N.
     """
     wrong = (probabilities.argmax(axis=1) != labels).astype(np.float64)
-    sure = probabilities.max(axis=1) >= CONFIDENT
-    return {
-        "wrong": _share(wrong, weights).estimate(),
-        "confident": CONFIDENT,
-        "wrong_where_confident": _share(wrong[sure], weights[:, sure]).estimate(),
-    }
+    confident = probabilities.max(axis=1) >= CONFIDENT
+    return _share(wrong, weights).estimate(), _share(wrong[confident], weights[:, confident]).estimate()
 
 
-def gather_failures(settings: RunSettings, cohort: Cohort, *, run: RunFolder, outputs: LayerOutputs) -> dict[str, Any]:
-    """The gallery: of each failure its picture, the call and the truth, and each concept as seen and as known.
+def _failure(test: EvaluationData, row: int, probabilities: Table, concepts: tuple[FailedConcept, ...]) -> Failure:
+    sample, call = test.samples[row], int(probabilities.argmax())
+    return Failure(
+        image_id=sample.image_id,
+        truth=sample.diagnosis,
+        call=test.classes[call],
+        probability=float(probabilities[call]),
+        probability_of_truth=float(probabilities[test.labels[row]]),
+        concepts=concepts,
+        picture=picture_file(sample.image_id),
+    )
 
-    Probabilities and states are those of the cases, by the run's reference, so that gallery and case pages agree.
 
-    Args:
-        settings: The experiment.
-        cohort: Its images.
-        run: Where pictures go; it must have its reference.
-        outputs: Of the whitened layer for the test images, in order.
-    """
-    reference = Reference.model_validate(run.read_json(REFERENCE))
-    test = cohort.part(Part.TEST)
-    labels, concept_labels = class_indices(test, cohort.classes), cohort.concept_labels(test)
-    probabilities = reference.calibration.probabilities(outputs.logits.double().numpy())
-    activations = outputs.activations(settings.model.activation)
-    gallery = []
-    for row in most_confidently_wrong(probabilities, labels, count=settings.explanation.failures):
-        sample, call = test[row], int(probabilities[row].argmax())
-        if not has_picture(run, sample.image_id):
-            shown = display_transforms(settings.transforms)({"image": cohort.cache.get(sample)})["image"]
-            save_picture(run, picture_file(sample.image_id), np.asarray(shown))
-        gallery.append(
-            {
-                "image_id": sample.image_id,
-                "truth": sample.diagnosis,
-                "call": cohort.classes[call],
-                "probability": float(probabilities[row, call]),
-                "probability_of_truth": float(probabilities[row, labels[row]]),
-                "concepts": _concepts(reference, activations[row], concept_labels[row].tolist()),
-                "picture": picture_file(sample.image_id),
-            }
+def _concepts(
+    axes: Sequence[AxisReference], activations: Table, test: EvaluationData, row: int
+) -> tuple[FailedConcept, ...]:
+    values = activations[row, : len(axes)].tolist()
+    return tuple(
+        FailedConcept(
+            concept=axis.concept,
+            state=str(axis.thresholds.state(activation)),
+            label=None if label != label else bool(label),
         )
-    rates = failure_rates(probabilities, labels, bootstrap_weights(settings, cohort.groups(test)))
-    return {"failures": rates | {"gallery": gallery}}
+        for axis, activation, label in zip(axes, values, test.concept_labels[row].tolist(), strict=True)
+    )
 
 
-def _concepts(reference: Reference, activations: Figures, labels: Sequence[float]) -> list[dict[str, Any]]:
-    return [
-        {
-            "concept": axis.concept,
-            "state": str(axis.thresholds.state(float(activation))),
-            "label": None if label != label else int(label),
-        }
-        for axis, activation, label in zip(reference.axes, activations, labels, strict=False)
-    ]
-
-
-def _share(values: Figures, weights: Weights) -> Resampled:
+def _share(values: Table, weights: Weights) -> Resampled:
     if not len(values):
         return Resampled(float("nan"), np.full(len(weights), np.nan), 0)
     return resample(lambda weight: ratio(weight @ values, weight.sum(axis=1)), weights)

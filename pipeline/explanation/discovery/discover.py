@@ -105,7 +105,9 @@ def discover(
             {
                 "name": name,
                 "share_of_slope": float(found.shares[index]),
-                "importance": {target: axes[name].to_json() for target, axes in table.axes.items()},
+                "importance": {
+                    target: row.concepts[name].model_dump(mode="json") for target, row in table.targets.items()
+                },
                 "relations": [one.to_json() for one in linked[index][:SHOWN_RELATIONS]],
                 "patches": patches,
                 "candidates": f"{FOLDER}/{name}.csv",

@@ -38,6 +38,11 @@ class CasePicture:
     image: Callable[[str], str]
 
 
+def case_page_address(image_id: str) -> str:
+    """Return where a case's page lies, seen from the report beside it; the file's own name is quoted already."""
+    return quote(f"{FOLDER}/{quote(image_id, safe='')}.html")
+
+
 def case_names(case: CaseContent) -> dict[str, str]:
     """What people call the concepts and diagnoses of a case, by identifier."""
     near = {one.diagnosis for one in (*case.supporting, *case.opposing)}

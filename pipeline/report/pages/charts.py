@@ -5,12 +5,17 @@ one drawing serves a phone, a screen and paper. Colours are CSS variables of the
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from markupsafe import Markup
+
 from concepts.statistics.estimate import Estimate, is_known
 from pipeline.report.sentences.numerals import number
+from pipeline.results.importance import OVERALL, TargetImportance
+from pipeline.results.names import Names
+from pipeline.results.trust import NullCheck, SanityResult
 
 LOG_TICKS = (0.1, 0.2, 0.5, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0)
 MARGIN = 3.0
@@ -38,15 +43,15 @@ class Scale:
     logarithmic: bool = False
 
     def position(self, value: float) -> float:
-        """Percent from the left, within the axis even for what lies outside it."""
-        low, high, at = (self._place(one) for one in (self.low, self.high, min(max(value, self.low), self.high)))
+        """Give percent from the left, within the axis even for what lies outside it."""
+        low, high, at = (self._coordinate(x) for x in (self.low, self.high, min(max(value, self.low), self.high)))
         return MARGIN + (100 - 2 * MARGIN) * (at - low) / (high - low)
 
     def holds(self, value: float) -> bool:
-        """Whether a value lies on the axis."""
+        """Say whether a value lies on the axis."""
         return self.low <= value <= self.high
 
-    def _place(self, value: float) -> float:
+    def _coordinate(self, value: float) -> float:
         return math.log(value) if self.logarithmic else value
 
 
@@ -66,7 +71,7 @@ class Dot:
 
 
 def auc_scale(figures: Iterable[Estimate]) -> Scale:
-    """An axis from 0.5 or lower, as the figures need, to 1, with the line of no effect at 0.5."""
+    """Make an axis from 0.5 or lower, as the figures need, to 1, with the line of no effect at 0.5."""
     lowest = min([0.5, *(figure.low for figure in figures if is_known(figure))])
     low = math.floor(lowest * 10 + 1e-9) / 10
     ticks = tuple(round(low + step / 10, 1) for step in range(round((1 - low) * 10) + 1))
@@ -74,16 +79,16 @@ def auc_scale(figures: Iterable[Estimate]) -> Scale:
 
 
 def ratio_scale(values: Iterable[float]) -> Scale:
-    """A logarithmic axis that holds all the values and 1; at most seven ticks, 1 among them."""
-    known = [value for value in values if value == value and value > 0]
-    low, high = min([0.95, *known]) * 0.98, max([1.25, *known]) * 1.02
+    """Make a logarithmic axis that holds all the values and 1; at most seven ticks, 1 among them."""
+    drawable = [value for value in values if value == value and value > 0]
+    low, high = min([0.95, *drawable]) * 0.98, max([1.25, *drawable]) * 1.02
     ticks = [tick for tick in LOG_TICKS if low <= tick <= high]
     least = TICK_GAP * math.log(high / low)
-    kept = [1.0]
+    spaced = [1.0]
     for tick in ticks:
-        if all(abs(math.log(tick / other)) >= least for other in kept):
-            kept.append(tick)
-    return Scale(low, high, tuple(sorted(kept)), 1.0, logarithmic=True)
+        if all(abs(math.log(tick / other)) >= least for other in spaced):
+            spaced.append(tick)
+    return Scale(low, high, tuple(sorted(spaced)), 1.0, logarithmic=True)
 
 
 def strip(
@@ -94,7 +99,7 @@ def strip(
     band: tuple[float, float] | None = None,
     planted: float | None = None,
 ) -> str:
-    """One row of a forest plot: dots with their intervals, one below the other.
+    """Draw one row of a forest plot: dots with their intervals, one below the other.
 
     Args:
         dots: What is drawn.
@@ -111,31 +116,124 @@ def strip(
     shapes = [_band(band, scale), _grid(scale)]
     shapes += [_dot(dot, scale, offset) for dot, offset in zip(dots, offsets, strict=False)]
     shapes.append(_diamond(planted, scale, offsets[-1] if offsets else 0.0))
-    said = "; ".join(f"{dot.name} {_words(dot.figure)}" for dot in dots)
-    known = "" if planted is None else f"; planted {number(planted)}"
-    return _svg("".join(shapes), "100%", title=title, description=said + known)
+    figures = "; ".join(f"{dot.name} {_words(dot.figure)}" for dot in dots)
+    truth = "" if planted is None else f"; planted {number(planted)}"
+    return _svg("".join(shapes), "100%", title=title, description=figures + truth)
 
 
 def axis(scale: Scale, *, title: str) -> str:
-    """The labels under a column of strips."""
+    """Draw the labels under a column of strips."""
     labels = "".join(
         f'<text class="tick" x="{scale.position(tick):.2f}%" y="13" text-anchor="middle">{_label(tick)}</text>'
         for tick in scale.ticks
     )
-    said = f"from {_label(scale.ticks[0])} to {_label(scale.ticks[-1])}"
-    return _svg(labels, "18", title=title, description=said)
+    ends = f"from {_label(scale.ticks[0])} to {_label(scale.ticks[-1])}"
+    return _svg(labels, "18", title=title, description=ends)
 
 
 def share_bar(figure: Estimate, *, title: str) -> str:
-    """A share of a whole as a bar, with its interval as a line."""
+    """Draw a share of a whole as a bar, with its interval as a line."""
     if not is_known(figure):
         return ""
     scale = Scale(0.0, 1.0, (0.0, 1.0), 0.0)
     start, end = scale.position(0.0), scale.position(figure.value)
-    whole = f'<rect class="whole" x="{start}%" y="4" width="{100 - 2 * MARGIN}%" height="14"/>'
+    frame = f'<rect class="whole" x="{start}%" y="4" width="{100 - 2 * MARGIN}%" height="14"/>'
     part = f'<rect class="part" x="{start}%" y="4" width="{end - start:.2f}%" height="14"/>'
     line = _line(scale, figure.low, figure.high, offset=0, style="whisker")
-    return _svg(whole + part + line, "22", title=title, description=_words(figure))
+    return _svg(frame + part + line, "22", title=title, description=_words(figure))
+
+
+class RatioCharts:
+    """The strips of importance, all on one axis so that panels can be compared.
+
+    Args:
+        importance: By target.
+        planted: On a phantom, by target and concept, the ratio that its rule implies.
+        names: Of concepts and diagnoses.
+    """
+
+    def __init__(
+        self,
+        importance: Mapping[str, TargetImportance],
+        planted: Mapping[str, Mapping[str, float]],
+        names: Names,
+    ) -> None:
+        self._importance, self._planted, self._names = importance, planted, names
+        axes = [axis for result in importance.values() for axis in result.concepts.values()]
+        ends = [end for axis in axes for end in (axis.ratio.low, axis.ratio.high, axis.null.low, axis.null.high)]
+        self._scale = ratio_scale([*ends, *(ratio for row in planted.values() for ratio in row.values())])
+
+    @property
+    def has_planted(self) -> bool:
+        """Whether there is a planted truth to draw."""
+        return bool(self._planted)
+
+    def strip(self, target: str, concept: str) -> Markup:
+        """Draw the importance of a concept for a diagnosis, or overall."""
+        axis = self._importance[target].concepts[concept]
+        dot = Dot(axis.ratio, "accent" if axis.stands_out else "plain", "ratio")
+        title = f"Importance of {self._names.concept(concept)}, {self._names.target(target)}"
+        band, planted = (axis.null.low, axis.null.high), self._planted.get(target, {}).get(concept)
+        return Markup(strip([dot], self._scale, title=title, band=band, planted=planted))
+
+    def unnamed(self, target: str) -> Markup:
+        """Draw the share of the unnamed axes as a bar."""
+        title = f"Share of unnamed axes, {self._names.target(target)}"
+        return Markup(share_bar(self._importance[target].unnamed_share, title=title))
+
+    @property
+    def axis(self) -> Markup:
+        """Labels of the axis."""
+        return Markup(axis(self._scale, title="loss ratio, logarithmic axis"))
+
+
+class SanityCharts:
+    """The strips of axis AUC and importance of each concept, with what is left under randomisation.
+
+    Args:
+        sanity: All checks.
+        names: Of concepts.
+    """
+
+    def __init__(self, sanity: SanityResult, names: Names) -> None:
+        self._weights = sanity.importance_randomised_weights[OVERALL]
+        self._labels = sanity.importance_permuted_labels[OVERALL]
+        self._sanity, self._names = sanity, names
+        purity = sanity.purity_permuted_labels.values()
+        self._auc = auc_scale(figure for check in purity for figure in (check.figure, check.null))
+        ratios = [*self._weights.values(), *self._labels.values()]
+        self._ratio = ratio_scale(
+            end for check in ratios for figure in (check.figure, check.null) for end in (figure.low, figure.high)
+        )
+
+    def purity(self, concept: str) -> Markup:
+        """Draw the axis AUC, and that of axes of permuted labels."""
+        check = self._sanity.purity_permuted_labels[concept]
+        dots = [self._figure(check, check.meaningless, "axis"), Dot(check.null, "faint", "permuted labels")]
+        return Markup(strip(dots, self._auc, title=f"Axis AUC under permuted labels, {self._names.concept(concept)}"))
+
+    def importance(self, concept: str) -> Markup:
+        """Draw the importance over all diagnoses, under permuted labels, and under randomised weights."""
+        weights, labels = self._weights[concept], self._labels[concept]
+        dots = [
+            self._figure(weights, self._sanity.is_meaningless(OVERALL, concept), "importance"),
+            Dot(labels.null, "faint", "permuted labels"),
+            Dot(weights.null, "faint", "randomised weights"),
+        ]
+        return Markup(strip(dots, self._ratio, title=f"Importance under randomisation, {self._names.concept(concept)}"))
+
+    @property
+    def auc_axis(self) -> Markup:
+        """Labels of the axis of AUCs."""
+        return Markup(axis(self._auc, title="AUC, axis"))
+
+    @property
+    def ratio_axis(self) -> Markup:
+        """Labels of the axis of ratios."""
+        return Markup(axis(self._ratio, title="loss ratio, logarithmic axis"))
+
+    def _figure(self, check: NullCheck, meaningless: bool | None, name: str) -> Dot:
+        return Dot(check.figure, "accent" if meaningless is False else "plain", name)
 
 
 def _svg(shapes: str, height: str, *, title: str, description: str) -> str:

@@ -1,32 +1,40 @@
 """The report as one HTML file that opens anywhere: style, charts and pictures are in it, scripts are not."""
 
-from collections.abc import Iterable
 from dataclasses import asdict
 from functools import cache
 from math import isnan
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from concepts.statistics.estimate import Estimate
+from pipeline.explanation.cases.files import case_file
 from pipeline.report.compose import compose
-from pipeline.report.content import ImportancePanel, RunReport
+from pipeline.report.content import RunReport
 from pipeline.report.pages import charts
-from pipeline.report.pages.case import write_case_page
-from pipeline.report.pages.charts import Dot, Scale
+from pipeline.report.pages.case import case_page_address, write_case_page
+from pipeline.report.pages.charts import Dot, RatioCharts, SanityCharts
 from pipeline.report.pages.checklists import fill_checklists
 from pipeline.report.pages.facts import facts_title, model_facts
-from pipeline.report.pages.sanity_charts import SanityCharts
 from pipeline.report.pages.tables import write_tables
 from pipeline.report.sentences import cases as explained_phrasing
-from pipeline.report.sentences import cohort, concepts, limits, numerals, patients, results
-from pipeline.report.sentences import sanity as sanity_phrasing
+from pipeline.report.sentences import (
+    cohort,
+    concepts,
+    failures,
+    importance,
+    limits,
+    numerals,
+    patients,
+    results,
+    sanity,
+)
 from pipeline.report.sentences import shortcuts as shortcut_phrasing
 from pipeline.report.sentences.numerals import SPACE
 from pipeline.results.axes import AxisVerdict
 from pipeline.results.evaluation import Evaluation
+from pipeline.results.importance import OVERALL, ordered_targets
 from pipeline.results.names import Names
 from pipeline.run.folder import RunFolder
 from pipeline.run.pictures import data_uri
@@ -53,9 +61,8 @@ def write_report(run: RunFolder) -> None:
     run.write_json("model_facts.json", facts)
     run.write_text("model_facts.html", render_facts(report))
     run.write_json("checklists.json", {one.key: asdict(one) for one in fill_checklists(report)})
-    for failure in report.scrutiny.failures.gallery if report.scrutiny.failures else ():
-        if failure.page is not None:
-            write_case_page(run, failure.image_id)
+    for image_id in case_pages(report, run.path):
+        write_case_page(run, image_id)
     run.write_text("report.html", page)
 
 
@@ -82,6 +89,9 @@ def render(report: RunReport, folder: Path) -> str:
             concepts=concepts,
             limits=limits,
             patients=patients,
+            importance=importance,
+            sanity=sanity,
+            failures=failures,
             numerals=numerals,
             say=results,
             tell=explained_phrasing,
@@ -96,11 +106,11 @@ def render(report: RunReport, folder: Path) -> str:
             | {diagnosis: report.names.diagnosis(diagnosis) for diagnosis in evaluation.classes},
             further=further_figures(evaluation, report.names),
             auc=AucCharts(evaluation, report.names),
-            ratios=RatioCharts(report.importance),
-            share_bar=_share_bar,
-            check=sanity_phrasing,
-            tested=None if report.scrutiny.sanity is None else SanityCharts(report.scrutiny.sanity),
-            people=patients,
+            targets=ordered_targets(report.importance),
+            ratios=RatioCharts(report.importance, report.planted_importance, report.names),
+            sanity_charts=None if report.sanity is None else SanityCharts(report.sanity, report.names),
+            case_pages=case_pages(report, folder),
+            overall=OVERALL,
             facts=model_facts(report),
             checklists=fill_checklists(report),
             picture=lambda name: data_uri(folder, name),
@@ -108,6 +118,12 @@ def render(report: RunReport, folder: Path) -> str:
             style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         )
     )
+
+
+def case_pages(report: RunReport, folder: Path) -> dict[str, str]:
+    """Give the address of the page of each failure that is among the run's cases, seen from the report."""
+    images = [failure.image_id for failure in report.failures.gallery]
+    return {image_id: case_page_address(image_id) for image_id in images if (folder / case_file(image_id)).is_file()}
 
 
 def render_facts(report: RunReport) -> str:
@@ -174,12 +190,12 @@ class AucCharts:
     @property
     def diagnosis_axis(self) -> Markup:
         """Labels of the diagnoses' axis."""
-        return _axis(self._diagnoses, "AUC, axis")
+        return Markup(charts.axis(self._diagnoses, title="AUC, axis"))
 
     @property
     def concept_axis(self) -> Markup:
         """Labels of the concepts' axis."""
-        return _axis(self._concepts, "AUC, axis")
+        return Markup(charts.axis(self._concepts, title="AUC, axis"))
 
     def _dots(self, concept: str) -> list[Dot]:
         baselines = self._evaluation.axes.purity[concept].baselines
@@ -188,39 +204,6 @@ class AucCharts:
             Dot(baselines.probe, "plain", "linear probe"),
             Dot(baselines.best_filter, "faint", "best filter"),
         ]
-
-
-class RatioCharts:
-    """The strips of importance, all on one axis so that panels can be compared."""
-
-    def __init__(self, panels: Iterable[ImportancePanel]) -> None:
-        rows = [row for panel in panels for row in panel.concepts]
-        ends = [end for row in rows for end in (row.ratio.low, row.ratio.high, row.null_low, row.null_high)]
-        self._scale = charts.ratio_scale([*ends, *(row.planted for row in rows if row.planted is not None)])
-        self.has_planted = any(row.planted is not None for row in rows)
-
-    def strips(self, panel: ImportancePanel) -> list[tuple[Any, Markup]]:
-        """Each concept of a panel with its strip."""
-        return [
-            (
-                row,
-                Markup(
-                    charts.strip(
-                        [Dot(row.ratio, "accent" if row.stands_out else "plain", "ratio")],
-                        self._scale,
-                        title=f"Importance of {row.name}, {panel.target.name}",
-                        band=(row.null_low, row.null_high),
-                        planted=row.planted,
-                    )
-                ),
-            )
-            for row in panel.concepts
-        ]
-
-    @property
-    def axis(self) -> Markup:
-        """Labels of the axis."""
-        return _axis(self._scale, "loss ratio, logarithmic axis")
 
 
 def shade(auc: float) -> int:
@@ -237,12 +220,3 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-
-
-def _axis(scale: Scale, title: str) -> Markup:
-    return Markup(charts.axis(scale, title=title))
-
-
-def _share_bar(panel: ImportancePanel) -> Markup:
-    title = f"Share of unnamed axes, {panel.target.name}"
-    return Markup(charts.share_bar(panel.unnamed_share, title=title))

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pipeline.report.compose import compose
-from pipeline.report.content import ConceptImportance, RunReport
+from pipeline.report.content import RunReport
 from pipeline.report.sentences.numerals import plain_text, short
 from pipeline.results.axes import AxisVerdict
 from pipeline.results.evaluation import Evaluation
+from pipeline.results.importance import ordered_targets
 from pipeline.run.folder import RunFolder
 
 ESTIMATE = {"value", "low", "high", "n"}
@@ -58,10 +59,22 @@ def figure_rows(tree: Any, path: str = "") -> Iterator[tuple[Cell, ...]]:  # noq
 
 
 def importance_rows(report: RunReport) -> Iterator[tuple[Cell, ...]]:
-    """A row for each diagnosis and concept."""
-    for panel in report.importance:
-        for row in panel.concepts:
-            yield (panel.target.id, *_importance_cells(row))
+    """Give a row for each diagnosis and concept, the most important concept of a diagnosis first."""
+    for target in ordered_targets(report.importance):
+        planted = report.planted_importance.get(target, {})
+        for concept, axis in report.importance[target].ranked.items():
+            yield (
+                target,
+                concept,
+                report.names.concept(concept),
+                *(_finite(number) for number in (axis.ratio.value, axis.ratio.low, axis.ratio.high)),
+                axis.ratio.n,
+                axis.rank,
+                *(_finite(number) for number in (axis.null.low, axis.null.high)),
+                axis.stands_out,
+                str(report.evaluation.verdict(concept)),
+                planted.get(concept),
+            )
 
 
 def csv_text(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
@@ -88,22 +101,6 @@ def terminal_table(run: RunFolder) -> str:
         rows.append((f"axis AUC, {report.names.concept(concept)}", f"{figure}{verdict}"))
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"  {label:<{width}}  {plain_text(figure)}" for label, figure in rows)
-
-
-def _importance_cells(row: ConceptImportance) -> tuple[Cell, ...]:
-    ratio = row.ratio
-    return (
-        row.concept,
-        row.name,
-        *(_finite(value) for value in (ratio.value, ratio.low, ratio.high)),
-        ratio.n,
-        row.rank,
-        _finite(row.null_low),
-        _finite(row.null_high),
-        row.stands_out,
-        str(row.verdict),
-        row.planted,
-    )
 
 
 def _finite(value: float) -> float | None:

@@ -6,9 +6,7 @@ from typing import Any
 import yaml
 
 from pipeline.report.content import RunReport
-from pipeline.report.sentences import patients as patients_phrasing
-from pipeline.report.sentences import results
-from pipeline.report.sentences import sanity as sanity_phrasing
+from pipeline.report.sentences import failures, patients, results, sanity
 from pipeline.report.sentences.cohort import source, splitting
 from pipeline.report.sentences.concepts import ORIGINS, agreement_figure
 from pipeline.report.sentences.facts import INTENDED_USE, NOT_FOR
@@ -161,16 +159,14 @@ def _uncertainty(report: RunReport) -> str:
 
 def _robustness(report: RunReport) -> str | None:
     sentences = [
-        sanity_phrasing.sanity_summary(report.scrutiny.sanity),
-        patients_phrasing.subgroups(report.evaluation.subgroups),
+        sanity.summary(report.sanity, report.names),
+        patients.subgroups(report.evaluation.subgroups),
     ]
     return " ".join(filter(None, sentences)) or None
 
 
 def _explainability(report: RunReport) -> str:
-    return (
-        f"Named axes with measured reliability and importance. {sanity_phrasing.sanity_summary(report.scrutiny.sanity)}"
-    )
+    return f"Named axes with measured reliability and importance. {sanity.summary(report.sanity, report.names)}"
 
 
 def _internal_data(report: RunReport) -> str:
@@ -214,9 +210,8 @@ def _precision(report: RunReport) -> str:
     return f"AUC {'; '.join(figures)}."
 
 
-def _failures(report: RunReport) -> str | None:
-    found = report.scrutiny.failures
-    return f"{patients_phrasing.failures(found)} Gallery in the section Failures." if found else None
+def _failures(report: RunReport) -> str:
+    return f"{failures.rates(report.failures)} Gallery in the section Failures."
 
 
 def _limitations(report: RunReport) -> str:
@@ -246,7 +241,7 @@ def _errors_defined(_: RunReport) -> str:
 
 def _fairness(report: RunReport) -> str | None:
     subgroups = report.evaluation.subgroups
-    return patients_phrasing.subgroups(subgroups) if subgroups.subgroups else None
+    return patients.subgroups(subgroups) if subgroups.subgroups else None
 
 
 def _artefacts(report: RunReport) -> str | None:

@@ -1,11 +1,11 @@
 """The sentences of the one-page model facts."""
 
 from pipeline.report.content import RunReport
-from pipeline.report.sentences import patients as patients_phrasing
-from pipeline.report.sentences import sanity as sanity_phrasing
+from pipeline.report.sentences import failures, patients, sanity
 from pipeline.report.sentences.cohort import source, splitting
 from pipeline.report.sentences.numerals import capital, count, enumeration, plural, share
 from pipeline.results.axes import AxisVerdict
+from pipeline.results.importance import OVERALL
 
 CAUTION = (
     "Research software, not a medical device. It was not cleared or certified by anyone, and no study with patients "
@@ -57,21 +57,20 @@ def concepts(report: RunReport) -> str:
 
 def explanation(report: RunReport) -> str:
     """What carries the decision, and whether that survives the sanity checks."""
-    unnamed = f"Unnamed axes carry {share(report.importance[0].unnamed_share)} of what the layer contributes."
-    return f"{unnamed} {sanity_phrasing.sanity_summary(report.scrutiny.sanity)}".strip()
+    unnamed = f"Unnamed axes carry {share(report.importance[OVERALL].unnamed_share)} of what the layer contributes."
+    return f"{unnamed} {sanity.summary(report.sanity, report.names)}".strip()
 
 
 def weaknesses(report: RunReport) -> tuple[str, ...]:
     """What a reader must know before relying on any figure."""
-    found = report.scrutiny
-    said = [
+    sentences = [
         "Tested on images of its own cohort only; expect worse on those of other clinics, devices and patients.",
-        patients_phrasing.failures(found.failures) if found.failures else "",
-        patients_phrasing.subgroups(report.evaluation.subgroups),
+        failures.rates(report.failures),
+        patients.subgroups(report.evaluation.subgroups),
         _skin(report),
         "An axis says what the network used, not what a lesion is, nor what causes a disease.",
     ]
-    return tuple(filter(None, said))
+    return tuple(filter(None, sentences))
 
 
 def _skin(report: RunReport) -> str:

@@ -4,6 +4,7 @@ from pipeline.report.content import RunReport
 from pipeline.report.sentences.concepts import not_assessable
 from pipeline.report.sentences.numerals import SPACE, count, enumeration, share
 from pipeline.results.axes import AxisVerdict
+from pipeline.results.importance import OVERALL
 
 
 def limits_of(report: RunReport) -> tuple[str, ...]:
@@ -20,7 +21,7 @@ def limits_of(report: RunReport) -> tuple[str, ...]:
         _unmarked(report),
         _thin(report),
         "There are many figures here and none is corrected for their number; some intervals miss the truth by chance.",
-        f"Unnamed axes carry importance too. Over all diagnoses: {share(report.importance[0].unnamed_share)}.",
+        f"Unnamed axes carry importance too. Over all diagnoses: {share(report.importance[OVERALL].unnamed_share)}.",
         "Images from other devices, clinics or skin tones than those of the cohort were not tested.",
     ]
     return tuple(filter(None, sentences))

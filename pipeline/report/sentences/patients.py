@@ -1,10 +1,9 @@
-"""Every sentence of the report about subgroups, failures, and how far concept labels alone go."""
+"""Every sentence of the report about subgroups, and how far concept labels alone go."""
 
 from dataclasses import dataclass
 
 from concepts.statistics.estimate import Estimate, is_known
 from pipeline.comparison.noise import judged
-from pipeline.report.scrutiny_content import Failure, Failures
 from pipeline.report.sentences.numerals import (
     INTERVAL,
     NOT_ASSESSABLE,
@@ -15,14 +14,12 @@ from pipeline.report.sentences.numerals import (
     estimate,
     interval,
     number,
-    percent,
     plural,
     share,
 )
 from pipeline.results.comparison import Difference, Finding, Method
 from pipeline.results.trust import ConceptOnlyResult, LabelCeiling, Subgroup, SubgroupsResult
 
-STATES = {"present": "seen", "absent": "not seen", "uncertain": "uncertain", "not_assessable": NOT_ASSESSABLE}
 ATTRIBUTES = {"skin tone": "skin tone", "age": "age", "sex": "sex", "site": "site of the lesion"}
 
 
@@ -129,56 +126,6 @@ def subgroup_difference(row: SubgroupRow) -> str:
 def subgroup_finding(row: SubgroupRow) -> str:
     """Say what the difference amounts to."""
     return "" if row.difference is None else str(row.difference.finding)
-
-
-def failures(found: Failures) -> str:
-    """How often calls are wrong, and confident ones."""
-    said = f"The call is wrong in {share(found.wrong)} of the test images"
-    if found.wrong_where_confident.n == 0:
-        return f"{said}. No call has a calibrated probability of {percent(found.confident)} or more."
-    return (
-        f"{said}; among calls with a calibrated probability of {percent(found.confident)} or more, in "
-        f"{share(found.wrong_where_confident)}."
-    )
-
-
-def gallery(found: Failures) -> str:
-    """What is shown, and what it is not."""
-    return (
-        f"The {plural(len(found.gallery), 'wrong call')} with the highest probability, the most confident first: what "
-        "the network called the lesion and what was recorded, and each concept as its axis saw it and as the release "
-        "has it. They are chosen for being wrong, so they say nothing about how often that happens; and a recorded "
-        "diagnosis can be wrong too. 'dermaxis explain RUN --image ID' writes the page of any of them."
-    )
-
-
-def failure(one: Failure) -> str:
-    """A failure in one line."""
-    truth = f"{one.truth} ({percent(one.probability_of_truth)})"
-    return f"called {one.call} with {percent(one.probability)}; recorded as {truth}"
-
-
-def failure_picture(one: Failure) -> str:
-    """The alternative text of a failure's picture."""
-    return f"Test image {one.image_id}, {failure(one)}."
-
-
-def seen(one: Failure) -> tuple[tuple[str, str], ...]:
-    """What the axes saw in a failure and what the release has, each kind with its concepts."""
-    kinds = [(word, [c.name for c in one.concepts if c.state == state]) for state, word in STATES.items()]
-    kinds.append(("in the release", [c.name for c in one.concepts if c.label]))
-    return tuple((capital(word), enumeration(names)) for word, names in kinds if names)
-
-
-def disputed(one: Failure) -> str:
-    """Where axes and release contradict each other; empty where they do not."""
-    missed = [c.name for c in one.concepts if c.state == "absent" and c.label]
-    imagined = [c.name for c in one.concepts if c.state == "present" and c.label is False]
-    said = [
-        f"not seen though in the release: {enumeration(missed)}" if missed else "",
-        f"seen though absent or not marked: {enumeration(imagined)}" if imagined else "",
-    ]
-    return capital("; ".join(filter(None, said)))
 
 
 def ceiling(labels: LabelCeiling | None) -> str:

@@ -3,21 +3,16 @@
 Sentences say what the network did on these test images; none says what a lesion is, or what holds for other images.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import isnan
 from typing import Any
 
 from concepts.statistics.estimate import Estimate, is_known
 from pipeline.report.content import (
-    ConceptImportance,
-    Exemplar,
-    ImportancePanel,
-    Marking,
     RunReport,
 )
 from pipeline.report.sentences.cohort import source
 from pipeline.report.sentences.numerals import (
-    NOT_ASSESSABLE,
     cases,
     count,
     enumeration,
@@ -25,19 +20,9 @@ from pipeline.report.sentences.numerals import (
     interval,
     number,
     plural,
-    share,
     significant,
 )
-from pipeline.results.axes import AxisVerdict
 from pipeline.results.evaluation import DiagnosisResult, WhiteningResult
-
-OVERALL = "overall"
-MARKINGS = {
-    Marking.PRESENT: "✓ present",
-    Marking.ABSENT: "absent",
-    Marking.UNMARKED: "not marked",
-    Marking.UNKNOWN: "unknown",
-}
 
 
 def what_was_done(report: RunReport) -> str:
@@ -114,68 +99,3 @@ def loaded(weights: Mapping[str, Any]) -> str:
     """How many tensors of a weights file were used, given as a number or as their names."""
     tensors = weights.get("loaded", 0)
     return count(tensors if isinstance(tensors, int) else len(tensors))
-
-
-def tcav() -> str:
-    """How to read concept vectors against importance."""
-    return (
-        "An independent account of the plain network, made after its training: a share near 1 says that the logit "
-        "rises when a case is moved towards the concept, near 0 that it falls. Shares inside the band say nothing. "
-        "Unlike importance it gives a direction, and no size."
-    )
-
-
-def importance(panel: ImportancePanel) -> str:
-    """Which concepts stand out for a diagnosis, and by how much."""
-    subject = "Over all diagnoses" if panel.target.id == OVERALL else f"For {panel.target.name}"
-    outstanding = [row for row in panel.concepts if row.stands_out]
-    if not outstanding:
-        return (
-            f"{subject}, no named axis is shown to matter more than a single unnamed axis does; "
-            "the intervals say how much each may."
-        )
-    first = max(outstanding, key=lambda row: row.ratio.value)
-    rest = [row for row in outstanding if row is not first]
-    return (
-        f"{subject}, of the named axes the network used that of {first.name} most: with it permuted, the loss is "
-        f"{estimate(first.ratio, 2)} times what it is otherwise.{_caveat(first)}{_others(first, rest)}"
-    )
-
-
-def _others(first: ConceptImportance, rest: Sequence[ConceptImportance]) -> str:
-    if not rest:
-        return ""
-    said = f" Also above the band of single unnamed axes: {enumeration([row.name for row in rest])}."
-    close = [row.name for row in rest if row.ratio.high >= first.ratio.low]
-    return f"{said} The intervals do not tell the first from {enumeration(close)}." if close else said
-
-
-def _caveat(row: ConceptImportance) -> str:
-    if row.verdict is AxisVerdict.RELIABLE:
-        return ""
-    return f" That axis is {row.verdict}, so this need not be the concept itself."
-
-
-def unnamed_share(panel: ImportancePanel) -> str:
-    """How much of the importance no named axis carries."""
-    whole = "what the layer contributes"
-    subject = whole if panel.target.id == OVERALL else f"{whole} to {panel.target.name}"
-    if not is_known(panel.unnamed_share):
-        return f"What share of {subject} no named axis carries is {NOT_ASSESSABLE}."
-    return f"Unnamed axes carry {share(panel.unnamed_share)} of {subject}: no concept here explains that."
-
-
-def exemplar(image: Exemplar, concept: str) -> str:
-    """The alternative text of an exemplar's picture."""
-    known = {
-        Marking.PRESENT: f"{concept} is present",
-        Marking.ABSENT: f"{concept} is absent",
-        Marking.UNMARKED: f"{concept} was not marked",
-        Marking.UNKNOWN: f"whether {concept} is present is not known",
-    }[image.marking]
-    return f"Test image {image.image_id}, diagnosis {image.diagnosis}; {known}."
-
-
-def percentile(image: Exemplar) -> str:
-    """Where an activation stands among the test images: ``percentile 99.8``."""
-    return f"percentile {number(image.percentile, 1)}"

@@ -19,9 +19,9 @@ from concepts.example import ConceptEntry, Example, Origin, Polarity
 from concepts.release import Release, freeze, read_release, write_release
 from pipeline.config import dump_settings, parse_overrides
 from pipeline.report.compose import compose
-from pipeline.report.content import Marking
 from pipeline.report.pages.report import TEMPLATES, render, write_report
 from pipeline.report.pages.tables import csv_text, figure_rows, terminal_table
+from pipeline.report.sentences.importance import MARKINGS
 from pipeline.results.axes import AxisVerdict
 from pipeline.results.evaluation import Evaluation
 from pipeline.run.folder import RunFolder
@@ -211,12 +211,65 @@ def explanation(*, planted=False):
             }
             for concept, ratio in ratios.items()
         }
-        importance[target] = rows | {"unnamed_share": figure(0.44, 0.07)}
+        importance[target] = {"concepts": rows, "unnamed_share": figure(0.44, 0.07)}
     exemplars = {concept: [exemplar(concept, index) for index in range(6)] for concept in AXES}
-    truth = {
-        "truth": {"importance": {t: {c: 1 + 1.1 * (r - 1) for c, r in rows.items()} for t, rows in RATIOS.items()}}
+    truth = {t: {c: 1 + 1.1 * (r - 1) for c, r in rows.items()} for t, rows in RATIOS.items()}
+    return {
+        "importance": importance,
+        "permutations": 20,
+        "planted_importance": truth if planted else {},
+        "stability": {target: stability(target) for target in RATIOS} | {"seborrheic_keratosis": None},
+        "sanity": sanity(),
+        "exemplars": exemplars,
+        "tcav": {},
+        "failures": {
+            "wrong": figure(0.2),
+            "confident": 0.8,
+            "wrong_where_confident": figure(0.1, n=60),
+            "gallery": [failure()],
+        },
     }
-    return {"importance": importance, "permutations": 20, "exemplars": exemplars} | (truth if planted else {})
+
+
+def stability(target):
+    ranked = sorted(RATIOS[target], key=RATIOS[target].get, reverse=True)
+    rows = {
+        concept: {"rank": figure(rank, 1.0), "first": 0.9 if rank == 1 else 0.02, "same": 0.8}
+        for rank, concept in enumerate(ranked, start=1)
+    }
+    return {"tau": figure(0.8, 0.1), "resamples": 1000, "concepts": rows}
+
+
+def sanity():
+    def check(value, null):
+        return {
+            "figure": figure(value),
+            "null": figure(null, 0.01, 10),
+            "difference": figure(round(value - null, 4)),
+            "meaningless": value - null < 0.03,
+        }
+
+    importance = {
+        target: {concept: check(ratio, 1.0) for concept, ratio in row.items()} for target, row in RATIOS.items()
+    }
+    return {
+        "draws": 10,
+        "importance_randomised_weights": importance,
+        "importance_permuted_labels": importance,
+        "purity_permuted_labels": {concept: check(axis or 0.5, 0.5) for concept, (axis, *_) in AXES.items()},
+    }
+
+
+def failure():
+    return {
+        "image_id": "ISIC_0000001",
+        "truth": "melanoma",
+        "call": "nevus",
+        "probability": 0.93,
+        "probability_of_truth": 0.05,
+        "concepts": [{"concept": concept, "state": "present", "label": False} for concept in AXES],
+        "picture": exemplar("streaks", 0)["picture"],
+    }
 
 
 def exemplar(concept, index):
@@ -224,7 +277,7 @@ def exemplar(concept, index):
         "image_id": f"ISIC_00{list(AXES).index(concept)}{index}511",
         "activation": 3.2 - 0.11 * index,
         "percentile": 100 - 0.2 * index,
-        "label": (1, 1, 0, 1, None, 0)[index],
+        "marking": ("present", "present", "absent", "present", None, "unmarked")[index],
         "diagnosis": CLASSES[(index + len(concept)) % 3],
         "picture": f"exemplars/{concept}-{index + 1}.jpg",
     }
@@ -515,9 +568,12 @@ def test_an_axis_that_answers_to_another_concept_is_named(run):
 
 
 def test_not_marked_is_told_from_absent_and_unknown(run):
-    shown = [one.marking for one in compose(run).exemplars["asymmetry"]]
-    present, unmarked = Marking.PRESENT, Marking.UNMARKED
-    assert shown == [present, present, Marking.ABSENT, present, Marking.UNKNOWN, unmarked]
+    write_report(run)
+    words = [strong for strong in MARKINGS.values() if strong in read(run.file("report.html")).text]
+    assert len(words) == 4
+    markings = [example.marking for example in compose(run).exemplars["asymmetry"]]
+    present, absent, unmarked = Polarity.PRESENT, Polarity.ABSENT, Polarity.UNMARKED
+    assert markings == [present, present, absent, present, None, unmarked]
 
 
 @pytest.mark.parametrize("planted", [True, False])
@@ -613,14 +669,14 @@ def test_further_baselines_are_shown_only_where_they_were_measured(run):
 def test_a_run_without_free_axes_or_with_a_diagnosis_that_cannot_be_assessed_is_reported(run):
     def change(content):
         for rows in content["importance"].values():
-            rows["streaks"] = {"ratio": figure(None), "rank": None, "null": {"low": None, "high": None}}
+            rows["concepts"]["streaks"] = {"ratio": figure(None), "rank": None, "null": {"low": None, "high": None}}
         content["importance"]["melanoma"]["unnamed_share"] = figure(None)
 
     rewrite(run, "explanation.json", change)
     write_report(run)
-    panel = compose(run).importance[0]
-    assert panel.concepts[-1].concept == "streaks"
-    assert not panel.concepts[-1].stands_out
+    ranked = compose(run).importance["overall"].ranked
+    assert list(ranked)[-1] == "streaks"
+    assert not ranked["streaks"].stands_out
     assert "nan" not in run.file("importance.csv").read_text(encoding="utf-8").lower()
 
 
@@ -629,7 +685,10 @@ def test_a_run_without_free_axes_or_with_a_diagnosis_that_cannot_be_assessed_is_
     [
         ("evaluation.json", ("diagnosis", "whitened", "auc")),
         ("evaluation.json", ("axes", "purity", "streaks", "baselines", "probe")),
-        ("explanation.json", ("importance", "melanoma")),
+        ("explanation.json", ("importance", "melanoma", "unnamed_share")),
+        ("explanation.json", ("sanity", "purity_permuted_labels")),
+        ("explanation.json", ("stability",)),
+        ("explanation.json", ("failures", "gallery")),
         ("run.json", ("digests",)),
     ],
 )
@@ -693,7 +752,7 @@ def test_a_checklist_item_is_answered_from_the_run_or_said_not_to_be(run):
     assert by_number["23"]["answer"] == "python 3.11.9, torch 2.10.0, monai 1.6.1."
     assert (by_number["44"]["status"], by_number["44"]["answer"]) == ("not answered", "")
     assert by_number["18"]["status"] == "not answered", "these examples come from no readers"
-    assert by_number["39"]["status"] == "not answered", "this run has no gallery"
+    assert by_number["39"]["answer"].startswith("The call is wrong in 20")
     assert {
         item["status"] == "not answered" for one in lists.values() for item in one["items"] if not item["answer"]
     } == {True}

@@ -19,7 +19,7 @@ FIGURE = Estimate(0.75, 0.7, 0.8, 520)
 
 
 def shapes(svg, name, style):
-    return [one for one in ElementTree.fromstring(svg).iter(name) if style in one.get("class", "").split()]
+    return [element for element in ElementTree.fromstring(svg).iter(name) if style in element.get("class", "").split()]
 
 
 def percent(element, key):
@@ -34,9 +34,9 @@ def test_the_ends_and_the_middle_of_an_axis_are_where_they_belong():
 
 @settings(max_examples=50, deadline=None)
 @given(st.floats(-10, 10), st.floats(-10, 10))
-def test_positions_keep_the_order_of_values_and_stay_inside(one, other):
+def test_positions_keep_the_order_of_values_and_stay_inside(first, second):
     for scale in (LINEAR, LOGARITHMIC):
-        low, high = scale.position(min(one, other)), scale.position(max(one, other))
+        low, high = scale.position(min(first, second)), scale.position(max(first, second))
         assert MARGIN - 1e-9 <= low <= high <= 100 - MARGIN + 1e-9
 
 
@@ -80,13 +80,14 @@ def test_the_band_and_the_planted_truth_lie_where_they_should():
     (band,) = shapes(svg, "rect", "band")
     assert percent(band, "x") == pytest.approx(LOGARITHMIC.position(1.0), abs=0.01)
     assert percent(band, "width") == pytest.approx(LOGARITHMIC.position(2.0) - LOGARITHMIC.position(1.0), abs=0.02)
-    (holder,) = [one for one in ElementTree.fromstring(svg).iter("svg") if one.get("overflow")]
+    (holder,) = [element for element in ElementTree.fromstring(svg).iter("svg") if element.get("overflow")]
     assert percent(holder, "x") == pytest.approx(LOGARITHMIC.position(4.0), abs=0.01)
 
 
 def test_dots_of_one_strip_do_not_lie_on_each_other():
     svg = strip([Dot(FIGURE, style, style) for style in ("accent", "plain", "faint")], LINEAR, title="AUC")
-    offsets = [float(re.search(r" (-?[\d.]+)\)", one.get("transform"))[1]) for one in shapes(svg, "circle", "dot")]
+    moves = [element.get("transform") for element in shapes(svg, "circle", "dot")]
+    offsets = [float(re.search(r" (-?[\d.]+)\)", move)[1]) for move in moves]
     assert len(set(offsets)) == 3
     assert sum(offsets) == pytest.approx(0)
 
