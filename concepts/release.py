@@ -6,9 +6,7 @@ UTF-8, and hash the bytes. ``created`` is left out so that the same content has 
 """
 
 import json
-import os
 import re
-import tempfile
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,6 +19,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, mode
 
 from concepts.errors import ReleaseError
 from concepts.example import AgreementEntry, ConceptEntry, Example, Identifier, Reader, Record
+from concepts.files import write_atomically
 
 WORD = re.compile(r"([a-z0-9][a-z0-9_.-]*)@([1-9][0-9]{0,8})")
 SHOWN = 3
@@ -158,16 +157,7 @@ def write_release(release: Release, path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as handle:
-            try:
-                handle.write(manifest_of(release).encode())
-                handle.flush()
-                os.fsync(handle.fileno())
-                Path(handle.name).chmod(0o644)
-                Path(handle.name).replace(path)
-            except BaseException:
-                Path(handle.name).unlink(missing_ok=True)
-                raise
+        write_atomically(path, manifest_of(release))
     except OSError as error:
         raise ReleaseError(f"{path}: the release cannot be written: {error.strerror}") from error
 

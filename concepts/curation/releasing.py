@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from concepts.curation.accounts import OPERATOR
 from concepts.curation.draft import Draft, draft_release
 from concepts.errors import ReleaseError, StoreError
+from concepts.files import write_atomically
 from concepts.release import Release, manifest_of, parse_release, split_word, verify_regions, write_release
 from concepts.release import read_release as read_manifest
 from concepts.release_diff import ReleaseDiff, diff
@@ -281,8 +282,6 @@ def _write_once(path: Path, content: bytes) -> None:
         if path.is_file() and path.read_bytes() == content:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.partial")
-        partial.write_bytes(content)
-        partial.replace(path)
+        write_atomically(path, content)
     except OSError as error:
         raise ReleaseError(f"{path}: the mask cannot be written: {error.strerror}") from error
