@@ -30,6 +30,7 @@ from pipeline.explanation.shortcuts.audit import audit_shortcuts
 from pipeline.explanation.stability import order_stability
 from pipeline.explanation.tcav import choose_examples, sides_of, tcav_scores
 from pipeline.models.checkpoint import load_model
+from pipeline.results.result import Result
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
 from pipeline.training.phases import PLAIN, evaluation_loader, layer_name
@@ -75,11 +76,15 @@ def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
             **_tcav(settings, cohort, run, tracker),
             **explain_cases(network, run=run, outputs=outputs, tracker=tracker),
             **gather_failures(settings, cohort, run=run, outputs=outputs),
-            **discover(network, run=run, outputs=outputs, tracker=tracker),
-            **audit_shortcuts(network, run=run, outputs=outputs, tracker=tracker),
+            "discovery": _dumped(discover(network, run=run, outputs=outputs, tracker=tracker)),
+            "shortcuts": _dumped(audit_shortcuts(network, run=run, outputs=outputs, tracker=tracker)),
             **_truth(cohort),
         },
     )
+
+
+def _dumped(result: Result | None) -> Any:  # noqa: ANN401  # until the file is one model
+    return None if result is None else result.model_dump(mode="json")
 
 
 def planned_effort(settings: RunSettings) -> Effort:
