@@ -13,13 +13,13 @@ from concepts.curation.sets import SetConcept
 from concepts.errors import DermaxisError
 from concepts.store.roles import Action
 from concepts.vocabulary import load_vocabulary
-from pipeline.report.compose import diagnosis_name
-from pipeline.report.discovery_content import DirectionFound, Discovery, candidate_values, read_discovery
-from pipeline.report.sentences.case import trait_name
-from pipeline.report.sentences.cases import KINDS, SHOWN_RELATIONS
+from pipeline.explanation.discovery.files import candidate_values, read_discovery
+from pipeline.report.sentences import directions
+from pipeline.results.discovery import Direction, Discovery
+from pipeline.results.names import Names
 from pipeline.run.folder import RunFolder
 
-OVERALL = "overall"
+NAMES = Names()
 OWN = "a new word"
 EXPLANATION = "explanation.json"
 
@@ -56,15 +56,15 @@ def _read(path: str, _changed: int) -> Discovery | None:
     return read_discovery(RunFolder(Path(path), writes=False))
 
 
-def _show_direction(reader: Reader, run: RunFolder, direction: DirectionFound) -> None:
+def _show_direction(reader: Reader, run: RunFolder, direction: Direction) -> None:
     figures = "".join(
         f'<figure><img src="{_url(run, one.patch)}" alt="Patch of {phrasing.html(one.image_id)}">'
         f'<img src="{_url(run, one.picture)}" alt="Image {phrasing.html(one.image_id)}">'
-        f'<figcaption class="dx-quiet">{phrasing.html(diagnosis_name(one.diagnosis))}</figcaption></figure>'
+        f'<figcaption class="dx-quiet">{phrasing.html(NAMES.diagnosis(one.diagnosis))}</figcaption></figure>'
         for one in direction.patches
     )
     st.html(
-        f'<h2 class="dx-title">{phrasing.html(direction.name.replace("_", " "))}</h2>'
+        f'<h2 class="dx-title">{phrasing.html(directions.name(direction))}</h2>'
         f'<p class="dx-quiet">{phrasing.html(phrasing.direction_facts(direction))}</p>'
         f'<p class="dx-heading">{phrasing.PATCHES}</p><div class="dx-patches">{figures}</div>'
         f'<div class="dx-beside">{_importance(direction)}{_relations(direction)}</div>'
@@ -73,24 +73,23 @@ def _show_direction(reader: Reader, run: RunFolder, direction: DirectionFound) -
         _show_form(reader, run, direction)
 
 
-def _importance(direction: DirectionFound) -> str:
+def _importance(direction: Direction) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{phrasing.html("all diagnoses" if target == OVERALL else diagnosis_name(target))}</th>'
-        f'<td class="dx-number">{phrasing.loss_ratio(one.ratio)}</td>'
-        f"<td>{phrasing.against_null(one.ratio, one.null)}</td></tr>"
-        for target, one in direction.importance.items()
+        f'<tr><th scope="row">{phrasing.html(NAMES.target(target))}</th>'
+        f'<td class="dx-number">{phrasing.loss_ratio(axis.ratio)}</td>'
+        f"<td>{phrasing.against_null(axis.ratio, axis.null)}</td></tr>"
+        for target, axis in direction.importance.items()
     )
     return f'<div><p class="dx-heading">{phrasing.DIRECTION_IMPORTANCE}</p>{_table(rows)}</div>'
 
 
-def _relations(direction: DirectionFound) -> str:
-    names = {one.id: one.name for one in load_vocabulary().concepts.values()}
+def _relations(direction: Direction) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{phrasing.html(trait_name(one.trait, names))} '
-        f'<span class="dx-quiet">{KINDS[one.kind]}</span></th>'
-        f'<td class="dx-number">{phrasing.correlation(one.correlation)}</td>'
-        f"<td>{'beyond chance' if one.beyond_chance else ''}</td></tr>"
-        for one in direction.relations[:SHOWN_RELATIONS]
+        f'<tr><th scope="row">{phrasing.html(directions.trait_name(relation, NAMES))} '
+        f'<span class="dx-quiet">{directions.KINDS[relation.kind]}</span></th>'
+        f'<td class="dx-number">{phrasing.correlation(relation.correlation)}</td>'
+        f"<td>{'beyond chance' if relation.beyond_chance else ''}</td></tr>"
+        for relation in directions.listed(direction)
     )
     return f'<div><p class="dx-heading">{phrasing.DIRECTION_RELATIONS}</p>{_table(rows)}</div>'
 
@@ -99,7 +98,7 @@ def _table(rows: str) -> str:
     return f'<div class="dx-scroll"><table class="dx-table"><tbody>{rows}</tbody></table></div>'
 
 
-def _show_form(reader: Reader, run: RunFolder, direction: DirectionFound) -> None:
+def _show_form(reader: Reader, run: RunFolder, direction: Direction) -> None:
     sets = [one.name for one in curation.list_sets(reader.store, reader.name)]
     if not sets:
         st.caption(phrasing.NO_SETS)
@@ -120,7 +119,7 @@ def _show_form(reader: Reader, run: RunFolder, direction: DirectionFound) -> Non
         st.button("Propose the concept", key=f"propose {form}", on_click=_propose, args=(form, run, direction))
 
 
-def _propose(form: str, run: RunFolder, direction: DirectionFound) -> None:
+def _propose(form: str, run: RunFolder, direction: Direction) -> None:
     reader = current_reader()
     if reader is None:
         st.session_state["unnamed_answer"] = (True, phrasing.SESSION_ENDED)

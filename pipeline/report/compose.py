@@ -37,11 +37,13 @@ from pipeline.report.content import (
     Verdict,
     WhiteningFacts,
 )
+from pipeline.explanation.discovery.files import read_discovery
 from pipeline.report.explained_compose import compose_explained
 from pipeline.report.scrutiny_compose import compose_scrutiny
 from pipeline.report.sentences.results import OVERALL
-from pipeline.report.shortcut_compose import compose_shortcuts, compose_suppression
 from pipeline.report.tree import Tree
+from pipeline.results.names import names_of
+from pipeline.results.shortcuts import ShortcutAudit, suppression_of
 from pipeline.run.folder import RunFolder
 
 PARTS = ("train", "validation", "test")
@@ -93,10 +95,12 @@ def compose(run: RunFolder) -> RunReport:
         permutations=int(explanation["permutations"].content),
         tcav=_tcav(explanation["tcav"], classes, names) if "tcav" in explanation else (),
         exemplars=_exemplars(explanation["exemplars"], release),
-        explained=compose_explained(explanation, names, diagnosis_name),
+        explained=compose_explained(explanation, names),
         scrutiny=compose_scrutiny(run, evaluation, explanation, names=names, target=target_name),
-        shortcuts=compose_shortcuts(explanation, names, diagnosis_name),
-        suppressed=compose_suppression(record, names, diagnosis_name),
+        discovery=read_discovery(run),
+        shortcuts=ShortcutAudit.model_validate(explanation["shortcuts"].content),
+        suppressed=suppression_of(record.content),
+        names=names_of(release),
     )
 
 

@@ -5,14 +5,16 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from concepts.statistics.estimate import Estimate, is_known
 from pipeline.report.explained_content import Explained
 from pipeline.report.scrutiny_content import Scrutiny
-from pipeline.report.shortcut_content import ShortcutAudit, Suppression
+from pipeline.results.discovery import Discovery
+from pipeline.results.names import Names
+from pipeline.results.shortcuts import ShortcutAudit, Suppression
 
 RELIABLE_FROM = 0.7
 """Lower end of the axis AUC's interval from which an axis is called reliable."""
@@ -420,10 +422,12 @@ class RunReport:
         permutations: How often each axis was permuted.
         tcav: The plain network tested with concept activation vectors; empty where it was not asked for.
         subspaces: Concepts that own more than one axis; empty where there are none.
-        explained: Cases, where axes are active, and directions that nobody named.
+        explained: Cases, and where axes are active.
         scrutiny: Sanity checks, stability, subgroups, failures, and how far labels alone go.
-        shortcuts: The audit of artefacts; None where the run was explained before there was one.
+        shortcuts: The audit of artefacts.
+        discovery: Directions that nobody named; None where none were looked for.
         suppressed: What the network is kept from seeing; None where nothing was suppressed.
+        names: Of everything that the run mentions.
     """
 
     provenance: Provenance
@@ -447,10 +451,12 @@ class RunReport:
     exemplars: Mapping[str, tuple[Exemplar, ...]]
     explained: Explained
     scrutiny: Scrutiny
+    shortcuts: ShortcutAudit
 
     subspaces: tuple[SubspaceFigures, ...] = ()
-    shortcuts: ShortcutAudit | None = None
+    discovery: Discovery | None = None
     suppressed: Suppression | None = None
+    names: Names = field(default_factory=Names)
 
     def verdict(self, concept: ConceptFigures) -> Verdict:
         """The verdict on a concept's axis, by the configured activation."""

@@ -105,6 +105,11 @@ class ArtefactAudit(Result):
     reading_auc: Figure
     diagnoses: Mapping[str, ArtefactEffect]
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether images were drawn again with and without the artefact."""
+        return any(effect.drawn_in is not None for effect in self.diagnoses.values())
+
 
 class ArtefactResult(Result):
     """One artefact.
@@ -185,6 +190,11 @@ class ShortcutAudit(Result):
     def rare(self) -> dict[str, ArtefactResult]:
         """The artefacts that too few training images have, or lack."""
         return {name: artefact for name, artefact in self.artefacts.items() if artefact.audit is None}
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether images were drawn again with and without any artefact."""
+        return any(artefact.audit is not None and artefact.audit.is_drawn for artefact in self.artefacts.values())
 
     @property
     def measured(self) -> tuple[str, ...]:

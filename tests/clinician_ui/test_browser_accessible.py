@@ -18,9 +18,9 @@ from concepts.store.roles import Role
 from pipeline.comparison.runs import compare_runs
 from pipeline.config import parse_overrides
 from pipeline.explanation.cases.index import read_index
+from pipeline.explanation.discovery.files import read_discovery
 from pipeline.jobs.job import State
 from pipeline.jobs.ledger import open_ledger
-from pipeline.report.discovery_content import read_discovery
 from pipeline.report.pages.case import write_case_page
 from pipeline.report.pages.comparison import write_comparison
 from pipeline.run.folder import RunFolder

@@ -14,8 +14,8 @@ from concepts.judgement import Judgement, Verdict
 from concepts.store.roles import Role
 from concepts.store.store import open_store
 from pipeline.config import parse_overrides
+from pipeline.explanation.discovery.files import candidate_values, read_discovery
 from pipeline.models.checkpoint import load_model
-from pipeline.report.discovery_content import candidate_values, read_discovery
 from pipeline.retrain import Stage, retrain
 from pipeline.run.progress import Silent
 from pipeline.training.phases import MODEL

@@ -70,7 +70,7 @@ class ArtefactMeasures:
         """Change in images without the artefact that get what the layer has in images of the same diagnosis with it."""
         generator = random_generator(self._data.seed, Stream.DONORS)
         donors = draw_donors(self.part.artefacts.column(artefact), self._data.labels, generator)
-        takers = (donors >= 0).all(axis=0)
+        takers = np.asarray((donors >= 0).all(axis=0))
         change = np.full(self.outputs.logits.shape, np.nan)
         if takers.any():
             rows = np.flatnonzero(takers)

@@ -20,11 +20,10 @@ from pipeline.report.pages.facts import facts_title, model_facts
 from pipeline.report.pages.sanity_charts import SanityCharts
 from pipeline.report.pages.tables import write_tables
 from pipeline.report.sentences import cases as explained_phrasing
-from pipeline.report.sentences import numerals
+from pipeline.report.sentences import directions, numerals, shortcuts
 from pipeline.report.sentences import patients as patients_phrasing
 from pipeline.report.sentences import results as phrasing
 from pipeline.report.sentences import sanity as sanity_phrasing
-from pipeline.report.sentences import shortcuts as shortcut_phrasing
 from pipeline.report.sentences.numerals import SPACE
 from pipeline.run.folder import RunFolder
 from pipeline.run.pictures import data_uri
@@ -73,8 +72,11 @@ def render(report: RunReport, folder: Path) -> str:
             report=report,
             say=phrasing,
             tell=explained_phrasing,
-            warn=shortcut_phrasing,
             write=numerals,
+            directions=directions,
+            shortcuts=shortcuts,
+            numerals=numerals,
+            names=report.names,
             activation=report.whitening.activation,
             assessable=[one for one in report.concepts if report.verdict(one) is not Verdict.NOT_ASSESSABLE],
             diagnoses=[("macro", "all diagnoses (macro)"), *((one.id, one.name) for one in report.classes)],

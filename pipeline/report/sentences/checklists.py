@@ -242,8 +242,8 @@ def _fairness(report: RunReport) -> str | None:
     return patients_phrasing.subgroups(found) if found and found.rows else None
 
 
-def _artefacts(report: RunReport) -> str | None:
-    return "Audited in the section Artefacts and shortcuts." if getattr(report, "shortcuts", None) else None
+def _artefacts(_: RunReport) -> str:
+    return "Audited in the section Artefacts and shortcuts."
 
 
 def _synthetic(report: RunReport) -> str:
