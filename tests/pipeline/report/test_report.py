@@ -202,7 +202,9 @@ def explanation(*, planted=False):
     truth = {
         "truth": {"importance": {t: {c: 1 + 1.1 * (r - 1) for c, r in rows.items()} for t, rows in RATIOS.items()}}
     }
-    return {"importance": importance, "permutations": 20, "exemplars": exemplars} | (truth if planted else {})
+    shortcuts = {"artefacts": {}, "named": [], "level": 0.05, "fewest": 10}
+    content = {"importance": importance, "permutations": 20, "exemplars": exemplars, "shortcuts": shortcuts}
+    return content | (truth if planted else {})
 
 
 def exemplar(concept, index):

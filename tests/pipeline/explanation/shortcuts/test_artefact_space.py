@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from pipeline.explanation.shortcuts.space_files import read_spaces, write_spaces
 
 from concepts.errors import DataError
 from pipeline.explanation.shortcuts.artefact_space import (
@@ -14,7 +15,6 @@ from pipeline.explanation.shortcuts.artefact_space import (
     joined,
     permuted_inside,
 )
-from pipeline.explanation.shortcuts.space_files import read_spaces, write_spaces
 from pipeline.run.folder import RunFolder
 
 CHANNELS = 8

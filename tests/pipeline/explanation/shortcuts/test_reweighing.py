@@ -3,7 +3,6 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from pipeline.explanation.shortcuts.reweighing import LARGEST, independence_weights
 
 

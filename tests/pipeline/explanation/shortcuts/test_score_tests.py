@@ -4,8 +4,8 @@ from itertools import product
 
 import numpy as np
 import pytest
-
 from pipeline.explanation.shortcuts.score_tests import centred, largest_score_tests
+
 from pipeline.explanation.shortcuts.verdicts import tie_scores, use_scores
 
 

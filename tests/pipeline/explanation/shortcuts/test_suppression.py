@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from pipeline.explanation.shortcuts.intercepts import add_intercepts, fitted_intercepts
 from torch import nn
 
 from concepts.errors import SettingsError
 from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace, axis_space, joined
-from pipeline.explanation.shortcuts.intercepts import add_intercepts, fitted_intercepts
 from pipeline.explanation.shortcuts.suppression import suppress
 from pipeline.models.tail import split_at
 from pipeline.training.alignment import align
