@@ -3,6 +3,8 @@
 Directions and verdicts come from training and validation images (`verdicts`); test images only measure (`figures`).
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,13 +52,33 @@ def audit_shortcuts(
     spaces, verdicts = find_shortcuts(network, parts, tracker=tracker)
     write_spaces(run, spaces)
     measures = ArtefactMeasures(parts.test, outputs, repainting_of(network))
+    return audit_parts(parts, spaces, verdicts=verdicts, measures=measures, tracker=tracker)
+
+
+def audit_parts(
+    parts: LabelledParts,
+    spaces: Mapping[str, ArtefactSpace],
+    *,
+    verdicts: Verdicts | None,
+    measures: ArtefactMeasures,
+    tracker: Tracker,
+) -> ShortcutAudit:
+    """Put the audit together.
+
+    Args:
+        parts: The images with their artefacts.
+        spaces: By artefact, where the layer has it; those that are judged.
+        verdicts: On the same artefacts; None where there are none.
+        measures: On test images.
+        tracker: Shows progress.
+    """
     audits = {}
     if verdicts is not None:
         with tracker.task("artefacts put in and taken out", len(spaces)) as advance:
             for name, space in spaces.items():
                 audits[name] = audit_artefact(name, space, verdicts=verdicts, measures=measures)
                 advance(1)
-    axes = {concept: axis for axis, concept in enumerate(network.parts.test.concepts)}
+    axes = {concept: axis for axis, concept in enumerate(parts.test.data.concepts)}
     artefacts = {
         name: artefact_result(name, parts, axis=axes.get(name), audit=audits.get(name))
         for name in parts.test.artefacts.names

@@ -15,8 +15,9 @@ from pipeline.data.decoded import DecodedCache
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part, Split
 from pipeline.explanation.shortcuts import measured
-from pipeline.explanation.shortcuts.artefacts import LabelSource, artefact_labels
-from pipeline.explanation.shortcuts.measured import KNOWN, MEASURED
+from pipeline.explanation.shortcuts.artefacts import artefact_labels
+from pipeline.explanation.shortcuts.measured import MEASURED, QUALITY
+from pipeline.results.shortcuts import LabelSource
 from pipeline.run.progress import Silent
 
 SKIN, VIOLET = (205, 165, 140), (90, 45, 150)
@@ -137,8 +138,8 @@ def test_a_damaged_file_of_measures_is_made_again(cohort, damage):
 
 
 def test_of_every_measure_it_is_known_how_good_it_is():
-    assert set(KNOWN) == set(MEASURED)
-    for known in KNOWN.values():
-        assert known.found <= known.present
-        assert known.falsely <= known.absent
-        assert known.present + known.absent == 160
+    assert set(QUALITY) == set(MEASURED)
+    for quality in QUALITY.values():
+        assert quality.detected <= quality.present
+        assert quality.false_alarms <= quality.absent
+        assert quality.present + quality.absent == 160
