@@ -10,6 +10,7 @@ from fake_networks import MadeNetwork, chance, made_network, made_outputs, made_
 from fakes import made_data, made_samples
 from PIL import Image
 
+from concepts.statistics.estimate import Estimate
 from pipeline.choices import Activation
 from pipeline.config import parse_overrides
 from pipeline.data.splits import Part
@@ -51,34 +52,25 @@ WEIGHTS = [[0.0, 0.0, 0.0, 2.0, 0.0], [0.0] * CHANNELS]
 def data_of(part):
     size = SIZES[part]
     diagnoses = ["melanoma", "nevus"] * (size // 2)
-    samples = made_samples(diagnoses, prefix=str(part), age=50.0)
-    return made_data(
-        diagnoses, np.zeros((size, NAMED)), part=part, concepts=("streaks",), samples=samples, resamples=60
-    )
+    return made_data(diagnoses, np.zeros((size, NAMED)), part=part, concepts=("streaks",), resamples=60)
 
 
 @pytest.fixture(scope="module")
-def network():
+def network(tmp_path_factory):
     draw = chance(0)
     parts = made_parts(data_of(Part.TEST), train=data_of(Part.TRAIN), validation=data_of(Part.VALIDATION))
     images = {part: draw(size, CHANNELS, 4, 4) for part, size in SIZES.items()}
     is_melanoma = torch.arange(SIZES[Part.TEST]) % 2 == 0
     images[Part.TEST][is_melanoma, READ] += 1.0
-    settings = parse_overrides(["explanation.discovered=2", "explanation.permutations=4"])
+    settings = parse_overrides(["explanation.discovered=2", "explanation.permutations=20"])
     made = made_network(MadeNetwork(WEIGHTS, ["streaks"]), parts, images)
-    return replace(made, settings=settings, cohort=SimpleNamespace(root=SimpleNamespace(__truediv__=None)))
+    return replace(made, settings=settings, cohort=SimpleNamespace(root=tmp_path_factory.mktemp("cohort")))
 
 
-@pytest.fixture
-def explained(network, tmp_path):
-    return replace(network, cohort=SimpleNamespace(root=tmp_path))
-
-
-@pytest.fixture
-def run(explained, tmp_path):
-    folder = RunFolder(tmp_path / "run")
-    folder.path.mkdir()
-    discovery = discover(explained, run=folder, outputs=explained.test_outputs(Silent()), tracker=Silent())
+@pytest.fixture(scope="module")
+def run(network, tmp_path_factory):
+    folder = RunFolder(tmp_path_factory.mktemp("run"))
+    discovery = discover(network, run=folder, outputs=network.test_outputs(Silent()), tracker=Silent())
     folder.write_json("explanation.json", {"discovery": discovery.model_dump(mode="json")})
     return folder
 
@@ -115,22 +107,20 @@ def test_patches_are_of_test_images_and_candidates_of_training_images(run, netwo
         assert {candidate.image_id: candidate.digest for candidate in candidates} == train
 
 
-def test_the_first_patch_is_of_the_most_active_image_and_the_first_candidate_too(run, network):
+def test_the_first_patch_and_candidate_are_of_the_most_active_images(run, network):
     direction = read_discovery(run).directions[0]
     tensors, _ = read_named_tensors(run.file("discovery/directions.safetensors"))
-    for images, first, last in (
-        (network.test_outputs(Silent()).maps, direction.patches[0], None),
-        (
-            torch.cat(list(network.train_maps(Silent()))),
-            read_candidates(run, direction)[0],
-            read_candidates(run, direction)[-1],
-        ),
-    ):
-        activations = torch.einsum("nchw,c->n", images, tensors["directions"][0].float()) / 16
-        assert int(first.image_id[-3:]) == int(activations.argmax())
-        assert first.activation == pytest.approx(float(activations.max()), abs=1e-4)
-        if last is not None:
-            assert int(last.image_id[-3:]) == int(activations.argmin())
+
+    def along(maps):
+        return torch.einsum("nchw,c->n", maps, tensors["directions"][0].float()) / 16
+
+    test = along(network.test_outputs(Silent()).maps)
+    assert int(direction.patches[0].image_id[-3:]) == int(test.argmax())
+    assert direction.patches[0].activation == pytest.approx(float(test.max()), abs=1e-4)
+    train, candidates = along(torch.cat(list(network.train_maps(Silent())))), read_candidates(run, direction)
+    assert int(candidates[0].image_id[-3:]) == int(train.argmax())
+    assert int(candidates[-1].image_id[-3:]) == int(train.argmin())
+    assert candidates[0].activation == pytest.approx(float(train.max()), abs=1e-4)
 
 
 def test_pictures_are_of_their_images(run):
@@ -147,18 +137,18 @@ def test_pictures_are_of_their_images(run):
             assert box.shape == (6, 6, 3), "three of four positions"
 
 
-def test_relations_are_of_the_test_images(explained, tmp_path):
+def test_relations_are_of_the_test_images(network, tmp_path):
     """The age of the test images goes with the axis that is read; of other images it is not known."""
-    pooled = explained.test_outputs(Silent()).maps[:, READ].mean(dim=(1, 2)).tolist()
-    test = explained.parts.test
+    pooled = network.test_outputs(Silent()).maps[:, READ].mean(dim=(1, 2)).tolist()
+    test = network.parts.test
     samples = tuple(
         replace(sample, age=float(round(100 * value))) for sample, value in zip(test.samples, pooled, strict=True)
     )
-    parts = replace(explained.parts, test=replace(test, samples=samples))
+    parts = replace(network.parts, test=replace(test, samples=samples))
     discovery = discover(
-        replace(explained, parts=parts),
+        replace(network, parts=parts),
         run=RunFolder(tmp_path),
-        outputs=explained.test_outputs(Silent()),
+        outputs=network.test_outputs(Silent()),
         tracker=Silent(),
     )
     (age,) = [each for each in discovery.directions[0].relations if each.trait == "age"]
@@ -171,12 +161,12 @@ def test_relations_are_of_the_test_images(explained, tmp_path):
 
 
 @pytest.mark.parametrize("asked", [0, 3])
-def test_nothing_is_looked_for_where_none_are_asked_for_or_no_axis_is_free(explained, tmp_path, asked):
+def test_nothing_is_looked_for_where_none_are_asked_for_or_no_axis_is_free(network, tmp_path, asked):
     settings = parse_overrides([f"explanation.discovered={asked}"])
-    outputs = explained.test_outputs(Silent())
+    outputs = network.test_outputs(Silent())
     named = outputs if asked == 0 else replace(outputs, maps=outputs.maps[:, :NAMED])
     run = RunFolder(tmp_path)
-    assert discover(replace(explained, settings=settings), run=run, outputs=named, tracker=Silent()) is None
+    assert discover(replace(network, settings=settings), run=run, outputs=named, tracker=Silent()) is None
     assert not run.has("discovery")
 
 
@@ -261,9 +251,9 @@ def test_the_most_active_candidate_has_the_value_one(run):
 def test_a_box_is_three_positions_wide_around_the_peak_and_inside_the_image(top, box):
     maps = torch.zeros(1, 1, 4, 5)
     maps[0, 0, top[0], top[1]] = 20.0
-    ((found_peak,),) = peaks_of(maps, Activation.MEAN)
-    assert found_peak.box == pytest.approx(box)
-    assert found_peak.activation == pytest.approx(1.0)
+    ((highest,),) = peaks_of(maps, Activation.MEAN)
+    assert highest.box == pytest.approx(box)
+    assert highest.activation == pytest.approx(1.0)
 
 
 def test_a_layer_without_positions_has_the_whole_image_for_its_box():
@@ -298,7 +288,8 @@ def test_each_direction_has_its_own_figures_and_relations():
         *noise,
     ]
     tables = [
-        {"overall": AxisImportance(ratio=figure, rank=rank, null=Band(low=1, high=1))} for figure, rank in figures()
+        {"overall": AxisImportance(ratio=Estimate(value, 0.9, 1.8, 60), rank=rank, null=Band(low=1, high=1))}
+        for rank, value in enumerate((1.5, 1.1), start=1)
     ]
     discovery = describe_directions(
         torch.tensor([0.7, 0.2]), tables, maps, data, traits=traits, activation=Activation.MEAN
@@ -314,9 +305,3 @@ def test_each_direction_has_its_own_figures_and_relations():
     assert first.patches[0].image_id == data.samples[int(values[:, 0].argmax())].image_id
     assert second.patches[0].image_id == data.samples[int(values[:, 1].argmax())].image_id
     assert (first.candidates, second.candidates) == ("discovery/free_1.csv", "discovery/free_2.csv")
-
-
-def figures():
-    from concepts.statistics.estimate import Estimate
-
-    return [(Estimate(1.5, 1.2, 1.8, 60), 1), (Estimate(1.1, 0.9, 1.3, 60), 2)]

@@ -1,5 +1,7 @@
 """What is known of images: each trait from its own source, NaN where the source is silent."""
 
+from dataclasses import replace
+
 import numpy as np
 from fakes import made_data, made_samples
 
@@ -10,20 +12,14 @@ from pipeline.results.discovery import TraitKind
 
 
 def phantom_file(folder, rows):
-    lines = ["image_id," + ",".join(ARTEFACTS)]
-    lines += [
-        f"{image},{','.join(str(int(name in artefacts)) for name in ARTEFACTS)}" for image, artefacts in rows.items()
-    ]
+    lines = [",".join(["image_id", *ARTEFACTS])]
+    for image, artefacts in rows.items():
+        lines.append(",".join([image, *(str(int(name in artefacts)) for name in ARTEFACTS)]))
     (folder / "metadata.csv").write_text("\n".join(lines) + "\n")
 
 
-def samples(source="phantom", **more):
-    made = made_samples(["melanoma", "nevus", "nevus"], **more)
-    return tuple(sample.__class__(**{**vars_of(sample), "source": source}) for sample in made)
-
-
-def vars_of(sample):
-    return {name: getattr(sample, name) for name in sample.__dataclass_fields__}
+def samples(source="phantom"):
+    return tuple(replace(sample, source=source) for sample in made_samples(["melanoma", "nevus", "nevus"]))
 
 
 def by_name(traits):
@@ -47,12 +43,8 @@ def test_other_sources_have_no_planted_artefacts(tmp_path):
 
 
 def test_metadata_are_years_and_a_yes_or_no_for_each_value():
-    rows = [
-        sample.__class__(**{**vars_of(sample), **known})
-        for sample, known in zip(
-            samples(), ({"age": 41.0, "sex": "female"}, {"sex": "male", "site": "back"}, {"site": "arm"}), strict=True
-        )
-    ]
+    entries = ({"age": 41.0, "sex": "female"}, {"sex": "male", "site": "back"}, {"site": "arm"})
+    rows = [replace(sample, **entry) for sample, entry in zip(samples(), entries, strict=True)]
     traits = by_name(metadata(rows))
     assert list(traits) == ["age", "sex: female", "sex: male", "site: arm", "site: back"]
     np.testing.assert_array_equal(traits["age"].values, [41, np.nan, np.nan])
