@@ -33,16 +33,17 @@ from concepts.release import read_release
 from pipeline.config import RunSettings, load_settings
 from pipeline.data.cohort import prepare_cohort
 from pipeline.data.phantom.lesion import ARTEFACTS
+from pipeline.data.phantom.patients import counterpart
 from pipeline.data.phantom.rule import DIAGNOSES
-from pipeline.data.splits import Part, read_split
-from pipeline.evaluation.evaluate import bootstrap_weights
-from pipeline.evaluation.evaluation_data import class_indices
+from pipeline.data.splits import read_split
 from pipeline.explanation.explained_network import ExplainedNetwork, open_explained
-from pipeline.explanation.shortcuts.artefact_space import joined
+from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace, joined
+from pipeline.explanation.shortcuts.artefacts import labelled_parts
+from pipeline.explanation.shortcuts.audit import find_shortcuts
 from pipeline.explanation.shortcuts.figures import FIGURES, accuracy
-from pipeline.explanation.shortcuts.intercepts import fitted_intercepts
-from pipeline.explanation.shortcuts.repainting import drawn_logits, painted_lesions, with_artefact, without_shortcut
-from pipeline.explanation.shortcuts.verdicts import Verdicts, judge_artefacts
+from pipeline.explanation.shortcuts.repainting import drawn_logits, painted_lesions, with_artefact
+from pipeline.explanation.shortcuts.suppression import fitted_intercepts
+from pipeline.explanation.shortcuts.verdicts import Verdicts
 from pipeline.retrain import Stage, retrain
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Silent
@@ -126,12 +127,11 @@ def one_seed(seed: int, asked: argparse.Namespace) -> dict[str, Any]:
     """Both arms of one seed."""
     artefact, diagnosis = tie_of(seed)
     tied, clean = (opened(settings_of(arm, seed, asked)) for arm in ARMS)
-    found, other = (judge_artefacts(one, tracker=Silent()) for one in (tied, clean))
-    assert found is not None
-    assert other is not None
-    test = tied.cohort.part(Part.TEST)
-    assert [one.image_id for one in test] == [one.image_id for one in clean.cohort.part(Part.TEST)]
-    named = names(found, tied)
+    spaces, planted = audited(tied)
+    _, absent = audited(clean)
+    test = tied.parts.test
+    assert test.image_ids == clean.parts.test.image_ids
+    named = names(planted)
     return {
         "seed": seed,
         "artefact": artefact,
@@ -139,22 +139,32 @@ def one_seed(seed: int, asked: argparse.Namespace) -> dict[str, Any]:
         "named_planted": named,
         "top": named[:1] == [[artefact, diagnosis]],
         "top_artefact": [one[0] for one in named[:1]] == [artefact],
-        "named_clean": names(other, clean),
-        "tests_planted": tests(found, tied, artefact, diagnosis),
-        "with_shortcut": values(tied, tied.outputs(test, tracker=Silent(), title="test images").logits),
-        "counterpart": counterparts(tied, clean, found),
+        "named_clean": names(absent),
+        "tests_planted": tests(spaces, planted, artefact, diagnosis),
+        "with_shortcut": values(tied, tied.test_outputs(Silent()).logits),
+        "counterpart": counterparts(tied, clean, spaces, named),
         "without_artefact": {"tied": never_seen(tied, artefact), "clean": never_seen(clean, artefact)},
         "test_images": len(test),
     }
 
 
-def counterparts(tied: ExplainedNetwork, clean: ExplainedNetwork, verdicts: Verdicts) -> dict[str, dict[str, float]]:
+def audited(network: ExplainedNetwork) -> tuple[dict[str, ArtefactSpace], Verdicts]:
+    """The directions of the artefacts, and which are shortcuts."""
+    parts = labelled_parts(network.cohort, network.parts, tracker=Silent())
+    spaces, verdicts = find_shortcuts(network, parts, tracker=Silent())
+    assert verdicts is not None
+    return spaces, verdicts
+
+
+def counterparts(
+    tied: ExplainedNetwork, clean: ExplainedNetwork, spaces: dict[str, ArtefactSpace], pairs: list[list[str]]
+) -> dict[str, dict[str, float]]:
     """Accuracy on the test images as they are without the shortcut."""
-    lesions = without_shortcut(tied.settings, painted_lesions(tied.settings, tied.cohort.part(Part.TEST)))
+    lesions = [counterpart(lesion) for lesion in painted_lesions(tied.settings.data, tied.parts.test.samples)]
     networks = {"tied": tied, "clean": clean}
-    ranking = verdicts.ranking()
-    if ranking:
-        space, named = verdicts.spaces[ranking[0][0]], [verdicts.artefacts[ranking[0][0]]]
+    if pairs:
+        named = [pairs[0][0]]
+        space = spaces[named[0]]
         networks["suppressed"] = suppressed_network(tied, space, artefacts=named, tracker=Silent())[0]
         networks["suppressed_alone"] = suppressed_network(tied, space, intercepts=False, tracker=Silent())[0]
         networks["relearnt"] = suppressed_network(tied, space, artefacts=named, epochs=EPOCHS, tracker=Silent())[0]
@@ -173,40 +183,37 @@ def never_seen(network: ExplainedNetwork, artefact: str) -> dict[str, float]:
     """
     test, validation = (
         [
-            with_artefact(one, artefact, present=False)
-            for one in painted_lesions(network.settings, network.cohort.part(part))
+            with_artefact(lesion, artefact, present=False)
+            for lesion in painted_lesions(network.settings.data, data.samples)
         ]
-        for part in (Part.TEST, Part.VALIDATION)
+        for data in (network.parts.test, network.parts.validation)
     )
     classes = network.cohort.classes
-    labels = torch.from_numpy(class_indices(network.cohort.part(Part.VALIDATION), classes))
+    labels = torch.from_numpy(network.parts.validation.labels)
     weights = class_weights(labels, len(classes))[labels]
     shift = fitted_intercepts(drawn_logits(network, validation), labels, weights=weights)
     return values(network, drawn_logits(network, test) + shift)
 
 
-def names(verdicts: Verdicts, network: ExplainedNetwork) -> list[list[str]]:
+def names(verdicts: Verdicts) -> list[list[str]]:
     """The named pairs, strongest first."""
-    classes = network.cohort.classes
-    return [[verdicts.artefacts[one], classes[other]] for one, other in verdicts.ranking()]
+    return [[pair.artefact, pair.diagnosis] for pair in verdicts.named()]
 
 
-def tests(verdicts: Verdicts, network: ExplainedNetwork, artefact: str, diagnosis: str) -> dict[str, float]:
+def tests(spaces: dict[str, ArtefactSpace], verdicts: Verdicts, artefact: str, diagnosis: str) -> dict[str, float]:
     """Adjusted p-values and the effect of the planted pair, and how many directions the artefact has."""
-    row, column = verdicts.artefacts.index(artefact), network.cohort.classes.index(diagnosis)
+    row, column = verdicts.artefacts.index(artefact), verdicts.classes.index(diagnosis)
     return {
         "tie": float(verdicts.tie[row, column]),
         "use": float(verdicts.use[row, column]),
         "effect": round(float(verdicts.effects[row, column]), 3),
-        "directions": verdicts.spaces[row].rank,
+        "directions": spaces[artefact].rank,
     }
 
 
 def values(network: ExplainedNetwork, logits: torch.Tensor) -> dict[str, float]:
-    test = network.cohort.part(Part.TEST)
-    weights = bootstrap_weights(network.settings, network.cohort.groups(test))
-    found = accuracy(logits, class_indices(test, network.cohort.classes), network.cohort.classes, weights)
-    return {name: round(found[name].value, 5) for name in FIGURES}
+    figures = accuracy(logits, network.parts.test)
+    return {name: round(figures[name].value, 5) for name in FIGURES}
 
 
 def summary(lines: Sequence[dict[str, Any]]) -> str:
