@@ -182,12 +182,8 @@ def test_training_on_without_the_tie_makes_drawn_stickers_matter_less(network):
 
     def effect(**kind):
         changed, _ = suppressed_network(network, joined([], network.channels), epochs=2, tracker=Silent(), **kind)
-        there, gone = (
-            log_odds(
-                drawn_logits(changed, [with_artefact(lesion, STICKER, present=present) for lesion in lesions]).double()
-            )
-            for present in (True, False)
-        )
+        painted = ([with_artefact(lesion, STICKER, present=there) for lesion in lesions] for there in (True, False))
+        there, gone = (log_odds(drawn_logits(changed, drawn).double()) for drawn in painted)
         return float((there - gone)[:, melanoma].mean())
 
     assert 0 < effect(artefacts=[STICKER]) < 0.8 * effect()
