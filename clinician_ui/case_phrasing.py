@@ -1,11 +1,14 @@
 """What the screens say that show what a run's network does; in the manner of `clinician_ui.phrasing`."""
 
+import math
 from collections.abc import Mapping
 
 from clinician_ui.phrasing import count
 from concepts.curation.case_review import CaseReview, Opinion, Step
 from concepts.curation.proposing import Proposal
-from pipeline.report.discovery_content import DirectionFound
+from concepts.statistics.estimate import Estimate, is_known
+from pipeline.results.discovery import Direction
+from pipeline.results.result import Band
 
 LIST_OF_CASES = "Cases of the run"
 NO_CASES_MATCH = "No case matches the filter. Widen it."
@@ -74,29 +77,30 @@ def change(after: float, before: float) -> str:
     return "0.0 points" if abs(points) < 0.05 else f"{points:+.1f} points".replace("-", "\N{MINUS SIGN}")
 
 
-def direction_facts(direction: DirectionFound) -> str:
+def direction_facts(direction: Direction) -> str:
     """State how much of the free axes' slope lies along a direction."""
     return f"{direction.share_of_slope:.0%} of the squared slope of all free axes lies along it."
 
 
-def correlation(figure: Mapping[str, float | int | None]) -> str:
+def correlation(figure: Estimate) -> str:
     """Return a rank correlation with its interval and n."""
-    value, low, high = (float(figure[end] or 0) for end in ("value", "low", "high"))
-    return f"{value:+.2f} ({low:+.2f} to {high:+.2f}), n = {figure['n']}".replace("-", "\N{MINUS SIGN}")
+    if not is_known(figure):
+        return f"not assessable, n = {figure.n}"
+    text = f"{figure.value:+.2f} ({figure.low:+.2f} to {figure.high:+.2f}), n = {figure.n}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
-def loss_ratio(figure: Mapping[str, float | int | None]) -> str:
-    """Return a loss ratio with its interval and n."""
-    if figure["value"] is None:
+def loss_ratio(figure: Estimate) -> str:
+    """Return a loss ratio with its interval, where there is one, and n."""
+    if math.isnan(figure.value):
         return "not assessable"
-    ends = "" if figure["low"] is None else f" ({figure['low']:.2f} to {figure['high']:.2f})"
-    return f"{figure['value']:.2f}{ends}, n = {figure['n']}"
+    ends = f" ({figure.low:.2f} to {figure.high:.2f})" if is_known(figure) else ""
+    return f"{figure.value:.2f}{ends}, n = {figure.n}"
 
 
-def against_null(figure: Mapping[str, float | int | None], null: Mapping[str, float | None]) -> str:
+def against_null(figure: Estimate, null: Band) -> str:
     """Say whether a ratio is above that of random free directions."""
-    low, high = figure["low"], null["high"]
-    return "" if low is None or high is None or low <= high else "above chance"
+    return "above chance" if figure.low > null.high else ""
 
 
 def proposed(proposal: Proposal, set_name: str) -> str:

@@ -1,7 +1,7 @@
 """A new run from an old one, with some axes or artefacts suppressed in its network."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,41 +13,42 @@ from torch import Tensor
 from concepts.errors import RunError
 from concepts.release import read_release
 from pipeline.choices import Balance
-from pipeline.data.cohort import prepare_cohort
-from pipeline.data.splits import Part, read_split
-from pipeline.evaluation.evaluation_data import class_indices
+from pipeline.data.cohort import Cohort, prepare_cohort
+from pipeline.data.splits import read_split
+from pipeline.evaluation.evaluation_data import EvaluationData
 from pipeline.explanation.explained_network import ExplainedNetwork, open_explained
-from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace, axis_space, joined
-from pipeline.explanation.shortcuts.artefacts import artefact_labels
-from pipeline.explanation.shortcuts.intercepts import add_intercepts, fitted_intercepts
+from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace, axis_space, joined, read_spaces
+from pipeline.explanation.shortcuts.artefacts import ArtefactLabels, artefact_labels
 from pipeline.explanation.shortcuts.relearning import relearn
-from pipeline.explanation.shortcuts.reweighing import independence_weights
-from pipeline.explanation.shortcuts.space_files import read_spaces
-from pipeline.explanation.shortcuts.suppression import suppress
+from pipeline.explanation.shortcuts.suppression import (
+    add_intercepts,
+    fitted_intercepts,
+    independence_weights,
+    suppress,
+)
 from pipeline.models.checkpoint import save_model
 from pipeline.run.files import AUXILIARY, MODEL, PLAIN
+from pipeline.results.shortcuts import SUPPRESSED, Suppression, suppression_of
 from pipeline.run.folder import RunFolder, create_run, open_run
 from pipeline.run.progress import Tracker
 from pipeline.training.loss import class_weights
 
-KEPT = ("split.csv", "release.json", "samples.csv")
+CARRIED = ("split.csv", "release.json", "samples.csv")
 NETWORKS = (PLAIN, AUXILIARY)
 INHERITED = ("digests", "insertion_change", "alignment", "history", "best_epoch", "weights")
 """Entries of ``run.json`` that hold for the suppressed network too."""
-SUPPRESSED = "suppressed"
-"""Entry of ``run.json`` that says what was suppressed."""
 
 
 def suppress_run(
     path: Path, names: Sequence[str], *, epochs: int = 0, tracker: Tracker, runs: Path | None = None
 ) -> RunFolder:
-    """A new run folder with a run's network, kept from seeing some axes or artefacts; evaluation is still to be done.
+    """Make a run of an old one's network, kept from seeing some axes or artefacts; evaluation is still to be done.
 
     Args:
         path: A trained run; for artefacts, one that was explained.
         names: Audited artefacts (all directions that the layer has for each) and named concepts (their axes).
-        epochs: For how many epochs what comes after the layer is trained on without them.
-        tracker: Where progress is shown.
+        epochs: For how many epochs what comes after the layer is trained without them.
+        tracker: Shows progress.
         runs: Folder for the new run; default: beside the old one.
 
     Returns:
@@ -59,13 +60,23 @@ def suppress_run(
         SettingsError: If the network's whitened layer has no readout.
     """
     source = open_run(path)
-    _refuse_suppressed(source)
-    network = _opened(source, tracker)
-    wanted = tuple(dict.fromkeys(names))
-    space = joined([_space(source, network, name) for name in wanted], network.channels)
-    known = artefact_labels(network.cohort, network.cohort.part(Part.TRAIN)).names
-    weighed = [name for name in wanted if name in known]
+    refuse_suppressed(source)
+    network = _open_network(source, tracker)
+    names = tuple(dict.fromkeys(names))
+    spaces = suppressible(network.cohort.concepts, read_spaces(source), network.channels)
+    space = joined([_space(source, spaces, name) for name in names], network.channels)
+    labelled = artefact_labels(network.cohort, network.parts.train.samples).names
+    weighed = tuple(name for name in names if name in labelled)
     changed, intercepts = suppressed_network(network, space, artefacts=weighed, epochs=epochs, tracker=tracker)
+    suppression = Suppression(
+        source=source.id,
+        names=names,
+        weighed=weighed,
+        directions=space.rank,
+        intercepts=dict(zip(network.cohort.classes, intercepts.tolist(), strict=True)),
+        images=len(network.parts.validation),
+        epochs=epochs,
+    )
     settings = source.settings()
     target = create_run(
         settings.model_copy(update={"name": f"{settings.name}-suppressed", "runs": runs or source.path.parent})
@@ -73,17 +84,7 @@ def suppress_run(
     try:
         _carry_over(source, target)
         target.record(
-            **{
-                SUPPRESSED: {
-                    "from": source.id,
-                    "names": list(wanted),
-                    "weighed": weighed,
-                    "directions": space.rank,
-                    "intercepts": dict(zip(network.cohort.classes, intercepts.tolist(), strict=True)),
-                    "images": len(network.cohort.part(Part.VALIDATION)),
-                    "epochs": epochs,
-                }
-            },
+            **{SUPPRESSED: suppression.model_dump(mode="json")},
             suppressed_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         save_model(target.path / MODEL, changed.module, network.description)
@@ -91,6 +92,33 @@ def suppress_run(
         shutil.rmtree(target.path)
         raise
     return target
+
+
+def refuse_suppressed(run: RunFolder) -> None:
+    """Refuse a run in which something is suppressed already.
+
+    Raises:
+        RunError: If there is; names what, and the run that it comes from.
+    """
+    suppression = suppression_of(run.read_json("run.json"))
+    if suppression is not None:
+        raise RunError(
+            f"{run.path}: {', '.join(suppression.names)} suppressed in it already; suppress everything at once in the "
+            f"run that it came from, {suppression.source}"
+        )
+
+
+def suppressible(
+    concepts: Sequence[str], spaces: Mapping[str, ArtefactSpace], channels: int
+) -> dict[str, ArtefactSpace]:
+    """Return by name the directions that can be suppressed.
+
+    Args:
+        concepts: In axis order.
+        spaces: Of the audited artefacts; an artefact that is also a concept has its axis among them.
+        channels: C of the layer.
+    """
+    return {concept: axis_space(axis, channels) for axis, concept in enumerate(concepts)} | dict(spaces)
 
 
 def suppressed_network(
@@ -102,16 +130,16 @@ def suppressed_network(
     intercepts: bool = True,
     tracker: Tracker,
 ) -> tuple[ExplainedNetwork, Tensor]:
-    """A copy of a network that does not see some directions of its layer, and what was added to its logits.
+    """Copy a network so that it does not see some directions of its layer, and say what was added to its logits.
 
     Args:
         network: Left as it is.
         space: The directions.
         artefacts: Labelled artefacts that are not to go with any diagnosis in what follows: images are weighed so.
-        epochs: For how many epochs what comes after the layer is trained on without the directions; 0: not at all.
+        epochs: For how many epochs what comes after the layer is trained without the directions; 0: not at all.
         intercepts: Whether the intercepts of the diagnoses are fitted anew on the validation images, where diagnoses
             count as they did in training.
-        tracker: Where progress is shown.
+        tracker: Shows progress.
 
     Raises:
         SettingsError: If the layer has no readout, or the logits cannot be moved.
@@ -119,32 +147,45 @@ def suppressed_network(
     changed = replace(network, module=deepcopy(network.module))
     suppress(changed.module, network.layer, space)
     if epochs:
-        weights = _independence(network, Part.TRAIN, artefacts)
+        weights = image_weights(network.parts.train, _labels(network.cohort, network.parts.train, artefacts))
         relearn(changed, space, epochs=epochs, weights=weights, tracker=tracker)
-    classes = network.cohort.classes
-    shift = torch.zeros(len(classes), dtype=torch.float64)
-    if intercepts:
-        validation = network.cohort.part(Part.VALIDATION)
-        outputs = changed.outputs(validation, tracker=tracker, title="suppressed network, validation images")
-        labels = torch.from_numpy(class_indices(validation, classes))
-        even = network.settings.training.balance is not Balance.NONE
-        weights = _independence(network, Part.VALIDATION, artefacts)
-        if even:
-            weights = weights * class_weights(labels, len(classes))[labels]
-        shift = fitted_intercepts(outputs.logits, labels, weights=weights)
-        add_intercepts(changed.module, shift)
+    validation = network.parts.validation
+    if not intercepts:
+        return changed, torch.zeros(len(validation.classes), dtype=torch.float64)
+    outputs = changed.outputs(validation.samples, tracker=tracker, title="suppressed network, validation images")
+    weights = image_weights(
+        validation,
+        _labels(network.cohort, validation, artefacts),
+        even=network.settings.training.balance is not Balance.NONE,
+    )
+    shift = fitted_intercepts(outputs.logits, torch.from_numpy(validation.labels), weights=weights)
+    add_intercepts(changed.module, shift)
     return changed, shift
 
 
-def _independence(network: ExplainedNetwork, part: Part, artefacts: Sequence[str]) -> Tensor:
-    """Weights of a part's images under which the artefacts go with no diagnosis."""
-    samples = network.cohort.part(part)
-    labels = artefact_labels(network.cohort, samples)
-    table = labels.of(artefacts).table
-    return torch.from_numpy(independence_weights(table, class_indices(samples, network.cohort.classes)))
+def image_weights(data: EvaluationData, artefacts: ArtefactLabels, *, even: bool = False) -> Tensor:
+    """Weigh images so that artefacts go with no diagnosis.
+
+    Args:
+        data: N images.
+        artefacts: Of the same images; those that are to go with no diagnosis.
+        even: Whether all diagnoses count alike besides.
+
+    Returns:
+        N, float64.
+    """
+    weights = torch.from_numpy(independence_weights(artefacts.table, data.labels))
+    if not even:
+        return weights
+    labels = torch.from_numpy(data.labels)
+    return weights * class_weights(labels, len(data.classes))[labels]
 
 
-def _opened(run: RunFolder, tracker: Tracker) -> ExplainedNetwork:
+def _labels(cohort: Cohort, data: EvaluationData, artefacts: Sequence[str]) -> ArtefactLabels:
+    return artefact_labels(cohort, data.samples).of(artefacts)
+
+
+def _open_network(run: RunFolder, tracker: Tracker) -> ExplainedNetwork:
     settings = run.settings()
     split, release = read_split(run.file("split.csv")), read_release(run.file("release.json"))
     cohort = prepare_cohort(settings, tracker=tracker, split=split, release=release)
@@ -153,33 +194,18 @@ def _opened(run: RunFolder, tracker: Tracker) -> ExplainedNetwork:
     return open_explained(settings, cohort, run=run)
 
 
-def _refuse_suppressed(run: RunFolder) -> None:
-    record = run.read_json("run.json")
-    if SUPPRESSED in record:
-        done = record[SUPPRESSED]
-        raise RunError(
-            f"{run.path}: {', '.join(done['names'])} suppressed in it already; suppress everything at once in the run "
-            f"that it came from, {done['from']}"
-        )
-
-
-def _space(run: RunFolder, network: ExplainedNetwork, name: str) -> ArtefactSpace:
-    concepts = network.cohort.concepts
-    spaces = read_spaces(run)
-    if name in spaces:
-        return spaces[name]
-    if name in concepts:
-        return axis_space(concepts.index(name), network.channels)
-    known = ", ".join(dict.fromkeys([*concepts, *spaces]))
-    raise RunError(f"{run.path}: nothing called '{name}' to suppress; it has {known}")
+def _space(run: RunFolder, spaces: Mapping[str, ArtefactSpace], name: str) -> ArtefactSpace:
+    if name not in spaces:
+        raise RunError(f"{run.path}: nothing called '{name}' to suppress; use {', '.join(spaces)}")
+    return spaces[name]
 
 
 def _carry_over(source: RunFolder, target: RunFolder) -> None:
-    for name in KEPT:
+    for name in CARRIED:
         shutil.copyfile(source.file(name), target.file(name))
     for stem in NETWORKS:
         for ending in (".safetensors", ".json"):
             if source.has(f"{stem}{ending}"):
                 shutil.copyfile(source.file(f"{stem}{ending}"), target.file(f"{stem}{ending}"))
-    recorded = source.read_json("run.json")
-    target.record(**{key: recorded[key] for key in INHERITED if key in recorded})
+    record = source.read_json("run.json")
+    target.record(**{key: record[key] for key in INHERITED if key in record})

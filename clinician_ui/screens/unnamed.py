@@ -13,13 +13,13 @@ from concepts.curation import door
 from concepts.curation.sets import SetConcept
 from concepts.store.roles import Action
 from concepts.vocabulary import load_vocabulary
-from pipeline.report.compose import diagnosis_name
-from pipeline.report.discovery_content import DirectionFound, Discovery, candidate_values, read_discovery
-from pipeline.report.sentences.case import trait_name
-from pipeline.report.sentences.cases import KINDS, SHOWN_RELATIONS
+from pipeline.explanation.discovery.files import candidate_values, read_discovery
+from pipeline.report.sentences import directions
+from pipeline.results.discovery import Direction, Discovery
+from pipeline.results.names import Names
 from pipeline.run.folder import RunFolder
 
-OVERALL = "overall"
+NAMES = Names()
 NEW_WORD = "a new word"
 EXPLANATION = "explanation.json"
 
@@ -54,15 +54,15 @@ def _read(path: str, _changed: int) -> Discovery | None:
     return read_discovery(RunFolder(Path(path), writes=False))
 
 
-def _show_direction(reader: Reader, run: RunFolder, direction: DirectionFound) -> None:
+def _show_direction(reader: Reader, run: RunFolder, direction: Direction) -> None:
     figures = "".join(
         f'<figure><img src="{_url(run, patch.patch)}" alt="Patch of {phrasing.html(patch.image_id)}">'
         f'<img src="{_url(run, patch.picture)}" alt="Image {phrasing.html(patch.image_id)}">'
-        f'<figcaption class="dx-quiet">{phrasing.html(diagnosis_name(patch.diagnosis))}</figcaption></figure>'
+        f'<figcaption class="dx-quiet">{phrasing.html(NAMES.diagnosis(patch.diagnosis))}</figcaption></figure>'
         for patch in direction.patches
     )
     st.html(
-        f'<h2 class="dx-title">{phrasing.html(direction.name.replace("_", " "))}</h2>'
+        f'<h2 class="dx-title">{phrasing.html(directions.name(direction))}</h2>'
         f'<p class="dx-quiet">{phrasing.html(case_phrasing.direction_facts(direction))}</p>'
         f'<p class="dx-heading">{case_phrasing.PATCHES}</p><div class="dx-patches">{figures}</div>'
         f'<div class="dx-beside">{_importance(direction)}{_relations(direction)}</div>'
@@ -71,9 +71,9 @@ def _show_direction(reader: Reader, run: RunFolder, direction: DirectionFound) -
         _show_form(reader, run, direction)
 
 
-def _importance(direction: DirectionFound) -> str:
+def _importance(direction: Direction) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{phrasing.html("all diagnoses" if target == OVERALL else diagnosis_name(target))}</th>'
+        f'<tr><th scope="row">{phrasing.html(NAMES.target(target))}</th>'
         f'<td class="dx-number">{case_phrasing.loss_ratio(importance.ratio)}</td>'
         f"<td>{case_phrasing.against_null(importance.ratio, importance.null)}</td></tr>"
         for target, importance in direction.importance.items()
@@ -81,14 +81,13 @@ def _importance(direction: DirectionFound) -> str:
     return f'<div><p class="dx-heading">{case_phrasing.DIRECTION_IMPORTANCE}</p>{_table(rows)}</div>'
 
 
-def _relations(direction: DirectionFound) -> str:
-    names = {concept.id: concept.name for concept in load_vocabulary().concepts.values()}
+def _relations(direction: Direction) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{phrasing.html(trait_name(relation.trait, names))} '
-        f'<span class="dx-quiet">{KINDS[relation.kind]}</span></th>'
+        f'<tr><th scope="row">{phrasing.html(directions.trait_name(relation, NAMES))} '
+        f'<span class="dx-quiet">{directions.KINDS[relation.kind]}</span></th>'
         f'<td class="dx-number">{case_phrasing.correlation(relation.correlation)}</td>'
         f"<td>{'beyond chance' if relation.beyond_chance else ''}</td></tr>"
-        for relation in direction.relations[:SHOWN_RELATIONS]
+        for relation in directions.listed(direction)
     )
     return f'<div><p class="dx-heading">{case_phrasing.DIRECTION_RELATIONS}</p>{_table(rows)}</div>'
 
@@ -97,7 +96,7 @@ def _table(rows: str) -> str:
     return f'<div class="dx-scroll"><table class="dx-table"><tbody>{rows}</tbody></table></div>'
 
 
-def _show_form(reader: Reader, run: RunFolder, direction: DirectionFound) -> None:
+def _show_form(reader: Reader, run: RunFolder, direction: Direction) -> None:
     sets = [concept_set.name for concept_set in door.list_sets(reader.store, reader.name)]
     if not sets:
         st.caption(phrasing.NO_SETS)
@@ -118,11 +117,11 @@ def _show_form(reader: Reader, run: RunFolder, direction: DirectionFound) -> Non
         st.button("Propose the concept", key=f"propose {form}", on_click=_propose, args=(form, run, direction))
 
 
-def _propose(form: str, run: RunFolder, direction: DirectionFound) -> None:
+def _propose(form: str, run: RunFolder, direction: Direction) -> None:
     perform("unnamed", lambda reader: _proposed(reader, form, run, direction))
 
 
-def _proposed(reader: Reader, form: str, run: RunFolder, direction: DirectionFound) -> str:
+def _proposed(reader: Reader, form: str, run: RunFolder, direction: Direction) -> str:
     word, set_name = st.session_state[f"word {form}"], st.session_state[f"set {form}"]
     proposal = door.propose_concept(
         reader.store,

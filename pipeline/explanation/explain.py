@@ -29,6 +29,10 @@ from pipeline.explanation.shortcuts.audit import audit_shortcuts
 from pipeline.explanation.stability import order_stabilities
 from pipeline.explanation.tcav import concept_vectors
 from pipeline.results.importance import AxisExample
+from pipeline.explanation.stability import order_stability
+from pipeline.explanation.tcav import choose_examples, sides_of, tcav_scores
+from pipeline.models.checkpoint import load_model
+from pipeline.results.result import Result
 from pipeline.run.folder import RunFolder
 from pipeline.run.pictures import save_picture
 from pipeline.run.progress import Tracker
@@ -80,8 +84,8 @@ def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
             "tcav": _dumped(tcav),
             **cases,
             "failures": _dumped(failures),
-            **discover(network, run=run, outputs=outputs, tracker=tracker),
-            **audit_shortcuts(network, run=run, outputs=outputs, tracker=tracker),
+            "discovery": _dumped(discover(network, run=run, outputs=outputs, tracker=tracker)),
+            "shortcuts": _dumped(audit_shortcuts(network, run=run, outputs=outputs, tracker=tracker)),
         },
     )
 

@@ -16,6 +16,40 @@ from pipeline.results.evaluation import Evaluation
 from pipeline.results.importance import AxisExample, TargetImportance, TcavScore
 from pipeline.results.names import names_of
 from pipeline.results.trust import FailuresResult, OrderStability, SanityResult
+from pipeline.report.content import (
+    BASELINES,
+    FURTHER_BASELINES,
+    ChildFigures,
+    CohortFacts,
+    ConceptFigures,
+    ConceptImportance,
+    Exemplar,
+    ImportancePanel,
+    LayerFigures,
+    LeakFigures,
+    Marking,
+    Matrix,
+    Named,
+    NetworkFigures,
+    PartCounts,
+    Provenance,
+    ReaderAgreement,
+    ReleaseFacts,
+    Rival,
+    RunReport,
+    SubspaceFigures,
+    TcavPanel,
+    TcavRow,
+    Verdict,
+    WhiteningFacts,
+)
+from pipeline.explanation.discovery.files import read_discovery
+from pipeline.report.explained_compose import compose_explained
+from pipeline.report.scrutiny_compose import compose_scrutiny
+from pipeline.report.sentences.results import OVERALL
+from pipeline.report.tree import Tree
+from pipeline.results.names import names_of
+from pipeline.results.shortcuts import ShortcutAudit, suppression_of
 from pipeline.run.folder import RunFolder
 
 T = TypeVar("T")

@@ -6,6 +6,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from concepts.example import AgreementEntry, ConceptEntry, Origin
@@ -60,6 +62,7 @@ class RunReport:
         explained: Cases, where axes are active, and directions that nobody named.
         shortcuts: The audit of artefacts; None where the run was explained before there was one.
         suppressed: What the network is kept from seeing; None where nothing was suppressed.
+        names: Of everything that the run mentions.
     """
 
     provenance: Provenance
@@ -78,6 +81,7 @@ class RunReport:
     explained: Explained
     shortcuts: ShortcutAudit | None = None
     suppressed: Suppression | None = None
+    names: Names = field(default_factory=Names)
 
     @property
     def entries(self) -> dict[str, ConceptEntry]:

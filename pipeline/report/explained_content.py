@@ -1,4 +1,4 @@
-"""What the report says about the cases of a run, where axes are active, and directions that nobody named."""
+"""What the report says about the cases of a run and where axes are active."""
 
 from dataclasses import dataclass
 
@@ -78,49 +78,9 @@ class CourseFigures:
 
 
 @dataclass(frozen=True)
-class RelationFigures:
-    """What a direction goes with, and whether by more than chance."""
-
-    trait: str
-    kind: str
-    correlation: Estimate
-    beyond_chance: bool
-
-
-@dataclass(frozen=True)
-class PatchPicture:
-    """A test image on which a direction is most active, with the picture of the place."""
-
-    image_id: str
-    diagnosis: str
-    patch: str
-
-
-@dataclass(frozen=True)
-class DirectionFigures:
-    """A direction among the axes without a name.
-
-    Attributes:
-        name: What the run calls it.
-        share_of_slope: Share of the squared slope of all free axes that lies along it, 0 to 1.
-        importance: By diagnosis, and overall: loss ratio, and the middle 95 % of random free directions.
-        relations: Strongest first.
-        patches: Most active first.
-    """
-
-    name: str
-    share_of_slope: float
-    importance: tuple[tuple[str, Estimate, float, float], ...]
-    relations: tuple[RelationFigures, ...]
-    patches: tuple[PatchPicture, ...]
-
-
-@dataclass(frozen=True)
 class Explained:
-    """The report's part on cases and on what nobody named; each part is empty or None where a run has none."""
+    """The report's part on cases; each part is empty or None where a run has none."""
 
     cases: CasesFigures | None
     pointing: tuple[PointingFigures, ...]
     courses: tuple[CourseFigures, ...]
-    directions: tuple[DirectionFigures, ...]
-    relations_compared: int

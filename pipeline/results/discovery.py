@@ -1,23 +1,39 @@
 """Directions that the network uses and nobody named, as ``explanation.json`` has them."""
 
 from collections.abc import Mapping
+from enum import StrEnum
 
 from pipeline.results.importance import AxisImportance
 from pipeline.results.result import Figure, Result
+
+
+class TraitKind(StrEnum):
+    """Where a trait comes from."""
+
+    CONCEPT_AXIS = "concept_axis"
+    """Activation of a named axis."""
+    CONCEPT = "concept"
+    """What the release says."""
+    ARTEFACT = "artefact"
+    """What was planted, or is labelled, of artefacts."""
+    METADATA = "metadata"
+    """Age, sex, site and the like."""
+    PICTURE = "picture"
+    """Measured on the picture."""
 
 
 class TraitRelation(Result):
     """A trait that goes with a direction.
 
     Attributes:
-        trait: Which: a concept, an artefact, a diagnosis, age, a measure of the picture.
-        kind: What kind of trait it is.
-        correlation: Spearman's, on test images.
-        beyond_chance: Whether it is beyond chance after Holm's correction.
+        trait: Which: a concept, an artefact, age, a measure of the picture.
+        kind: Where it comes from.
+        correlation: Spearman's, -1 to 1, on test images.
+        beyond_chance: Whether it differs from 0 by Holm's procedure over all relations that were compared.
     """
 
     trait: str
-    kind: str
+    kind: TraitKind
     correlation: Figure
     beyond_chance: bool
 
@@ -67,7 +83,7 @@ class Discovery(Result):
 
     Attributes:
         directions: The most salient first.
-        relations_compared: How many relations were looked at.
+        relations_compared: How many relations were compared.
         chosen_on: The part on whose images the directions were chosen.
     """
 

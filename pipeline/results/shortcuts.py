@@ -1,9 +1,16 @@
 """What the network does with artefacts: which it carries, which are shortcuts, what was suppressed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Any
 
+from pydantic import ValidationError
+
+from concepts.errors import RunError
 from pipeline.results.result import Figure, Number, Result
+
+SUPPRESSED = "suppressed"
+"""Entry of ``run.json`` that says what was suppressed."""
 
 
 class ShortcutVerdict(StrEnum):
@@ -15,7 +22,7 @@ class ShortcutVerdict(StrEnum):
 
 
 class LabelSource(StrEnum):
-    """Who says which images have an artefact."""
+    """Who says which images have an artefact; what one source says is never completed by another."""
 
     READERS = "readers"
     PLANTED = "planted"
@@ -28,9 +35,21 @@ class PresenceCounts(Result):
     present: int
     absent: int
 
-    def __add__(self, other: "PresenceCounts") -> "PresenceCounts":
-        """Return the counts of both together."""
-        return PresenceCounts(present=self.present + other.present, absent=self.absent + other.absent)
+    @property
+    def total(self) -> int:
+        """Images in which it is known whether the artefact is there."""
+        return self.present + self.absent
+
+
+def total_counts(counts: Iterable[PresenceCounts]) -> PresenceCounts:
+    """Add counts up.
+
+    Example:
+        >>> total_counts([PresenceCounts(present=1, absent=2), PresenceCounts(present=3, absent=4)])
+        PresenceCounts(present=4, absent=6)
+    """
+    listed = tuple(counts)
+    return PresenceCounts(present=sum(count.present for count in listed), absent=sum(count.absent for count in listed))
 
 
 class MeasureQuality(Result):
@@ -86,6 +105,11 @@ class ArtefactAudit(Result):
     reading_auc: Figure
     diagnoses: Mapping[str, ArtefactEffect]
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether images were drawn again with and without the artefact."""
+        return any(effect.drawn_in is not None for effect in self.diagnoses.values())
+
 
 class ArtefactResult(Result):
     """One artefact.
@@ -105,6 +129,16 @@ class ArtefactResult(Result):
     train: Mapping[str, PresenceCounts]
     test: PresenceCounts
     audit: ArtefactAudit | None = None
+
+    @property
+    def verdicts(self) -> tuple[ShortcutVerdict, ...]:
+        """What is said of it and each diagnosis; empty where it was not audited."""
+        return tuple(effect.verdict for effect in self.audit.diagnoses.values()) if self.audit else ()
+
+    @property
+    def is_named(self) -> bool:
+        """Whether it is named as a shortcut for any diagnosis."""
+        return ShortcutVerdict.NAMED in self.verdicts
 
 
 class NamedShortcut(Result):
@@ -147,6 +181,26 @@ class ShortcutAudit(Result):
     comparisons: int = 0
     counterpart: Mapping[str, CounterpartFigures] = {}
 
+    @property
+    def audited(self) -> dict[str, ArtefactResult]:
+        """The artefacts that enough training images have."""
+        return {name: artefact for name, artefact in self.artefacts.items() if artefact.audit is not None}
+
+    @property
+    def rare(self) -> dict[str, ArtefactResult]:
+        """The artefacts that too few training images have, or lack."""
+        return {name: artefact for name, artefact in self.artefacts.items() if artefact.audit is None}
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether images were drawn again with and without any artefact."""
+        return any(artefact.audit is not None and artefact.audit.is_drawn for artefact in self.artefacts.values())
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """The artefacts that nobody labelled and that were measured in the picture."""
+        return tuple(name for name, artefact in self.artefacts.items() if artefact.labels is LabelSource.MEASURED)
+
 
 class Suppression(Result):
     """What a run's network is kept from seeing; an entry of ``run.json``.
@@ -168,3 +222,22 @@ class Suppression(Result):
     intercepts: Mapping[str, float]
     images: int
     epochs: int
+
+
+def suppression_of(record: Mapping[str, Any]) -> Suppression | None:
+    """Read from a run's record what was suppressed in it; None where nothing was.
+
+    Args:
+        record: Content of ``run.json``.
+
+    Raises:
+        RunError: If the entry is damaged; names the key.
+    """
+    if SUPPRESSED not in record:
+        return None
+    try:
+        return Suppression.model_validate(record[SUPPRESSED])
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in (SUPPRESSED, *first["loc"]))
+        raise RunError(f"run.json: {key}: {first['msg'].lower()}; suppress again") from error

@@ -44,8 +44,8 @@ class Stream(IntEnum):
     """Random directions and sign flips of the audit of artefacts."""
     REPAINTING = 18
     """Which lesions are repainted."""
-    REPAINTED_CALIBRATION = 19
-    """Folds of what is fitted on repainted lesions."""
+    DONORS = 19
+    """Which images give others what the layer has of an artefact."""
     COMPARISON = 20
     """Bootstrap of differences between runs."""
 

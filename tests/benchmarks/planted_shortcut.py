@@ -33,20 +33,20 @@ from concepts.release import read_release
 from pipeline.config import RunSettings, load_settings
 from pipeline.data.cohort import prepare_cohort
 from pipeline.data.phantom.lesion import ARTEFACTS
+from pipeline.data.phantom.patients import counterpart
 from pipeline.data.phantom.rule import DIAGNOSES
-from pipeline.data.splits import Part, read_split
-from pipeline.evaluation.evaluate import bootstrap_weights
-from pipeline.evaluation.evaluation_data import class_indices
+from pipeline.data.splits import read_split
 from pipeline.explanation.explained_network import ExplainedNetwork, open_explained
-from pipeline.explanation.shortcuts.artefact_space import joined
+from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace, joined
+from pipeline.explanation.shortcuts.artefacts import labelled_parts
+from pipeline.explanation.shortcuts.audit import find_shortcuts
 from pipeline.explanation.shortcuts.figures import FIGURES, accuracy
-from pipeline.explanation.shortcuts.intercepts import fitted_intercepts
-from pipeline.explanation.shortcuts.repainting import drawn_logits, painted_lesions, with_artefact, without_shortcut
-from pipeline.explanation.shortcuts.verdicts import Verdicts, judge_artefacts
-from pipeline.retrain import retrain
+from pipeline.explanation.shortcuts.repainting import drawn_logits, painted_lesions, with_artefact
+from pipeline.explanation.shortcuts.suppression import fitted_intercepts
+from pipeline.explanation.shortcuts.verdicts import Verdicts
+from pipeline.retrain import Stage, retrain
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Silent
-from pipeline.stages import Stage
 from pipeline.suppress import suppressed_network
 from pipeline.training.loss import class_weights
 
@@ -104,14 +104,14 @@ def settings_of(arm: str, seed: int, asked: argparse.Namespace) -> RunSettings:
     places = [f"name={arm}-{seed}", f"runs={asked.runs}", f"data.cache={asked.runs / 'cache'}", "threads=1"]
     changes = [f"seed={seed}", f"data.phantom.seed={seed}", *planted]
     # A changed strength of the shortcut says nothing to the arm that has none.
-    mine = [override for override in asked.set if arm == "tied" or not override.startswith("data.phantom.shortcut")]
+    mine = [one for one in asked.set if arm == "tied" or not one.startswith("data.phantom.shortcut")]
     return load_settings(asked.config, [*places, *mine, *changes])
 
 
 def trained(settings: RunSettings) -> RunFolder | None:
     """A run with these settings that was trained already."""
-    runs = [RunFolder(path) for path in sorted(settings.runs.glob(f"{settings.name}-*"))]
-    return next((run for run in runs if run.has("model.json") and run.settings() == settings), None)
+    found = [RunFolder(path) for path in sorted(settings.runs.glob(f"{settings.name}-*"))]
+    return next((run for run in found if run.has("model.json") and run.settings() == settings), None)
 
 
 def opened(settings: RunSettings) -> ExplainedNetwork:
@@ -127,35 +127,44 @@ def one_seed(seed: int, asked: argparse.Namespace) -> dict[str, Any]:
     """Both arms of one seed."""
     artefact, diagnosis = tie_of(seed)
     tied, clean = (opened(settings_of(arm, seed, asked)) for arm in ARMS)
-    verdicts, other = (judge_artefacts(network, tracker=Silent()) for network in (tied, clean))
-    assert verdicts is not None
-    assert other is not None
-    test = tied.cohort.part(Part.TEST)
-    assert [sample.image_id for sample in test] == [sample.image_id for sample in clean.cohort.part(Part.TEST)]
-    named = names(verdicts, tied)
+    spaces, planted = audited(tied)
+    _, absent = audited(clean)
+    test = tied.parts.test
+    assert test.image_ids == clean.parts.test.image_ids
+    named = names(planted)
     return {
         "seed": seed,
         "artefact": artefact,
         "diagnosis": diagnosis,
         "named_planted": named,
         "top": named[:1] == [[artefact, diagnosis]],
-        "top_artefact": [pair[0] for pair in named[:1]] == [artefact],
-        "named_clean": names(other, clean),
-        "tests_planted": tests(verdicts, tied, artefact, diagnosis),
-        "with_shortcut": values(tied, tied.outputs(test, tracker=Silent(), title="test images").logits),
-        "counterpart": counterparts(tied, clean, verdicts),
+        "top_artefact": [one[0] for one in named[:1]] == [artefact],
+        "named_clean": names(absent),
+        "tests_planted": tests(spaces, planted, artefact, diagnosis),
+        "with_shortcut": values(tied, tied.test_outputs(Silent()).logits),
+        "counterpart": counterparts(tied, clean, spaces, named),
         "without_artefact": {"tied": never_seen(tied, artefact), "clean": never_seen(clean, artefact)},
         "test_images": len(test),
     }
 
 
-def counterparts(tied: ExplainedNetwork, clean: ExplainedNetwork, verdicts: Verdicts) -> dict[str, dict[str, float]]:
+def audited(network: ExplainedNetwork) -> tuple[dict[str, ArtefactSpace], Verdicts]:
+    """The directions of the artefacts, and which are shortcuts."""
+    parts = labelled_parts(network.cohort, network.parts, tracker=Silent())
+    spaces, verdicts = find_shortcuts(network, parts, tracker=Silent())
+    assert verdicts is not None
+    return spaces, verdicts
+
+
+def counterparts(
+    tied: ExplainedNetwork, clean: ExplainedNetwork, spaces: dict[str, ArtefactSpace], pairs: list[list[str]]
+) -> dict[str, dict[str, float]]:
     """Accuracy on the test images as they are without the shortcut."""
-    lesions = without_shortcut(tied.settings, painted_lesions(tied.settings, tied.cohort.part(Part.TEST)))
+    lesions = [counterpart(lesion) for lesion in painted_lesions(tied.settings.data, tied.parts.test.samples)]
     networks = {"tied": tied, "clean": clean}
-    ranking = verdicts.ranking()
-    if ranking:
-        space, named = verdicts.spaces[ranking[0][0]], [verdicts.artefacts[ranking[0][0]]]
+    if pairs:
+        named = [pairs[0][0]]
+        space = spaces[named[0]]
         networks["suppressed"] = suppressed_network(tied, space, artefacts=named, tracker=Silent())[0]
         networks["suppressed_alone"] = suppressed_network(tied, space, intercepts=False, tracker=Silent())[0]
         networks["relearnt"] = suppressed_network(tied, space, artefacts=named, epochs=EPOCHS, tracker=Silent())[0]
@@ -163,7 +172,7 @@ def counterparts(tied: ExplainedNetwork, clean: ExplainedNetwork, verdicts: Verd
         networks |= dict.fromkeys(("suppressed", "suppressed_alone", "relearnt"), tied)
     nothing = joined([], clean.channels)
     networks["clean_longer"] = suppressed_network(clean, nothing, epochs=EPOCHS, tracker=Silent())[0]
-    return {name: values(network, drawn_logits(network, lesions)) for name, network in networks.items()}
+    return {name: values(one, drawn_logits(one, lesions)) for name, one in networks.items()}
 
 
 def never_seen(network: ExplainedNetwork, artefact: str) -> dict[str, float]:
@@ -175,38 +184,35 @@ def never_seen(network: ExplainedNetwork, artefact: str) -> dict[str, float]:
     test, validation = (
         [
             with_artefact(lesion, artefact, present=False)
-            for lesion in painted_lesions(network.settings, network.cohort.part(part))
+            for lesion in painted_lesions(network.settings.data, data.samples)
         ]
-        for part in (Part.TEST, Part.VALIDATION)
+        for data in (network.parts.test, network.parts.validation)
     )
     classes = network.cohort.classes
-    labels = torch.from_numpy(class_indices(network.cohort.part(Part.VALIDATION), classes))
+    labels = torch.from_numpy(network.parts.validation.labels)
     weights = class_weights(labels, len(classes))[labels]
     shift = fitted_intercepts(drawn_logits(network, validation), labels, weights=weights)
     return values(network, drawn_logits(network, test) + shift)
 
 
-def names(verdicts: Verdicts, network: ExplainedNetwork) -> list[list[str]]:
+def names(verdicts: Verdicts) -> list[list[str]]:
     """The named pairs, strongest first."""
-    classes = network.cohort.classes
-    return [[verdicts.artefacts[artefact], classes[diagnosis]] for artefact, diagnosis in verdicts.ranking()]
+    return [[pair.artefact, pair.diagnosis] for pair in verdicts.named()]
 
 
-def tests(verdicts: Verdicts, network: ExplainedNetwork, artefact: str, diagnosis: str) -> dict[str, float]:
+def tests(spaces: dict[str, ArtefactSpace], verdicts: Verdicts, artefact: str, diagnosis: str) -> dict[str, float]:
     """Adjusted p-values and the effect of the planted pair, and how many directions the artefact has."""
-    row, column = verdicts.artefacts.index(artefact), network.cohort.classes.index(diagnosis)
+    row, column = verdicts.artefacts.index(artefact), verdicts.classes.index(diagnosis)
     return {
         "tie": float(verdicts.tie[row, column]),
         "use": float(verdicts.use[row, column]),
         "effect": round(float(verdicts.effects[row, column]), 3),
-        "directions": verdicts.spaces[row].rank,
+        "directions": spaces[artefact].rank,
     }
 
 
 def values(network: ExplainedNetwork, logits: torch.Tensor) -> dict[str, float]:
-    test = network.cohort.part(Part.TEST)
-    weights = bootstrap_weights(network.settings, network.cohort.groups(test))
-    figures = accuracy(logits, class_indices(test, network.cohort.classes), network.cohort.classes, weights)
+    figures = accuracy(logits, network.parts.test)
     return {name: round(figures[name].value, 5) for name in FIGURES}
 
 
@@ -215,23 +221,20 @@ def summary(lines: Sequence[dict[str, Any]]) -> str:
     n = len(lines)
     told = [
         TARGETS,
-        f"planted: the artefact named first in {sum(line['top_artefact'] for line in lines)} of {n}, "
-        f"with its diagnosis in {sum(line['top'] for line in lines)}",
-        f"not planted: none named in {sum(not line['named_clean'] for line in lines)} of {n}",
+        f"planted: the artefact named first in {sum(one['top_artefact'] for one in lines)} of {n}, "
+        f"with its diagnosis in {sum(one['top'] for one in lines)}",
+        f"not planted: none named in {sum(not one['named_clean'] for one in lines)} of {n}",
     ]
     for figure in FIGURES:
 
         def column(*path: str, figure: str = figure) -> Values:
-            return np.array([line[path[0]][path[1]][figure] for line in lines])
+            return np.array([one[path[0]][path[1]][figure] for one in lines])
 
         tied, clean = column("counterpart", "tied"), column("counterpart", "clean")
-        learnt, ceiling = (
-            np.array([line["with_shortcut"][figure] for line in lines]),
-            column("without_artefact", "tied"),
-        )
+        own, ceiling = np.array([one["with_shortcut"][figure] for one in lines]), column("without_artefact", "tied")
         told.append(
             f"{figure}, mean over {n} seeds: learnt with the shortcut {tied.mean():.3f} (on its own test images "
-            f"{learnt.mean():.3f}), learnt without {clean.mean():.3f}; on images without the artefact in any "
+            f"{own.mean():.3f}), learnt without {clean.mean():.3f}; on images without the artefact in any "
             f"{ceiling.mean():.3f} and {column('without_artefact', 'clean').mean():.3f}"
         )
         longer = column("counterpart", "clean_longer")

@@ -10,7 +10,7 @@ from clinician_ui import workplace
 from concepts.curation import door
 from concepts.curation.accounts import OPERATOR
 from concepts.store import audit
-from pipeline.report.discovery_content import candidate_values, read_discovery
+from pipeline.explanation.discovery.files import candidate_values, read_discovery
 from pipeline.run.folder import RunFolder
 
 FIGURE = {"value": 1.31, "low": 1.12, "high": 1.52, "n": 80}

@@ -14,10 +14,12 @@ from concepts.judgement import Judgement, Verdict
 from concepts.store.roles import Role
 from concepts.store.store import open_store
 from pipeline.config import parse_overrides
+from pipeline.explanation.discovery.files import candidate_values, read_discovery
 from pipeline.models.checkpoint import load_model
 from pipeline.report.discovery_content import candidate_values, read_discovery
 from pipeline.retrain import retrain
 from pipeline.run.files import MODEL
+from pipeline.retrain import Stage, retrain
 from pipeline.run.progress import Silent
 from pipeline.stages import Stage
 
@@ -60,13 +62,13 @@ def test_what_nobody_named_becomes_an_axis_of_the_next_release(tmp_path):
         add_account(store, OPERATOR, "ann", [Role.ANNOTATOR], key="ann")
         curation.create_set(store, OPERATOR, "derm", consensus={"minimum_readers": 1}, key="set")
         records = [record(cohort.parent, name) for name in truth]
-        digests = {one.digest: one.id for one in records}
+        digests = {image.digest: image.id for image in records}
         curation.add_images(store, OPERATOR, records, key="images")
-        curation.add_to_set(store, OPERATOR, "derm", [one.id for one in records], key="row")
+        curation.add_to_set(store, OPERATOR, "derm", [image.id for image in records], key="row")
         for concept in NAMED:
             curation.add_concept(store, OPERATOR, "derm", concept, key=concept)
-        said = [verdict("Ada", name, concept, truth) for name in truth for concept in NAMED]
-        curation.import_judgements(store, OPERATOR, "derm", said, key="said")
+        judgements = [verdict("Ada", name, concept, truth) for name in truth for concept in NAMED]
+        curation.import_judgements(store, OPERATOR, "derm", judgements, key="judgements")
 
         proposal = curation.propose_concept(
             store, OPERATOR, "derm", UNNAMED, values, run=run.id, axis=direction.name, key="named"
@@ -77,17 +79,17 @@ def test_what_nobody_named_becomes_an_axis_of_the_next_release(tmp_path):
         waiting = curation.queue(
             store, "ann", "derm", UNNAMED, order=Order.SUSPICION, run=run.id, limit=proposal.candidates
         )
-        assert {one.image_id for one in waiting} == {digests[one] for one in values}
+        assert {case.image_id for case in waiting} == {digests[digest] for digest in values}
         assert waiting[0].image_id == digests[max(values, key=values.get)]
         assert UNNAMED not in {
-            one.concept for one in curation.preview_release(store, OPERATOR, "derm").release.examples
+            example.concept for example in curation.preview_release(store, OPERATOR, "derm").release.examples
         }
         for case in waiting:
             curation.judge(store, "ann", "derm", verdict("ann", case.image_id, UNNAMED, truth), key=case.image_id)
         frozen = curation.freeze(store, OPERATOR, "derm", key="freeze")
         release = curation.read_release(store, OPERATOR, f"derm@{frozen.version}")
-    examples = {one.image_id for one in release.examples if one.concept == UNNAMED}
-    assert examples == {digests[one] for one in values}
+    examples = {example.image_id for example in release.examples if example.concept == UNNAMED}
+    assert examples == {digests[digest] for digest in values}
 
     words = [*SMALL, *where, f"concepts=derm@{frozen.version}", f"concepts.store={tmp_path / 'store.sqlite'}"]
     following = retrain(parse_overrides(["name=next", *words]), tracker=Silent(), last=Stage.WHITENED)
@@ -97,5 +99,7 @@ def test_what_nobody_named_becomes_an_axis_of_the_next_release(tmp_path):
 
 
 def verdict(reader, image_id, concept, truth):
-    found = Verdict.PRESENT if truth[image_id][concept] == "1" else Verdict.ABSENT
-    return Judgement(reader=reader, image_id=image_id, concept=concept, verdict=found)
+    present = truth[image_id][concept] == "1"
+    return Judgement(
+        reader=reader, image_id=image_id, concept=concept, verdict=Verdict.PRESENT if present else Verdict.ABSENT
+    )

@@ -26,8 +26,8 @@ from pipeline.config import dump_settings, parse_overrides
 from pipeline.explanation.cases.files import read_case
 from pipeline.explanation.cases.index import concepts_of, read_index
 from pipeline.explanation.cases.network import CaseNetwork, explain_image
+from pipeline.explanation.discovery.files import read_discovery
 from pipeline.report.compose import compose
-from pipeline.report.discovery_content import read_discovery
 from pipeline.report.pages.case import write_case_page
 from pipeline.retrain import retrain
 from pipeline.run.folder import RunFolder

@@ -19,11 +19,10 @@ from pipeline.data.splits import Part, read_split
 from pipeline.explanation import explained_network
 from pipeline.explanation.cases.contributions import log_odds
 from pipeline.explanation.explained_network import open_explained
-from pipeline.explanation.shortcuts.artefact_space import joined
-from pipeline.explanation.shortcuts.removal import logits_without
+from pipeline.explanation.shortcuts.artefact_space import joined, logits_without, read_spaces
 from pipeline.explanation.shortcuts.repainting import drawn_logits, painted_lesions, with_artefact
-from pipeline.explanation.shortcuts.space_files import read_spaces
 from pipeline.report.compose import compose
+from pipeline.results.shortcuts import NamedShortcut
 from pipeline.retrain import retrain
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Silent
@@ -75,20 +74,24 @@ def with_sticker(cohort):
     table = pd.read_csv(cohort.root / "metadata.csv").set_index("image_id")
     examples = [
         Example(
-            image_id=one.image_id,
-            image_digest=one.digest,
+            image_id=sample.image_id,
+            image_digest=sample.digest,
             concept=STICKER,
             polarity=Polarity.PRESENT if there else Polarity.ABSENT,
-            region=region(cohort, one) if there else None,
+            region=region(cohort, sample) if there else None,
             provenance="planted",
         )
-        for one in cohort.samples
-        for there in [bool(table.loc[one.image_id, STICKER])]
+        for sample in cohort.samples
+        for there in [bool(table.loc[sample.image_id, STICKER])]
     ]
     entry = ConceptEntry.from_vocabulary(STICKER, origin=Origin.PLANTED)
-    kept = cohort.release
+    release = cohort.release
     return freeze(
-        "phantom-sticker", 1, concepts=[*kept.concepts, entry], examples=[*kept.examples, *examples], licence="CC0-1.0"
+        "phantom-sticker",
+        1,
+        concepts=[*release.concepts, entry],
+        examples=[*release.examples, *examples],
+        licence="CC0-1.0",
     )
 
 
@@ -104,15 +107,15 @@ def dermaxis(*arguments, folder):
 
 def test_the_planted_shortcut_is_named_and_the_report_says_so(whole):
     audit = compose(whole).shortcuts
-    assert audit.named[0] == ("colour patch", "melanoma")
-    sticker = next(one for one in audit.artefacts if one.id == STICKER)
-    assert sticker.has_axis
-    assert sticker.directions >= 1
-    assert sticker.reading.low > 0.5
-    (melanoma,) = [one for one in sticker.diagnoses if one.id == "melanoma"]
+    assert audit.named[0] == NamedShortcut(artefact=STICKER, diagnosis="melanoma")
+    sticker = audit.artefacts[STICKER]
+    assert sticker.axis is not None
+    assert sticker.audit.directions >= 1
+    assert sticker.audit.reading_auc.low > 0.5
+    melanoma = sticker.audit.diagnoses["melanoma"]
     assert melanoma.taken_out.high < 0 < melanoma.put_in.low
     assert melanoma.drawn_out.high < 0 < melanoma.drawn_in.low
-    assert {one.id for one in audit.artefacts} == {"hair", "ruler", "ink", "dark_corner", STICKER, "gel_bubble"}
+    assert set(audit.artefacts) == {"hair", "ruler", "ink", "dark_corner", STICKER, "gel_bubble"}
     page = whole.file("report.html").read_text()
     assert "Named as shortcuts, the strongest first: colour patch for melanoma" in page
     assert "Suppressed" not in page
@@ -133,7 +136,7 @@ def test_a_suppressed_run_is_measured_anew_and_says_what_was_suppressed(whole, f
     assert suppressed.is_whole
     report = compose(suppressed)
     assert report.suppressed.source == whole.id
-    assert report.suppressed.names == ("colour patch",)
+    assert report.suppressed.names == (STICKER,)
     page = suppressed.file("report.html").read_text()
     assert "Suppressed: colour patch." in page
     assert "images were weighed so that colour patch went with no diagnosis." in page
@@ -142,11 +145,12 @@ def test_a_suppressed_run_is_measured_anew_and_says_what_was_suppressed(whole, f
     assert after["whitened"] != before["whitened"]
     old, new = (run.read_json("explanation.json")["shortcuts"] for run in (whole, suppressed))
     assert {"artefact": STICKER, "diagnosis": "melanoma"} not in new["named"]
-    effect = [one["artefacts"][STICKER]["diagnoses"]["melanoma"]["drawn_in"]["value"] for one in (old, new)]
+    audits = [audit["artefacts"][STICKER]["audit"] for audit in (old, new)]
+    effect = [audit["diagnoses"]["melanoma"]["drawn_in"]["value"] for audit in audits]
     assert abs(effect[1]) <= 0.5 * abs(effect[0])
     importance = suppressed.read_json("explanation.json")["importance"]["overall"]["concepts"][STICKER]["ratio"]
     assert importance["value"] == pytest.approx(1.0, abs=1e-6)
-    gap = [one["counterpart"]["balanced_accuracy"]["difference"]["value"] for one in (old, new)]
+    gap = [audit["counterpart"]["balanced_accuracy"]["difference"]["value"] for audit in (old, new)]
     assert abs(gap[1]) < abs(gap[0])
 
 
@@ -173,15 +177,13 @@ def test_training_on_keeps_the_layer_and_finds_no_way_back_to_what_is_suppressed
 
 def test_training_on_without_the_tie_makes_drawn_stickers_matter_less(network):
     """With nothing suppressed, what is left of the sticker's effect shows what the weights of the images do."""
-    lesions = painted_lesions(network.settings, network.cohort.part(Part.TEST))
+    lesions = painted_lesions(network.settings.data, network.parts.test.samples)
     melanoma = network.cohort.classes.index("melanoma")
 
     def effect(**kind):
         changed, _ = suppressed_network(network, joined([], network.channels), epochs=2, tracker=Silent(), **kind)
-        there, gone = (
-            log_odds(drawn_logits(changed, [with_artefact(one, STICKER, present=present) for one in lesions]).double())
-            for present in (True, False)
-        )
+        painted = ([with_artefact(lesion, STICKER, present=there) for lesion in lesions] for there in (True, False))
+        there, gone = (log_odds(drawn_logits(changed, drawn).double()) for drawn in painted)
         return float((there - gone)[:, melanoma].mean())
 
     assert 0 < effect(artefacts=[STICKER]) < 0.8 * effect()
@@ -189,20 +191,20 @@ def test_training_on_without_the_tie_makes_drawn_stickers_matter_less(network):
 
 def test_the_layer_is_run_over_the_training_images_once_where_they_can_be_kept(network, monkeypatch):
     first = list(network.train_maps(Silent()))
-    assert sum(len(one) for one in first) == len(network.cohort.part(Part.TRAIN))
-    assert [one.data_ptr() for one in network.train_maps(Silent())] == [one.data_ptr() for one in first]
+    assert sum(len(maps) for maps in first) == len(network.cohort.part(Part.TRAIN))
+    assert [maps.data_ptr() for maps in network.train_maps(Silent())] == [maps.data_ptr() for maps in first]
     monkeypatch.setattr(explained_network, "MOST_CACHED_BYTES", 0)
     streamed = replace(network)
     for _ in range(2):
         again = list(streamed.train_maps(Silent()))
-        assert all(torch.equal(one, other) for one, other in zip(again, first, strict=True))
+        assert all(torch.equal(*pair) for pair in zip(again, first, strict=True))
     assert not streamed._train
 
 
 def test_what_cannot_be_suppressed_is_refused_in_a_line(whole, folder):
     done = dermaxis("suppress", str(whole.path), "glitter", folder=folder)
     assert done.returncode == 2
-    assert re.search(r"nothing called 'glitter' to suppress; it has pigment_network, .*gel_bubble", done.stderr)
+    assert re.search(r"nothing called 'glitter' to suppress; use pigment_network, .*gel_bubble", done.stderr)
     assert not list(whole.path.parent.glob("*.partial"))
 
 

@@ -1,82 +1,24 @@
 """What goes with the activation of an axis: rank correlations with everything else that is known of the images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 
 from concepts.statistics.bootstrap import Resampled, Weights, ratio, resample
-from concepts.statistics.estimate import Estimate
+from pipeline.explanation.discovery.traits import Trait
+from pipeline.results.discovery import TraitRelation
 
 FEWEST = 10
-"""Images on either side of a yes-or-no trait, or of any other in all, below which no correlation is given."""
+"""Images on either side of a yes-or-no trait below which no correlation is given; of any other trait, half of all."""
 LEVEL = 0.05
-"""Chance that any of the relations that are called beyond chance is not, over all that were looked at."""
+"""Chance that any of the relations that are called beyond chance is not, over all that were compared."""
 
 
-class TraitKind(StrEnum):
-    """Where a trait comes from."""
-
-    CONCEPT_AXIS = "concept_axis"
-    """Activation of a named axis."""
-    CONCEPT = "concept"
-    """What the release says."""
-    ARTEFACT = "artefact"
-    """What was planted, or is labelled, of artefacts."""
-    METADATA = "metadata"
-    """Age, sex, site and the like."""
-    PICTURE = "picture"
-    """Measured on the picture."""
-
-
-@dataclass(frozen=True)
-class Trait:
-    """Something known of N images.
-
-    Attributes:
-        name: What it is called.
-        kind: Where it comes from.
-        values: N; NaN where not known.
-    """
-
-    name: str
-    kind: TraitKind
-    values: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Relation:
-    """How a trait goes with an axis.
-
-    Attributes:
-        trait: Its name.
-        kind: Its kind.
-        correlation: Spearman's, -1 to 1, with interval and n.
-        beyond_chance: Whether it is not 0 by Holm's procedure over all relations that were looked at.
-    """
-
-    trait: str
-    kind: TraitKind
-    correlation: Estimate
-    beyond_chance: bool
-
-    def to_json(self) -> dict[str, Any]:
-        """As the run folder holds it."""
-        return {
-            "trait": self.trait,
-            "kind": str(self.kind),
-            "correlation": self.correlation.to_json(),
-            "beyond_chance": self.beyond_chance,
-        }
-
-
-def relations(activations: ArrayLike, traits: Sequence[Trait], weights: Weights) -> list[list[Relation]]:
-    """For each axis its relations to the traits, strongest first; traits with too little to compare are left out.
+def relations(activations: ArrayLike, traits: Sequence[Trait], weights: Weights) -> list[list[TraitRelation]]:
+    """Relate each axis to the traits, strongest first; traits with too little to compare are left out.
 
     Args:
         activations: N x m.
@@ -87,33 +29,40 @@ def relations(activations: ArrayLike, traits: Sequence[Trait], weights: Weights)
     """
     table = np.asarray(activations, dtype=np.float64)
     usable = [trait for trait in traits if _is_usable(trait.values)]
-    found = [[_correlation(column, trait.values, weights) for trait in usable] for column in table.T]
-    flags = iter(holm([_p_value(one) for row in found for one in row], level=LEVEL))
-    listed = []
-    for row in found:
-        own = [
-            Relation(trait.name, trait.kind, one.estimate(), next(flags))
-            for trait, one in zip(usable, row, strict=True)
-        ]
-        listed.append(sorted(own, key=lambda one: -abs(np.nan_to_num(one.correlation.value))))
-    return listed
+    correlations = [[_correlation(column, trait.values, weights) for trait in usable] for column in table.T]
+    flags = iter(holm([_p_value(figure) for row in correlations for figure in row], level=LEVEL))
+    return [_ranked([_relation(*pair, next(flags)) for pair in zip(usable, row, strict=True)]) for row in correlations]
 
 
 def holm(p_values: Sequence[float], *, level: float) -> list[bool]:
-    """Which hypotheses are rejected so that the chance of any false rejection is at most the level; NaN never is."""
-    order = sorted(range(len(p_values)), key=lambda one: np.nan_to_num(p_values[one], nan=2.0))
+    """Reject hypotheses so that the chance of any false rejection is at most the level; one with NaN never is.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03, 0.005], level=0.05)
+        [True, False, False, True]
+    """
+    order = sorted(range(len(p_values)), key=lambda index: np.nan_to_num(p_values[index], nan=2.0))
     rejected = [False] * len(p_values)
-    for place, one in enumerate(order):
-        if not p_values[one] <= level / (len(p_values) - place):
+    for rank, index in enumerate(order):
+        if not p_values[index] <= level / (len(p_values) - rank):
             break
-        rejected[one] = True
+        rejected[index] = True
     return rejected
 
 
+def _relation(trait: Trait, correlation: Resampled, beyond_chance: bool) -> TraitRelation:
+    return TraitRelation(
+        trait=trait.name, kind=trait.kind, correlation=correlation.estimate(), beyond_chance=beyond_chance
+    )
+
+
+def _ranked(listed: Sequence[TraitRelation]) -> list[TraitRelation]:
+    return sorted(listed, key=lambda relation: -abs(np.nan_to_num(relation.correlation.value)))
+
+
 def _correlation(first: NDArray[np.float64], second: NDArray[np.float64], weights: Weights) -> Resampled:
-    known = np.isfinite(second)
-    ranks = [rankdata(one[known]) for one in (first, second)]
-    x, y = (one - one.mean() for one in ranks)
+    finite = np.isfinite(second)
+    x, y = (ranks - ranks.mean() for ranks in (rankdata(values[finite]) for values in (first, second)))
     columns = np.stack([x, y, x * x, y * y, x * y], axis=1)
 
     def statistic(weight: Weights) -> NDArray[np.float64]:
@@ -121,11 +70,11 @@ def _correlation(first: NDArray[np.float64], second: NDArray[np.float64], weight
         a, b, aa, bb, ab = ratio(weight @ columns, total).T
         return np.asarray(ratio(ab - a * b, np.sqrt(np.maximum((aa - a * a) * (bb - b * b), 0.0))))
 
-    return resample(statistic, weights[:, known])
+    return resample(statistic, weights[:, finite])
 
 
 def _p_value(figure: Resampled) -> float:
-    """Two-sided, from the bootstrap's standard error on Fisher's scale; NaN where there is none."""
+    """Return the two-sided p-value from the bootstrap's standard error on Fisher's scale; NaN where there is none."""
     replicates = figure.replicates[np.isfinite(figure.replicates)]
     if len(replicates) < 2 or not np.isfinite(figure.value):
         return float("nan")
@@ -137,8 +86,8 @@ def _p_value(figure: Resampled) -> float:
 
 
 def _is_usable(values: NDArray[np.float64]) -> bool:
-    known = values[np.isfinite(values)]
-    distinct, counts = np.unique(known, return_counts=True)
+    finite = values[np.isfinite(values)]
+    distinct, counts = np.unique(finite, return_counts=True)
     if len(distinct) < 2:
         return False
-    return len(known) >= 2 * FEWEST if len(distinct) > 2 else bool(counts.min() >= FEWEST)
+    return len(finite) >= 2 * FEWEST if len(distinct) > 2 else bool(counts.min() >= FEWEST)

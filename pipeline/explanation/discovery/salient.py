@@ -38,7 +38,7 @@ def salient_directions(
     batch_size: int = 64,
     advance: Callable[[int], None] | None = None,
 ) -> Salient:
-    """The directions in the free subspace along which the log-odds of the diagnoses change most.
+    """Find the directions in the free subspace along which the log-odds of the diagnoses change most.
 
     With g the gradient of one diagnosis's log-odds against all others with respect to one position of the free axes,
     these are the leading eigenvectors of the mean of g g^T over cases, diagnoses and positions. In the whitened space
@@ -61,50 +61,58 @@ def salient_directions(
     """
     free = maps.shape[1] - named
     if free < 1:
-        raise SettingsError(f"all {named} axes of the layer are named; there is no free one to look at")
+        raise SettingsError(
+            f"all {named} axes of the layer are named; discovery needs a free one: name fewer concepts, "
+            "or set explanation.discovered=0"
+        )
     moments = torch.zeros(free, free, dtype=torch.float64)
     for start in range(0, len(maps), batch_size):
         rows = slice(start, start + batch_size)
-        for slopes in _slopes(tail, maps[rows], tuple(one[rows] for one in rest)):
+        for slopes in _slopes(tail, maps[rows], tuple(extra[rows] for extra in rest)):
             positions = slopes[:, named:].movedim(1, -1).reshape(-1, free).double().cpu()
             moments += positions.T @ positions
         if advance is not None:
             advance(len(maps[rows]))
     values, vectors = torch.linalg.eigh(moments)
-    kept = min(count, free)
-    order = torch.arange(free - 1, free - 1 - kept, -1)
-    directions = torch.zeros(kept, maps.shape[1], dtype=torch.float64)
+    leading = min(count, free)
+    order = torch.arange(free - 1, free - 1 - leading, -1)
+    directions = torch.zeros(leading, maps.shape[1], dtype=torch.float64)
     directions[:, named:] = _signed(vectors[:, order].T, maps, named)
     total = values.clamp(min=0).sum().clamp(min=torch.finfo(torch.float64).tiny)
     return Salient(directions, values[order].clamp(min=0) / total)
 
 
 def coordinates(maps: Tensor, directions: Tensor) -> Tensor:
-    """N x m x H x W (or N x m): the maps along m directions, for maps N x C x H x W (or N x C)."""
+    """Return maps along m directions: N x m x H x W (or N x m) from N x C x H x W (or N x C).
+
+    Example:
+        >>> coordinates(torch.tensor([[3.0, 4.0]]), torch.tensor([[0.6, 0.8]])).tolist()
+        [[5.0]]
+    """
     return torch.tensordot(directions.to(maps.dtype), maps, dims=([1], [1])).movedim(0, 1)
 
 
 def tail_of_coordinates(tail: Tail, directions: Tensor) -> Tail:
-    """The tail as a function of the coordinates along some orthonormal directions; all else stays with its case.
+    """Make the tail a function of the coordinates along some orthonormal directions; all else stays with its case.
 
     Args:
         tail: Gives logits from maps.
         directions: m x C, orthonormal.
 
     Returns:
-        ``tail(moved, (maps, own, *rest))``, where ``own`` are the coordinates of the maps themselves.
+        ``tail(moved, (maps, along, *rest))``, where ``along`` are the coordinates of the maps themselves.
     """
 
     def moved_tail(moved: Tensor, rest: tuple[Tensor, ...]) -> Tensor:
-        maps, own, *others = rest
-        change = torch.tensordot(directions.to(maps.dtype).T, moved - own, dims=([1], [1])).movedim(0, 1)
+        maps, along, *others = rest
+        change = torch.tensordot(directions.to(maps.dtype).T, moved - along, dims=([1], [1])).movedim(0, 1)
         return tail(maps + change, tuple(others))
 
     return moved_tail
 
 
 def random_directions(salient: Tensor, *, named: int, count: int, generator: torch.Generator) -> Tensor:
-    """Orthonormal directions drawn at random among the free axes, orthogonal to the given ones; n x C.
+    """Draw orthonormal directions at random among the free axes, orthogonal to the given ones; n x C.
 
     Args:
         salient: m x C, orthonormal, zero on the named axes.
@@ -113,28 +121,28 @@ def random_directions(salient: Tensor, *, named: int, count: int, generator: tor
         generator: Draws them.
     """
     channels = salient.shape[1]
-    kept = max(0, min(count, channels - named - len(salient)))
-    drawn = torch.zeros(kept, channels, dtype=torch.float64)
-    drawn[:, named:] = torch.randn(kept, channels - named, dtype=torch.float64, generator=generator)
+    size = max(0, min(count, channels - named - len(salient)))
+    drawn = torch.zeros(size, channels, dtype=torch.float64)
+    drawn[:, named:] = torch.randn(size, channels - named, dtype=torch.float64, generator=generator)
     drawn -= (drawn @ salient.T) @ salient
-    found: Tensor = torch.linalg.qr(drawn.T).Q.T
-    return found
+    orthonormal: Tensor = torch.linalg.qr(drawn.T).Q.T
+    return orthonormal
 
 
 def _slopes(tail: Tail, maps: Tensor, rest: tuple[Tensor, ...]) -> list[Tensor]:
-    """For each diagnosis the gradient of its log-odds, of the shape of the maps."""
+    """Return for each diagnosis the gradient of its log-odds, of the shape of the maps."""
     with torch.enable_grad():
-        some = maps.detach().clone().requires_grad_()
-        logits = tail(some, tuple(one.detach().clone() for one in rest))
-        own = torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
-        others = logits[:, None, :].masked_fill(own, -torch.inf).logsumexp(dim=2)
-        odds = (logits - others).sum(dim=0)
-        slopes = [torch.autograd.grad(one, some, retain_graph=True)[0] for one in odds]
-    return [one.detach() for one in slopes]
+        features = maps.detach().clone().requires_grad_()
+        logits = tail(features, tuple(extra.detach().clone() for extra in rest))
+        itself = torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
+        others = logits[:, None, :].masked_fill(itself, -torch.inf).logsumexp(dim=2)
+        log_odds = (logits - others).sum(dim=0)
+        slopes = [torch.autograd.grad(each, features, retain_graph=True)[0] for each in log_odds]
+    return [slope.detach() for slope in slopes]
 
 
 def _signed(vectors: Tensor, maps: Tensor, named: int) -> Tensor:
-    """Turned so that the longer tail of each direction's values lies on its positive side."""
+    """Turn directions so that the longer tail of each direction's values lies on its positive side."""
     free = maps[:, named:].movedim(1, -1).reshape(-1, maps.shape[1] - named).double().cpu()
     skew = (free @ vectors.T).pow(3).mean(dim=0)
     return vectors * torch.where(skew < 0, -1.0, 1.0)[:, None].double()

@@ -1,67 +1,101 @@
-"""What is known of images beside what the network says: concepts, artefacts, metadata, the picture itself."""
+"""What is known of images besides what the network says: concepts, artefacts, metadata, the picture itself."""
 
 import csv
 from collections.abc import Sequence
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.cohort import Cohort
 from pipeline.data.phantom.lesion import ARTEFACTS
 from pipeline.data.sample import Sample
-from pipeline.explanation.discovery.relations import Trait, TraitKind
+from pipeline.evaluation.evaluation_data import EvaluationData
 from pipeline.images.measures.quality import MEASURES, measure_quality
+from pipeline.results.discovery import TraitKind
 
 Values = NDArray[np.float64]
 
 
-def known_traits(cohort: Cohort, samples: Sequence[Sample], pictures: Sequence[NDArray[np.uint8]]) -> list[Trait]:
-    """What is known of some images of a cohort.
+@dataclass(frozen=True)
+class Trait:
+    """Something known of N images.
+
+    Attributes:
+        name: What it is called.
+        kind: Where it comes from.
+        values: N; NaN where not known.
+    """
+
+    name: str
+    kind: TraitKind
+    values: Values
+
+
+def image_traits(data: EvaluationData, root: Path, pictures: Sequence[NDArray[np.uint8]]) -> list[Trait]:
+    """Gather what is known of some images without the network.
 
     Args:
-        cohort: The cohort.
-        samples: N of its images.
-        pictures: The N images as they are shown, H x W x 3.
+        data: N images.
+        root: Folder of the cohort, which tells a phantom's artefacts.
+        pictures: The N images as the network sees them, H x W x 3.
     """
-    labels = cohort.concept_labels(samples)
-    concepts = [Trait(concept, TraitKind.CONCEPT, labels[:, column]) for column, concept in enumerate(cohort.concepts)]
-    measures = np.array([astuple(measure_quality(one)) for one in pictures], dtype=np.float64)
-    measured = [Trait(name, TraitKind.PICTURE, measures[:, column]) for column, name in enumerate(MEASURES)]
-    return [*concepts, *planted_artefacts(cohort, samples), *metadata(samples), *measured]
-
-
-def metadata(samples: Sequence[Sample]) -> list[Trait]:
-    """Age in years; sex and site as one yes-or-no trait for each value; NaN where the source does not say."""
-    ages = np.array([np.nan if one.age is None else one.age for one in samples])
+    measures = np.array([astuple(measure_quality(picture)) for picture in pictures], dtype=np.float64)
     return [
-        Trait("age", TraitKind.METADATA, ages),
-        *_one_of_each("sex", [one.sex for one in samples]),
-        *_one_of_each("site", [one.site for one in samples]),
+        *_columns(data.concepts, TraitKind.CONCEPT, data.concept_labels),
+        *planted_artefacts(root, data.samples),
+        *metadata(data.samples),
+        *_columns(MEASURES, TraitKind.PICTURE, measures),
     ]
 
 
-def planted_artefacts(cohort: Cohort, samples: Sequence[Sample]) -> list[Trait]:
-    """The phantom's artefacts; empty for any other source, where nobody labelled them."""
-    file = cohort.root / "metadata.csv"
+def axis_traits(concepts: Sequence[str], activations: Values) -> list[Trait]:
+    """Take the activations of the named axes as traits.
+
+    Args:
+        concepts: The k named concepts, in axis order.
+        activations: N x C, or N x k.
+    """
+    return _columns(concepts, TraitKind.CONCEPT_AXIS, activations[:, : len(concepts)])
+
+
+def metadata(samples: Sequence[Sample]) -> list[Trait]:
+    """Return age in years, and sex and site as a yes-or-no trait for each value; NaN where the source does not say."""
+    ages = np.array([np.nan if sample.age is None else sample.age for sample in samples])
+    return [
+        Trait("age", TraitKind.METADATA, ages),
+        *_indicators("sex", [sample.sex for sample in samples]),
+        *_indicators("site", [sample.site for sample in samples]),
+    ]
+
+
+def planted_artefacts(root: Path, samples: Sequence[Sample]) -> list[Trait]:
+    """Read the phantom's artefacts; empty for any other source, where nobody planted them.
+
+    Args:
+        root: Folder of the cohort.
+        samples: N of its images.
+    """
+    file = root / "metadata.csv"
     if samples[0].source != "phantom" or not file.is_file():
         return []
     with file.open(encoding="utf-8", newline="") as opened:
         rows = {row["image_id"]: row for row in csv.DictReader(opened)}
-    return [
-        Trait(name, TraitKind.ARTEFACT, np.array([float(rows[one.image_id][name]) for one in samples]))
-        for name in ARTEFACTS
-    ]
+    table = np.array([[float(rows[sample.image_id][name]) for name in ARTEFACTS] for sample in samples])
+    return _columns(ARTEFACTS, TraitKind.ARTEFACT, table)
 
 
-def _one_of_each(name: str, words: Sequence[str | None]) -> list[Trait]:
-    known = np.array([word is not None for word in words])
-    values = sorted({word for word in words if word is not None})
+def _columns(names: Sequence[str], kind: TraitKind, table: Values) -> list[Trait]:
+    return [Trait(name, kind, values) for name, values in zip(names, table.T, strict=True)]
+
+
+def _indicators(name: str, words: Sequence[str | None]) -> list[Trait]:
+    given = np.array([word is not None for word in words])
     return [
         Trait(
             f"{name}: {value}",
             TraitKind.METADATA,
-            np.where(known, np.array([word == value for word in words], dtype=np.float64), np.nan),
+            np.where(given, np.array([word == value for word in words], dtype=np.float64), np.nan),
         )
-        for value in values
+        for value in sorted({word for word in words if word is not None})
     ]

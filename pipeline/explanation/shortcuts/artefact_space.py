@@ -5,7 +5,7 @@ that they carry the positions which they cover away from where positions lie wit
 energy, not by mean.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +14,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from concepts.errors import DataError
+from pipeline.evaluation.outputs import LayerOutputs
+from pipeline.explanation.shortcuts.artefacts import ArtefactLabels
+from pipeline.models.state import read_named_tensors, write_tensors
+from pipeline.run.folder import RunFolder
 
 Values = NDArray[np.float64]
 SAME = 1e-8
 """Singular value below which directions depend on each other."""
+DEALS = 20
+"""How often an artefact's labels are dealt at random, to see what chance gives."""
+BATCH = 64
+"""Images that the tail takes at a time."""
+SPACES = "shortcuts/spaces.safetensors"
+TENSORS = ("directions", "reference", "energies")
+BEYOND = "beyond_chance"
 
 
 @dataclass(frozen=True)
@@ -43,28 +54,35 @@ class ArtefactSpace:
         return len(self.directions)
 
     def removed(self, maps: Tensor) -> Tensor:
-        """Maps N x C x H x W or N x C, every position set to the reference along the directions."""
+        """Set every position of N x C x H x W or N x C maps to the reference along the directions.
+
+        Example:
+            >>> axis_space(0, channels=2).removed(torch.tensor([[3.0, 4.0]])).tolist()
+            [[0.0, 4.0]]
+        """
         basis = self.directions.to(maps.dtype)
         shape = (1, -1, *[1] * (maps.ndim - 2))
         away = torch.tensordot(basis, maps, dims=([1], [1])).movedim(0, 1) - self.reference.to(maps.dtype).view(shape)
         return maps - torch.tensordot(basis.T, away, dims=([1], [1])).movedim(0, 1)
 
     def transplanted(self, maps: Tensor, donors: Tensor) -> Tensor:
-        """Maps that have along the directions, position by position, what the donors' have; shapes as in `removed`."""
+        """Give maps along the directions, position by position, what the donors' have; shapes as in `removed`."""
         basis = self.directions.to(maps.dtype)
         change = torch.tensordot(basis, donors - maps, dims=([1], [1])).movedim(0, 1)
         return maps + torch.tensordot(basis.T, change, dims=([1], [1])).movedim(0, 1)
 
     def energy(self, maps: Tensor) -> Values:
-        """N: mean over positions of the squared distance from the reference, along the directions alone."""
+        """Average over the positions of N maps the squared distance from the reference along the directions."""
         basis, reference = self.directions.to(maps.dtype), self.reference.to(maps.dtype)
         along = torch.tensordot(maps.movedim(1, -1), basis.T, dims=1) - reference
-        found: Values = along.square().sum(dim=-1).flatten(1).double().mean(dim=1).cpu().numpy()
-        return found
+        energy: Values = along.square().sum(dim=-1).reshape(len(maps), -1).double().mean(dim=1).cpu().numpy()
+        return energy
 
 
 def contrast_weights(labels: NDArray[np.float64], strata: NDArray[np.int64]) -> Values:
-    """Weights that contrast present with absent inside each stratum (diagnosis), as Mantel and Haenszel have it.
+    """Weigh images so that present is contrasted with absent inside each stratum (diagnosis).
+
+    These are the weights of Mantel and Haenszel.
 
     An artefact that goes with a diagnosis would otherwise be taken for it, and removed together with it.
 
@@ -74,6 +92,10 @@ def contrast_weights(labels: NDArray[np.float64], strata: NDArray[np.int64]) -> 
 
     Returns:
         N; those of present images add up to 1, those of absent ones to -1; all zero where no stratum has both.
+
+    Example:
+        >>> contrast_weights(np.array([1.0, 0.0, 0.0, 1.0]), np.array([0, 0, 0, 1])).tolist()
+        [1.0, -0.5, -0.5, 0.0]
     """
     weights = np.zeros(len(labels))
     for stratum in np.unique(strata):
@@ -90,7 +112,7 @@ def contrast_weights(labels: NDArray[np.float64], strata: NDArray[np.int64]) -> 
 def permuted_inside(
     labels: NDArray[np.float64], strata: NDArray[np.int64], generator: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Labels dealt anew among the images of each stratum whose label is known."""
+    """Deal labels anew among the images of each stratum whose label is known."""
     dealt = labels.copy()
     for stratum in np.unique(strata):
         rows = np.flatnonzero((strata == stratum) & np.isfinite(labels))
@@ -130,7 +152,7 @@ class ContrastMoments:
         self.seen = rows.stop
 
     def energies(self, row: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Of one set of weights: eigenvalues, largest first, their vectors as rows, and the mean without the artefact.
+        """Return, of one set of weights, eigenvalues (largest first), their vectors as rows, the mean without artefact.
 
         With m the mean of positions without the artefact, the matrix is E1[(z - m)(z - m)^T] - E0[(z - m)(z - m)^T].
         """
@@ -142,42 +164,129 @@ class ContrastMoments:
 
 
 def artefact_space(moments: ContrastMoments, row: int, *, chance: Sequence[int]) -> ArtefactSpace:
-    """The directions whose energy is beyond what the same labels, dealt at random inside each diagnosis, give.
+    """Find the directions whose energy is beyond what the same labels give when dealt at random inside each diagnosis.
 
-    Where none is, the strongest one alone: a thin artefact is seen in few positions, and whether the network reads a
-    diagnosis from a direction is for another test to say.
+    Where there is none, the strongest direction stands alone: a thin artefact is seen in few positions, and whether the
+    network reads a diagnosis from a direction is the subject of another test.
 
     Args:
         moments: Of all training images.
-        row: The artefact's weights.
+        row: Row of the weights that hold the artefact's labels.
         chance: Rows of the weights with dealt labels; a direction must have more energy than the largest of all these.
 
     Source: parallel analysis (Horn 1965, Psychometrika 30, 179) with permuted labels in the place of random data.
     """
     values, vectors, absent = moments.energies(row)
-    largest = max((float(moments.energies(one)[0][0]) for one in chance), default=0.0)
+    largest = max((float(moments.energies(deal)[0][0]) for deal in chance), default=0.0)
     beyond = int((values > max(largest, 0.0)).sum())
-    kept = slice(0, max(beyond, 1))
-    return ArtefactSpace(vectors[kept].clone(), vectors[kept] @ absent, values[kept].clone(), beyond)
+    leading = slice(0, max(beyond, 1))
+    return ArtefactSpace(vectors[leading].clone(), vectors[leading] @ absent, values[leading].clone(), beyond)
+
+
+def artefact_spaces(
+    maps: Iterable[Tensor],
+    labels: ArtefactLabels,
+    diagnoses: NDArray[np.int64],
+    *,
+    axes: Mapping[str, int],
+    channels: int,
+    generator: np.random.Generator,
+) -> tuple[ArtefactSpace, ...]:
+    """Find where the layer has each artefact: along any of its directions, and along the artefact's own axis.
+
+    One pass over the images serves all artefacts. Axes of other concepts are not left out: a network that learns to
+    read a diagnosis from hair does so along whatever axes respond to hair, those of streaks or network among them.
+
+    Args:
+        maps: The layer's output for the N training images, batch by batch.
+        labels: Of the A artefacts in the same images.
+        diagnoses: N indices.
+        axes: By concept, its axis.
+        channels: C of the layer.
+        generator: Deals the labels.
+    """
+    moments = ContrastMoments(_contrasts(labels.table, diagnoses, generator), channels)
+    for batch in maps:
+        moments.add(batch)
+    spaces = []
+    for row, name in enumerate(labels.names):
+        first = len(labels.names) + row * DEALS
+        space = artefact_space(moments, row, chance=range(first, first + DEALS))
+        if name in axes:
+            space = joined([axis_space(axes[name], channels), space], channels)
+        spaces.append(space)
+    return tuple(spaces)
+
+
+def _contrasts(table: Values, diagnoses: NDArray[np.int64], generator: np.random.Generator) -> Values:
+    """Return A contrasts of the labels, then `DEALS` contrasts of the first artefact's dealt labels, and so on."""
+    contrasts = [contrast_weights(labels, diagnoses) for labels in table.T]
+    for labels in table.T:
+        deals = [permuted_inside(labels, diagnoses, generator) for _ in range(DEALS)]
+        contrasts += [contrast_weights(deal, diagnoses) for deal in deals]
+    return np.array(contrasts)
 
 
 def axis_space(axis: int, channels: int) -> ArtefactSpace:
-    """One axis, set to its mean: 0 in the whitened space."""
+    """Return one axis, set to its mean: 0 in the whitened space."""
     direction = torch.eye(channels, dtype=torch.float64)[axis : axis + 1]
     zero = torch.zeros(1, dtype=torch.float64)
     return ArtefactSpace(direction, zero, zero)
 
 
 def joined(spaces: Sequence[ArtefactSpace], channels: int) -> ArtefactSpace:
-    """All directions of several spaces, orthonormal; each keeps its reference where they do not overlap.
+    """Join the directions of several spaces, orthonormal; each keeps its reference where they do not overlap.
 
-    Where they do, the references are met as well as they can be (least squares). What is joined has no energies of its
+    Where they do, the references are met as well as possible (least squares). A joined space has no energies of its
     own: they are 0.
     """
-    rows = torch.cat([torch.zeros(0, channels, dtype=torch.float64), *(one.directions for one in spaces)])
-    wanted = torch.cat([torch.zeros(0, dtype=torch.float64), *(one.reference for one in spaces)])
-    point = torch.linalg.pinv(rows) @ wanted
+    rows = torch.cat([torch.zeros(0, channels, dtype=torch.float64), *(space.directions for space in spaces)])
+    references = torch.cat([torch.zeros(0, dtype=torch.float64), *(space.reference for space in spaces)])
+    point = torch.linalg.pinv(rows) @ references
     _, values, basis = torch.linalg.svd(rows, full_matrices=False)
     basis = basis[values > SAME]
-    beyond = sum(one.beyond_chance for one in spaces)
+    beyond = sum(space.beyond_chance for space in spaces)
     return ArtefactSpace(basis, basis @ point, torch.zeros(len(basis), dtype=torch.float64), beyond)
+
+
+@torch.no_grad()
+def logits_without(outputs: LayerOutputs, space: ArtefactSpace) -> Tensor:
+    """Return N x D logits with an artefact's directions set to their reference."""
+    logits = []
+    for start in range(0, len(outputs.maps), BATCH):
+        rows = slice(start, start + BATCH)
+        maps = space.removed(outputs.maps[rows])
+        logits.append(outputs.tail(maps, tuple(extra[rows] for extra in outputs.rest)).cpu())
+    return torch.cat(logits)
+
+
+def write_spaces(run: RunFolder, spaces: Mapping[str, ArtefactSpace]) -> None:
+    """Keep the directions of each artefact in the run folder; those of an earlier audit are deleted."""
+    file = run.file(SPACES)
+    file.unlink(missing_ok=True)
+    if not spaces:
+        return
+    tensors: dict[str, Tensor] = {
+        f"{name}.{part}": torch.as_tensor(getattr(space, part))
+        for name, space in spaces.items()
+        for part in (*TENSORS, BEYOND)
+    }
+    write_tensors(file, tensors, metadata={})
+
+
+def read_spaces(run: RunFolder) -> dict[str, ArtefactSpace]:
+    """Read the directions of each artefact that a run audited; empty where it audited none.
+
+    Raises:
+        WeightsError: If the file is damaged.
+    """
+    if not run.has(SPACES):
+        return {}
+    tensors, _ = read_named_tensors(run.file(SPACES))
+    names = sorted({name.rpartition(".")[0] for name in tensors})
+    return {name: _space(tensors, name) for name in names}
+
+
+def _space(tensors: Mapping[str, Tensor], name: str) -> ArtefactSpace:
+    directions, reference, energies = (tensors[f"{name}.{part}"] for part in TENSORS)
+    return ArtefactSpace(directions, reference, energies, int(tensors[f"{name}.{BEYOND}"]))

@@ -1,7 +1,6 @@
-"""What test images say of artefacts: how strongly the layer carries each, and what it does to each diagnosis."""
+"""What test images say about artefacts: how strongly the layer carries each, and what it does to each diagnosis."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,22 +8,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from concepts.statistics.bootstrap import Resampled, Weights, auc, difference, ratio, resample
+from concepts.statistics.estimate import Estimate
 from pipeline.data.phantom.lesion import ARTEFACTS
-from pipeline.data.splits import Part
+from pipeline.data.phantom.patients import counterpart
 from pipeline.evaluation.diagnosis import balanced_accuracy, class_aucs, macro
-from pipeline.evaluation.evaluate import bootstrap_weights
-from pipeline.evaluation.evaluation_data import class_indices
+from pipeline.evaluation.evaluation_data import EvaluationData
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.cases.contributions import log_odds
-from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.importance import balanced
 from pipeline.explanation.permutation import one_against_rest
-from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace
-from pipeline.explanation.shortcuts.artefacts import artefact_labels
-from pipeline.explanation.shortcuts.removal import BATCH, logits_without
-from pipeline.explanation.shortcuts.repainting import drawn_logits, painted_lesions, with_artefact, without_shortcut
-from pipeline.explanation.shortcuts.verdicts import SHORTCUTS
-from pipeline.run.progress import Tracker
+from pipeline.explanation.shortcuts.artefact_space import BATCH, ArtefactSpace, logits_without
+from pipeline.explanation.shortcuts.artefacts import LabelledPart
+from pipeline.explanation.shortcuts.repainting import Repainting, with_artefact
+from pipeline.results.shortcuts import CounterpartFigures
+from pipeline.run.seeds import Stream, random_generator
 
 REPAINTED = 200
 """Most test images that are drawn again with and without an artefact."""
@@ -33,170 +30,165 @@ DONORS = 5
 FIGURES = ("macro_auc", "balanced_accuracy")
 
 Values = NDArray[np.float64]
-Entry = dict[str, Any]
+Rows = NDArray[np.int64]
+Figures = tuple[Estimate, ...]
+"""One figure for each of D diagnoses."""
 
 
+@dataclass(frozen=True)
 class ArtefactMeasures:
     """The figures of artefacts on the test images of a run.
 
-    Args:
-        network: Cut at its layer.
-        outputs: Of the layer for the test images, in order.
+    Changes are of the log-odds of a diagnosis, in nats.
+
+    Attributes:
+        part: N test images with their artefacts.
+        outputs: Of the layer for them, in order.
+        repainting: Draws them again; None where they cannot be drawn.
     """
 
-    def __init__(self, network: ExplainedNetwork, outputs: LayerOutputs) -> None:
-        cohort, settings = network.cohort, network.settings
-        self.network, self.outputs = network, outputs
-        self.samples = cohort.part(Part.TEST)
-        self.diagnoses = class_indices(self.samples, cohort.classes)
-        self.labels = artefact_labels(cohort, self.samples)
-        self.weights = bootstrap_weights(settings, cohort.groups(self.samples))
-        self.lesions = painted_lesions(settings, self.samples)
-        drawn = np.random.default_rng([settings.seed, SHORTCUTS, 1]).permutation(len(self.lesions))
-        self.repainted = np.sort(drawn[:REPAINTED])
+    part: LabelledPart
+    outputs: LayerOutputs
+    repainting: Repainting | None = None
 
-    def counts(self, artefact: str) -> dict[str, int]:
-        """Test images with and without an artefact."""
-        labels = self._column(artefact)
-        return {"present": int((labels == 1).sum()), "absent": int((labels == 0).sum())}
+    @property
+    def _data(self) -> EvaluationData:
+        return self.part.data
 
-    def reading(self, artefact: str, space: ArtefactSpace) -> Resampled:
+    def reading(self, artefact: str, space: ArtefactSpace) -> Estimate:
         """AUC with which the energy along an artefact's directions tells images with it from images without."""
-        return auc(space.energy(self.outputs.maps), self._column(artefact), self.weights)
+        labels = self.part.artefacts.column(artefact)
+        return auc(space.energy(self.outputs.maps), labels, self._data.weights).estimate()
 
-    def effects(self, artefact: str, space: ArtefactSpace) -> dict[str, Entry]:
-        """By diagnosis, what its log-odds and its loss do without the artefact, and with it.
+    def taken_out(self, artefact: str, space: ArtefactSpace) -> Figures:
+        """Change in images that have the artefact when the layer's directions for it are set to their reference."""
+        without = log_odds(logits_without(self.outputs, space).double())
+        change = (without - log_odds(self.outputs.logits.double())).numpy()
+        return mean_changes(change, self.part.artefacts.is_present(artefact), self._data.weights)
 
-        ``taken_out``: change in images that have it when the layer's directions are set to their reference. ``put_in``:
-        change in images without it when they get what the layer has along these directions for images of the same
-        diagnosis with it. ``loss_ratio``: balanced loss with the directions away over the loss with them, all images.
+    def put_in(self, artefact: str, space: ArtefactSpace) -> Figures:
+        """Change in images without the artefact that get what the layer has in images of the same diagnosis with it."""
+        generator = random_generator(self._data.seed, Stream.DONORS)
+        donors = draw_donors(self.part.artefacts.column(artefact), self._data.labels, generator)
+        takers = np.asarray((donors >= 0).all(axis=0))
+        change = np.full(self.outputs.logits.shape, np.nan)
+        if takers.any():
+            rows = np.flatnonzero(takers)
+            given = [_changes_when_given(self.outputs, space, rows, donor_rows) for donor_rows in donors[:, takers]]
+            change[takers] = np.mean(given, axis=0)
+        return mean_changes(change, takers, self._data.weights)
+
+    def loss_ratios(self, space: ArtefactSpace) -> Figures:
+        """Balanced loss with the artefact's directions away over the loss with them, in all images."""
+        ratios = loss_ratios(self.outputs.logits, logits_without(self.outputs, space), self._data)
+        return tuple(figure.estimate() for figure in ratios)
+
+    def drawn(self, artefact: str) -> tuple[Figures, Figures] | None:
+        """Change when the phantom draws the artefact into images without it, and when it leaves it out of the others.
+
+        Exact: nothing else in the image changes. None where images cannot be drawn again.
         """
-        without = logits_without(self.outputs, space)
-        change = (log_odds(without.double()) - log_odds(self.outputs.logits.double())).numpy()
-        put_in = self._transplanted(artefact, space)
-        losses = self._loss_ratios(without)
-        present = self._column(artefact) == 1
-        return {
-            diagnosis: {
-                "taken_out": _mean(change[:, column], present, self.weights),
-                "put_in": _mean(put_in[:, column], np.isfinite(put_in[:, column]), self.weights),
-                "loss_ratio": losses[column].estimate(),
-            }
-            for column, diagnosis in enumerate(self.network.cohort.classes)
-        }
+        if self.repainting is None or artefact not in ARTEFACTS:
+            return None
+        generator = random_generator(self._data.seed, Stream.REPAINTING)
+        rows = np.sort(generator.permutation(len(self.repainting.lesions))[:REPAINTED])
+        lesions = [self.repainting.lesions[row] for row in rows]
+        painted = ([with_artefact(lesion, artefact, present=there) for lesion in lesions] for there in (True, False))
+        present, absent = (log_odds(self.repainting.logits_of(changed).double()) for changed in painted)
+        has_it = np.array([artefact in lesion.artefacts for lesion in lesions])
+        change, weights = (present - absent).numpy(), self._data.weights[:, rows]
+        return mean_changes(change, ~has_it, weights), mean_changes(-change, has_it, weights)
 
-    def drawn(self, artefact: str) -> dict[str, Entry]:
-        """By diagnosis, the change of its log-odds when the phantom draws the artefact in, or leaves it out.
-
-        Exact: nothing else in the image changes. Empty where images cannot be drawn again.
-        """
-        if not self.lesions or artefact not in ARTEFACTS:
-            return {}
-        lesions = [self.lesions[row] for row in self.repainted]
-        had = np.array([artefact in one.artefacts for one in lesions])
-        there, gone = (
-            log_odds(
-                drawn_logits(self.network, [with_artefact(one, artefact, present=present) for one in lesions]).double()
-            )
-            for present in (True, False)
-        )
-        change, weights = (there - gone).numpy(), self.weights[:, self.repainted]
-        return {
-            diagnosis: {
-                "drawn_in": _mean(change[:, column], ~had, weights),
-                "drawn_out": _mean(-change[:, column], had, weights),
-            }
-            for column, diagnosis in enumerate(self.network.cohort.classes)
-        }
-
-    def counterpart(self) -> Entry:
+    def counterpart(self) -> dict[str, CounterpartFigures]:
         """Accuracy on the test images, and on the same without the planted shortcut; empty where none was planted."""
-        if not self.lesions or self.network.settings.data.phantom.shortcut is None:
+        if self.repainting is None or not self.repainting.has_shortcut:
             return {}
-        without = without_shortcut(self.network.settings, self.lesions)
-        own, other = (
-            accuracy(logits, self.diagnoses, self.network.cohort.classes, self.weights)
-            for logits in (self.outputs.logits, drawn_logits(self.network, without))
-        )
+        untied = self.repainting.logits_of([counterpart(lesion) for lesion in self.repainting.lesions])
+        tied_figures, untied_figures = (accuracy(logits, self._data) for logits in (self.outputs.logits, untied))
         return {
-            figure: {
-                "with_shortcut": own[figure].estimate(),
-                "without_shortcut": other[figure].estimate(),
-                "difference": difference(other[figure], own[figure]).estimate(),
-            }
+            figure: CounterpartFigures(
+                with_shortcut=tied_figures[figure].estimate(),
+                without_shortcut=untied_figures[figure].estimate(),
+                difference=difference(untied_figures[figure], tied_figures[figure]).estimate(),
+            )
             for figure in FIGURES
         }
 
-    def _column(self, artefact: str) -> Values:
-        column: Values = self.labels.table[:, self.labels.names.index(artefact)]
-        return column
 
-    def _transplanted(self, artefact: str, space: ArtefactSpace) -> Values:
-        """N x D changes of the log-odds, the mean over `DONORS` donors; NaN where the artefact is or no donor is."""
-        labels = self._column(artefact)
-        generator = np.random.default_rng([self.network.settings.seed, SHORTCUTS, 2])
-        change = np.full(self.outputs.logits.shape, np.nan)
-        for diagnosis in np.unique(self.diagnoses):
-            same = self.diagnoses == diagnosis
-            takers, givers = np.flatnonzero(same & (labels == 0)), np.flatnonzero(same & (labels == 1))
-            if len(takers) and len(givers):
-                drawn = givers[generator.integers(len(givers), size=(DONORS, len(takers)))]
-                change[takers] = np.mean([self._given(space, takers, donors) for donors in drawn], axis=0)
-        return change
+def mean_changes(changes: Values, rows: NDArray[np.bool_], weights: Weights) -> Figures:
+    """Average the changes over some images.
 
-    @torch.no_grad()
-    def _given(self, space: ArtefactSpace, takers: NDArray[np.int64], donors: NDArray[np.int64]) -> Values:
-        parts = []
-        for start in range(0, len(takers), BATCH):
-            own, other = takers[start : start + BATCH], donors[start : start + BATCH]
-            maps = space.transplanted(self.outputs.maps[own], self.outputs.maps[other])
-            parts.append(self.outputs.tail(maps, tuple(one[own] for one in self.outputs.rest)).cpu())
-        given = log_odds(torch.cat(parts).double()) - log_odds(self.outputs.logits[takers].double())
-        found: Values = given.numpy()
-        return found
+    Args:
+        changes: N x D.
+        rows: N, true for the images that count.
+        weights: B x N, from `group_weights`.
 
-    def _loss_ratios(self, without: Tensor) -> list[Resampled]:
-        """By diagnosis: balanced loss without the artefact's directions over the loss with them."""
-        classes = len(self.network.cohort.classes)
-        own = self.diagnoses[:, None] == np.arange(classes)
-        labels = torch.from_numpy(self.diagnoses)
-        losses = [one_against_rest(one, labels) for one in (self.outputs.logits, without)]
+    Returns:
+        D figures; NaN where no image counts.
+    """
 
-        def ratios(weights: Weights) -> Values:
-            intact, changed = (balanced(weights, one[None], own)[:, 0] for one in losses)
-            return ratio(changed, intact)
+    def mean(column: Values) -> Estimate:
+        return resample(lambda weight: ratio(weight @ column, weight.sum(axis=1)), weights[:, rows]).estimate()
 
-        value, replicates = ratios(np.ones((1, len(own))))[0], ratios(self.weights.astype(np.float64))
-        return [Resampled(float(value[one]), replicates[:, one], len(own)) for one in range(classes)]
+    return tuple(mean(column) for column in changes[rows].T)
 
 
-def artefact_figures(
-    figures: ArtefactMeasures, spaces: Mapping[str, ArtefactSpace], *, tracker: Tracker
-) -> dict[str, tuple[Entry, dict[str, Entry]]]:
-    """By artefact, its own figures and those of each diagnosis."""
-    found = {}
-    with tracker.task("artefacts put in and taken out", len(spaces)) as advance:
-        for name, space in spaces.items():
-            drawn = figures.drawn(name)
-            effects = figures.effects(name, space)
-            own = {"directions": space.beyond_chance, "reading_auc": figures.reading(name, space).estimate()}
-            found[name] = (own, {key: effect | drawn.get(key, {}) for key, effect in effects.items()})
-            advance(1)
-    return found
+def draw_donors(labels: Values, diagnoses: Rows, generator: np.random.Generator) -> Rows:
+    """Draw for each image without an artefact `DONORS` images of the same diagnosis with it.
+
+    Args:
+        labels: N; 1 present, 0 absent, NaN not known.
+        diagnoses: N indices.
+        generator: Draws, with replacement.
+
+    Returns:
+        `DONORS` x N rows; -1 for images with the artefact, or without donors.
+    """
+    donors = np.full((DONORS, len(labels)), -1)
+    for diagnosis in np.unique(diagnoses):
+        same = diagnoses == diagnosis
+        takers, givers = np.flatnonzero(same & (labels == 0)), np.flatnonzero(same & (labels == 1))
+        if len(takers) and len(givers):
+            donors[:, takers] = givers[generator.integers(len(givers), size=(DONORS, len(takers)))]
+    return donors
 
 
-def accuracy(
-    logits: Tensor, labels: NDArray[np.int64], classes: Sequence[str], weights: Weights
-) -> dict[str, Resampled]:
-    """Macro AUC and balanced accuracy."""
+def loss_ratios(logits: Tensor, changed: Tensor, data: EvaluationData) -> list[Resampled]:
+    """Return for each diagnosis the balanced loss of changed logits over that of the logits.
+
+    Args:
+        logits: N x D.
+        changed: N x D.
+        data: The N images.
+    """
+    is_case = data.labels[:, None] == np.arange(len(data.classes))
+    losses = [one_against_rest(each, torch.from_numpy(data.labels)) for each in (logits, changed)]
+
+    def ratios(weights: Weights) -> Values:
+        before, after = (balanced(weights, loss[None], is_case)[:, 0] for loss in losses)
+        return ratio(after, before)
+
+    values, replicates = ratios(np.ones((1, len(data))))[0], ratios(data.weights.astype(np.float64))
+    return [Resampled(float(values[column]), replicates[:, column], len(data)) for column in range(len(data.classes))]
+
+
+def accuracy(logits: Tensor, data: EvaluationData) -> dict[str, Resampled]:
+    """Return macro AUC and balanced accuracy, by name."""
     probabilities: Values = logits.double().softmax(dim=1).numpy()
     figures = (
-        macro(class_aucs(probabilities, labels, classes=classes, weights=weights)),
-        balanced_accuracy(probabilities, labels, weights),
+        macro(class_aucs(probabilities, data.labels, classes=data.classes, weights=data.weights)),
+        balanced_accuracy(probabilities, data.labels, data.weights),
     )
     return dict(zip(FIGURES, figures, strict=True))
 
 
-def _mean(values: Values, kept: NDArray[np.bool_], weights: Weights) -> Any:  # noqa: ANN401
-    some = values[kept]
-    return resample(lambda one: ratio(one @ some, one.sum(axis=1)), weights[:, kept]).estimate()
+@torch.no_grad()
+def _changes_when_given(outputs: LayerOutputs, space: ArtefactSpace, takers: Rows, donors: Rows) -> Values:
+    """Return M x D changes when each of M takers gets what its donor has along the directions."""
+    logits = []
+    for start in range(0, len(takers), BATCH):
+        batch, givers = takers[start : start + BATCH], donors[start : start + BATCH]
+        maps = space.transplanted(outputs.maps[batch], outputs.maps[givers])
+        logits.append(outputs.tail(maps, tuple(extra[batch] for extra in outputs.rest)).cpu())
+    changes: Values = (log_odds(torch.cat(logits).double()) - log_odds(outputs.logits[takers].double())).numpy()
+    return changes

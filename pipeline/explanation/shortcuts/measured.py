@@ -1,13 +1,13 @@
 """Artefacts as they are measured in the picture, for images of which nobody says whether they have them.
 
-What is known of these labels was counted by looking (`KNOWN`); it holds for images of that kind, and a measure may take
-a part of a lesion for an artefact.
+How good these labels are was counted by looking at images (`QUALITY`); the counts hold for images of that kind, and a
+measure may take a part of a lesion for an artefact.
 """
 
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,10 @@ from pipeline.data.cohort import Cohort
 from pipeline.data.decoded import DecodedCache
 from pipeline.data.sample import Sample
 from pipeline.images.measures.quality import MEASURES, MEASURES_VERSION, is_found, measure_quality
+from pipeline.data.decoded import DecodedCache
+from pipeline.data.sample import Sample
+from pipeline.images.measures.quality import MEASURES, MEASURES_VERSION, is_found, measure_quality
+from pipeline.results.shortcuts import MeasureQuality
 from pipeline.run.progress import Tracker
 
 MEASURED: Mapping[str, str] = {
@@ -32,81 +36,61 @@ often than a bubble."""
 
 Values = NDArray[np.float64]
 
-
-@dataclass(frozen=True)
-class MeasureQuality:
-    """How often a measure was right in images that somebody looked through.
-
-    Attributes:
-        present: Images with the artefact.
-        found: Of these, where it was found.
-        absent: Images without it.
-        falsely: Of these, where it was found.
-    """
-
-    present: int
-    found: int
-    absent: int
-    falsely: int
-
-    def to_json(self) -> dict[str, int]:
-        """As JSON."""
-        return asdict(self)
-
-
-KNOWN: Mapping[str, MeasureQuality] = {
-    "hair": MeasureQuality(present=41, found=26, absent=119, falsely=3),
-    "ruler": MeasureQuality(present=73, found=57, absent=87, falsely=0),
-    "ink": MeasureQuality(present=16, found=8, absent=144, falsely=4),
-    "colour_patch": MeasureQuality(present=11, found=9, absent=149, falsely=0),
-    "dark_corner": MeasureQuality(present=2, found=2, absent=158, falsely=0),
+QUALITY: Mapping[str, MeasureQuality] = {
+    "hair": MeasureQuality(present=41, detected=26, absent=119, false_alarms=3),
+    "ruler": MeasureQuality(present=73, detected=57, absent=87, false_alarms=0),
+    "ink": MeasureQuality(present=16, detected=8, absent=144, false_alarms=4),
+    "colour_patch": MeasureQuality(present=11, detected=9, absent=149, false_alarms=0),
+    "dark_corner": MeasureQuality(present=2, detected=2, absent=158, false_alarms=0),
 }
 """Counted in 160 validation and test images of ISIC 2018 (288 pixels), drawn at random and looked through by a
-developer, no clinician, before they were measured; what counts as found was set on training images and phantoms.
+developer, no clinician, before they were measured; the thresholds were set on training images and phantoms.
 """
 
 
 def measured_labels(
-    cohort: Cohort, samples: Sequence[Sample], artefacts: Sequence[str], *, tracker: Tracker
+    cache: DecodedCache, samples: Sequence[Sample], artefacts: Sequence[str], *, tracker: Tracker
 ) -> dict[str, Values]:
-    """By artefact, N labels of images: 1 found, 0 not found.
+    """Label images by artefact: 1 detected, 0 not detected.
 
     Each image is measured once; the values are kept beside the decoded images.
 
     Args:
-        cohort: The cohort.
-        samples: N of its images.
+        cache: Decoded images.
+        samples: N images.
         artefacts: Of `MEASURED`.
-        tracker: Where progress is shown.
+        tracker: Shows progress.
     """
-    table = _measures(cohort.cache, samples, tracker) if artefacts else np.zeros((len(samples), len(MEASURES)))
-    return {name: _found(MEASURED[name], table) for name in artefacts}
+    if not artefacts:
+        return {}
+    table = _measures(cache, samples, tracker)
+    return {artefact: _detected(MEASURED[artefact], table) for artefact in artefacts}
 
 
-def _found(measure: str, table: Values) -> Values:
+def _detected(measure: str, table: Values) -> Values:
     column = table[:, MEASURES.index(measure)]
     return np.array([is_found(measure, float(value)) for value in column], dtype=np.float64)
 
 
 def _measures(cache: DecodedCache, samples: Sequence[Sample], tracker: Tracker) -> Values:
-    """N x M measures of the decoded squares, margin and all: the network was trained on all parts of them."""
+    """Return N x M measures of the decoded squares, margin and all: the network was trained on all parts of them."""
     file = cache.folder / f"measures-{MEASURES_VERSION}.csv"
-    known = _kept(file)
-    missing = [sample for sample in samples if len(known.get(sample.digest, ())) != len(MEASURES)]
+    by_digest = _read_measures(file)
+    missing = [sample for sample in samples if len(by_digest.get(sample.digest, ())) != len(MEASURES)]
     if missing:
         with tracker.task("artefacts measured in the picture", len(missing)) as advance:
             for sample in missing:
-                known[sample.digest] = astuple(measure_quality(cache.get(sample)))
+                by_digest[sample.digest] = astuple(measure_quality(cache.get(sample)))
                 advance(1)
         text = io.StringIO()
-        csv.writer(text).writerows([digest, *values] for digest, values in sorted(known.items()))
+        csv.writer(text).writerows([digest, *values] for digest, values in sorted(by_digest.items()))
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, text.getvalue())
-    return np.array([known[sample.digest] for sample in samples], dtype=np.float64).reshape(-1, len(MEASURES))
+    return np.array([by_digest[sample.digest] for sample in samples], dtype=np.float64).reshape(-1, len(MEASURES))
 
 
-def _kept(file: Path) -> dict[str, Sequence[float]]:
-    """By digest of the image, its measures; a damaged file is as good as none."""
+def _read_measures(file: Path) -> dict[str, Sequence[float]]:
+    """Return the measures by the image's digest; a damaged file counts as none."""
     if not file.is_file():
         return {}
     try:

@@ -1,123 +1,157 @@
-"""Which artefacts are shortcuts, as training and validation images have it; test images have no say.
+"""Which artefacts are shortcuts, as training and validation images show it; test images have no say.
 
-An artefact is *named* as a shortcut for a diagnosis where two things were found beyond chance. It goes with the
-diagnosis in the training images; and on validation images the log-odds of the diagnosis fall, in images that have it
-more than in others of the same diagnosis, when the layer's directions for it are taken away. A network may react to an
-artefact that goes with no diagnosis (that is a lack of robustness), and an artefact may go with a diagnosis that the
-network does not read from it; neither is a shortcut.
+An artefact is *named* as a shortcut for a diagnosis where two things hold beyond chance. It goes with the diagnosis in
+the training images; and on validation images the log-odds of the diagnosis fall, in images with it more than in others
+of the same diagnosis, when the layer's directions for it are taken away. A network may react to an artefact that goes
+with no diagnosis (that is a lack of robustness), and an artefact may go with a diagnosis that the network does not read
+from it; neither is a shortcut.
 
-The two steps are of different images, so the second need only be adjusted for the pairs that passed the first.
+Each association is a sum over groups (patients) of scores whose expectation is zero where there is none. Flipping the
+sign of whole groups, for all associations alike, shows what chance gives for the largest of them. The two steps use
+different images, so the second need only be adjusted for the pairs that passed the first.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.data.cohort import Cohort
-from pipeline.data.splits import Part
-from pipeline.evaluation.evaluation_data import class_indices
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.cases.contributions import log_odds
-from pipeline.explanation.explained_network import ExplainedNetwork
-from pipeline.explanation.shortcuts.artefact_directions import artefact_directions
-from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace
-from pipeline.explanation.shortcuts.artefacts import ArtefactLabels, artefact_labels
-from pipeline.explanation.shortcuts.removal import logits_without
-from pipeline.explanation.shortcuts.score_tests import centred, largest_score_tests
-from pipeline.run.progress import Tracker
+from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace, logits_without
+from pipeline.explanation.shortcuts.artefacts import ArtefactLabels, LabelledPart
+from pipeline.results.shortcuts import NamedShortcut, ShortcutVerdict
 
-SHORTCUTS = 6
-"""Distinguishes the generator of the audit from the run's others."""
 LEVEL = 0.05
 """Chance that any artefact at all is named wrongly; half of it for each of the two steps."""
 FEWEST = 10
 """Images on the thinner side below which nothing is said."""
+FLIPS = 9999
+BLOCK = 1000
+"""Sign flips computed at a time."""
 
 Values = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 
-class ShortcutVerdict(StrEnum):
-    """What is said of an artefact and a diagnosis."""
-
-    NAMED = "named as shortcut"
-    NOT_NAMED = "not named"
-    TOO_FEW = "too few images to say"
-
-
 @dataclass(frozen=True)
 class Verdicts:
-    """What training and validation images say of A artefacts and D diagnoses.
+    """What training and validation images say about A artefacts and D diagnoses.
 
     Attributes:
         artefacts: Those with enough training images.
-        spaces: Where the layer has each.
+        classes: The diagnoses.
         tie: A x D, adjusted p-values of "the artefact goes with the diagnosis".
         use: A x D, of "the diagnosis is read from it"; adjusted for the pairs that passed the first step, and for the
-            others by themselves.
+            other pairs among themselves.
         effects: A x D, mean fall of the log-odds in the validation images that have the artefact.
         thinnest: A x D, images on the thinnest side of what the two tests compare.
     """
 
     artefacts: tuple[str, ...]
-    spaces: tuple[ArtefactSpace, ...]
+    classes: tuple[str, ...]
     tie: Values
     use: Values
     effects: Values
     thinnest: Counts
 
     @property
-    def named(self) -> NDArray[np.bool_]:
+    def is_named(self) -> NDArray[np.bool_]:
         """A x D: which are shortcuts."""
         return np.maximum(self.tie, self.use) <= LEVEL / 2
 
     def verdict(self, row: int, column: int) -> ShortcutVerdict:
-        """Of one artefact and diagnosis."""
-        if self.named[row, column]:
+        """Say what holds for one artefact and diagnosis."""
+        if self.is_named[row, column]:
             return ShortcutVerdict.NAMED
         return ShortcutVerdict.NOT_NAMED if self.thinnest[row, column] >= FEWEST else ShortcutVerdict.TOO_FEW
 
-    def ranking(self) -> list[tuple[int, int]]:
-        """The named pairs of artefact and diagnosis, the strongest effect first."""
-        pairs = [(int(one), int(other)) for one, other in np.argwhere(self.named)]
-        return sorted(pairs, key=lambda pair: -float(self.effects[pair]))
+    def named(self) -> tuple[NamedShortcut, ...]:
+        """List the shortcuts, the strongest effect first."""
+        pairs = sorted(np.argwhere(self.is_named).tolist(), key=lambda pair: -float(self.effects[tuple(pair)]))
+        return tuple(
+            NamedShortcut(artefact=self.artefacts[row], diagnosis=self.classes[column]) for row, column in pairs
+        )
 
 
-def judge_artefacts(network: ExplainedNetwork, *, tracker: Tracker) -> Verdicts | None:
-    """Fit the directions on training images and decide on validation images.
+@dataclass(frozen=True)
+class ScoreTests:
+    """The outcome of testing m associations.
+
+    Attributes:
+        statistics: m, the sum of the scores over its standard error by groups; 0 where all scores are.
+        adjusted: m, one-sided p-values ("greater than zero") adjusted for all m.
+    """
+
+    statistics: Values
+    adjusted: Values
+
+
+def frequent_artefacts(labels: ArtefactLabels) -> tuple[str, ...]:
+    """List the artefacts that at least `FEWEST` images have, and at least `FEWEST` lack."""
+    is_frequent = np.minimum(labels.present, labels.absent) >= FEWEST
+    return tuple(name for name, frequent in zip(labels.names, is_frequent, strict=True) if frequent)
+
+
+def log_odds_falls(outputs: LayerOutputs, spaces: Sequence[ArtefactSpace]) -> Values:
+    """Measure by how much taking an artefact's directions away lowers the log-odds of each diagnosis.
 
     Returns:
-        None where no artefact has `FEWEST` training images with and without it.
+        N x A x D, in nats.
     """
-    cohort = network.cohort
-    train, validation = cohort.part(Part.TRAIN), cohort.part(Part.VALIDATION)
-    every = artefact_labels(cohort, train)
-    enough = np.minimum(every.present, every.absent) >= FEWEST
-    labels = every.of([name for name, kept in zip(every.names, enough, strict=True) if kept])
-    if not labels.names:
-        return None
-    generator = np.random.default_rng([network.settings.seed, SHORTCUTS])
-    spaces = artefact_directions(network, labels, generator=generator, tracker=tracker)
-    outputs = network.validation_outputs(tracker)
-    seen = artefact_labels(cohort, validation).of(labels.names)
-    falls = np.stack([log_odds_falls(outputs, space) for space in spaces], axis=1)
-    tested = _tests(cohort, labels, seen, falls, generator)
-    present = [falls[seen.table[:, row] == 1, row] for row in range(len(spaces))]
-    effects = np.stack([one.mean(axis=0) if len(one) else np.full(falls.shape[2], np.nan) for one in present])
-    return Verdicts(labels.names, spaces, *tested, effects=effects, thinnest=_thinnest(cohort, labels, seen))
+    intact = log_odds(outputs.logits.double())
+    falls = [(intact - log_odds(logits_without(outputs, space).double())).numpy() for space in spaces]
+    return np.stack(falls, axis=1)
 
 
-def log_odds_falls(outputs: LayerOutputs, space: ArtefactSpace) -> Values:
-    """N x D: by how much taking an artefact's directions away lowers the log-odds of each diagnosis, in nats."""
-    intact, without = (log_odds(one.double()) for one in (outputs.logits, logits_without(outputs, space)))
-    found: Values = (intact - without).numpy()
-    return found
+def judge_artefacts(
+    train: LabelledPart, validation: LabelledPart, falls: Values, *, generator: np.random.Generator
+) -> Verdicts:
+    """Decide which artefacts are shortcuts.
+
+    Args:
+        train: The training images.
+        validation: The validation images, with the same artefacts.
+        falls: N x A x D of the validation images, from `log_odds_falls`.
+        generator: Draws the signs.
+    """
+    tie, use = _p_values(train, validation, falls, generator)
+    labels = validation.artefacts.table
+    present = [falls[labels[:, row] == 1, row] for row in range(labels.shape[1])]
+    effects = [changes.mean(axis=0) if len(changes) else np.full(falls.shape[2], np.nan) for changes in present]
+    return Verdicts(
+        artefacts=train.artefacts.names,
+        classes=train.data.classes,
+        tie=tie,
+        use=use,
+        effects=np.stack(effects),
+        thinnest=_thinnest(train, validation),
+    )
+
+
+def centred(values: Values, strata: NDArray[np.int64]) -> Values:
+    """Subtract from values their mean in each stratum; what is not known becomes 0.
+
+    Args:
+        values: N or N x m.
+        strata: N.
+
+    Example:
+        >>> centred(np.array([1.0, 3.0, np.nan, 5.0]), np.array([0, 0, 0, 1])).tolist()
+        [-1.0, 1.0, 0.0, 0.0]
+    """
+    differences = np.zeros_like(values, dtype=np.float64)
+    for stratum in np.unique(strata):
+        inside = values[strata == stratum]
+        finite = np.isfinite(inside)
+        mean = np.where(finite, inside, 0.0).sum(axis=0) / np.maximum(finite.sum(axis=0), 1)
+        differences[strata == stratum] = np.where(finite, inside - mean, 0.0)
+    return differences
 
 
 def tie_scores(table: Values, diagnoses: NDArray[np.int64], classes: int) -> Values:
-    """N x (A D) scores of "the artefact goes with the diagnosis": products of the centred indicators.
+    """Return N x (A D) scores of "the artefact goes with the diagnosis": products of the centred indicators.
 
     Args:
         table: N x A; 1 present, 0 absent, NaN not known.
@@ -126,12 +160,12 @@ def tie_scores(table: Values, diagnoses: NDArray[np.int64], classes: int) -> Val
     """
     everyone = np.zeros(len(table), dtype=np.int64)
     artefacts = centred(table, everyone)
-    own = centred((diagnoses[:, None] == np.arange(classes)).astype(np.float64), everyone)
-    return (artefacts[:, :, None] * own[:, None]).reshape(len(table), -1)
+    indicators = centred((diagnoses[:, None] == np.arange(classes)).astype(np.float64), everyone)
+    return (artefacts[:, :, None] * indicators[:, None]).reshape(len(table), -1)
 
 
 def use_scores(table: Values, falls: Values, diagnoses: NDArray[np.int64]) -> Values:
-    """N x (A D) scores of "the log-odds fall more where the artefact is", inside each diagnosis.
+    """Return N x (A D) scores of "the log-odds fall more where the artefact is", inside each diagnosis.
 
     Args:
         table: N x A; 1 present, 0 absent, NaN not known.
@@ -141,39 +175,68 @@ def use_scores(table: Values, falls: Values, diagnoses: NDArray[np.int64]) -> Va
     return (centred(table, diagnoses)[:, :, None] * centred(falls, diagnoses)).reshape(len(table), -1)
 
 
-def _tests(
-    cohort: Cohort, labels: ArtefactLabels, seen: ArtefactLabels, falls: Values, generator: np.random.Generator
+def largest_score_tests(
+    scores: Values, groups: Sequence[str], *, generator: np.random.Generator, flips: int = FLIPS
+) -> ScoreTests:
+    """Test which of m associations are greater than zero, keeping the chance of any false one among them.
+
+    Args:
+        scores: N x m, each column the product of two centred variables.
+        groups: N, cases of one group count as one draw.
+        generator: Draws the signs.
+        flips: How many times.
+
+    Source: sign flips of score contributions, Hemerik, Goeman & Finos 2020 (J. R. Stat. Soc. B 82, 841); single-step
+    adjustment by the largest statistic, Westfall & Young 1993, algorithm 2.5.
+    """
+    _, members = np.unique(np.asarray(groups), return_inverse=True)
+    sums = np.zeros((int(members.max()) + 1, scores.shape[1]))
+    np.add.at(sums, members, scores)
+    spread = np.sqrt((sums**2).sum(axis=0))
+    scaled = np.divide(sums, spread, out=np.zeros_like(sums), where=spread > 0)
+    statistics: Values = scaled.sum(axis=0)
+    reached = np.ones(scores.shape[1])
+    for start in range(0, flips, BLOCK):
+        signs = generator.choice((-1.0, 1.0), size=(min(BLOCK, flips - start), len(scaled)))
+        largest = (signs @ scaled).max(axis=1)
+        reached += (largest[:, None] >= statistics - 1e-12).sum(axis=0)
+    return ScoreTests(statistics, reached / (flips + 1))
+
+
+def _p_values(
+    train: LabelledPart, validation: LabelledPart, falls: Values, generator: np.random.Generator
 ) -> tuple[Values, Values]:
-    train, validation = cohort.part(Part.TRAIN), cohort.part(Part.VALIDATION)
-    scores = tie_scores(labels.table, class_indices(train, cohort.classes), len(cohort.classes))
-    tie = largest_score_tests(scores, cohort.groups(train), generator=generator).adjusted
-    scores = use_scores(seen.table, falls, class_indices(validation, cohort.classes))
+    """Return A x D adjusted p-values of the tie and of the use."""
+    classes = len(train.data.classes)
+    ties = tie_scores(train.artefacts.table, train.data.labels, classes)
+    tie = largest_score_tests(ties, train.data.groups, generator=generator).adjusted
+    uses = use_scores(validation.artefacts.table, falls, validation.data.labels)
     use = np.ones_like(tie)
     passed = tie <= LEVEL / 2
     for family in (passed, ~passed):
         if family.any():
-            found = largest_score_tests(scores[:, family], cohort.groups(validation), generator=generator)
-            use[family] = found.adjusted
-    shape = (len(labels.names), len(cohort.classes))
+            tests = largest_score_tests(uses[:, family], validation.data.groups, generator=generator)
+            use[family] = tests.adjusted
+    shape = (len(train.artefacts.names), classes)
     return tie.reshape(shape), use.reshape(shape)
 
 
-def _thinnest(cohort: Cohort, labels: ArtefactLabels, seen: ArtefactLabels) -> Counts:
-    """A x D: the fewest of the training images with, without, of the diagnosis and not; and of what can be compared.
+def _thinnest(train: LabelledPart, validation: LabelledPart) -> Counts:
+    """Count A x D images on the thinnest side.
 
-    What the second test compares is, inside each diagnosis, images with the artefact and images without.
+    That is the fewest of the training images with the artefact, without it, with the diagnosis and without; and of the
+    validation images that the second test compares: inside each diagnosis, images with the artefact and without.
     """
-    train = class_indices(cohort.part(Part.TRAIN), cohort.classes)
-    own = np.bincount(train, minlength=len(cohort.classes))
-    diagnosis = np.minimum(own, len(train) - own)
-    artefact = np.minimum(labels.present, labels.absent)
-    compared = _compared(seen.table, class_indices(cohort.part(Part.VALIDATION), cohort.classes))
+    cases = np.bincount(train.data.labels, minlength=len(train.data.classes))
+    diagnosis = np.minimum(cases, len(train.data) - cases)
+    artefact = np.minimum(train.artefacts.present, train.artefacts.absent)
+    compared = _compared(validation.artefacts.table, validation.data.labels)
     thinnest: Counts = np.minimum(np.minimum(artefact, compared)[:, None], diagnosis)
     return thinnest
 
 
 def _compared(table: Values, strata: NDArray[np.int64]) -> Counts:
     inside = [table[strata == stratum] for stratum in np.unique(strata)]
-    pairs = [np.minimum((one == 1).sum(axis=0), (one == 0).sum(axis=0)) for one in inside]
-    found: Counts = np.sum(pairs, axis=0)
-    return found
+    pairs = [np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0)) for labels in inside]
+    compared: Counts = np.sum(pairs, axis=0)
+    return compared

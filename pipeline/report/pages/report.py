@@ -31,6 +31,10 @@ from pipeline.report.sentences import (
     sanity,
 )
 from pipeline.report.sentences import shortcuts as shortcut_phrasing
+from pipeline.report.sentences import directions, numerals, shortcuts
+from pipeline.report.sentences import patients as patients_phrasing
+from pipeline.report.sentences import results as phrasing
+from pipeline.report.sentences import sanity as sanity_phrasing
 from pipeline.report.sentences.numerals import SPACE
 from pipeline.results.axes import AxisVerdict
 from pipeline.results.evaluation import Evaluation
@@ -95,7 +99,6 @@ def render(report: RunReport, folder: Path) -> str:
             numerals=numerals,
             say=results,
             tell=explained_phrasing,
-            warn=shortcut_phrasing,
             write=numerals,
             assessable=[
                 concept

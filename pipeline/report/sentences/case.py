@@ -108,11 +108,6 @@ def measure_name(one: QualityContent) -> str:
     return capital({**MEASURES, **ARTEFACTS}.get(one.measure, one.measure))
 
 
-def trait_name(trait: str, names: Names) -> str:
-    """What something that goes with a direction is called: a concept, an artefact, a measure of the picture."""
-    return {**MEASURES, **ARTEFACTS, **names}.get(trait, trait.replace("_", " "))
-
-
 def quality_state(one: QualityContent) -> str:
     """Whether a measurement says anything."""
     if one.measure in ARTEFACTS:

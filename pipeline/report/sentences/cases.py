@@ -1,22 +1,14 @@
-"""Every sentence that a reader of the report finds about cases, evidence, layers and what nobody named."""
+"""Every sentence that a reader of the report finds about cases, evidence and layers."""
 
 from concepts.statistics.estimate import is_known
-from pipeline.report.explained_content import CasesFigures, DirectionFigures, PointingFigures
-from pipeline.report.sentences.numerals import count, enumeration, number, percent, plural, share
+from pipeline.report.explained_content import CasesFigures, PointingFigures
+from pipeline.report.sentences.numerals import count, plural, share
 
 FLAGS = {
     "abstain": "more than one diagnosis plausible (abstains)",
     "conflict": "concepts and call contradict each other",
     "out_of_scope": "out of scope",
 }
-KINDS = {
-    "concept_axis": "activation of a named axis",
-    "concept": "label of the release",
-    "artefact": "artefact",
-    "metadata": "metadata",
-    "picture": "measured on the picture",
-}
-SHOWN_RELATIONS = 5
 WHITENING = ".whitening"
 """Ending of an inserted layer's name, which says nothing to readers."""
 
@@ -50,16 +42,6 @@ def pointing(row: PointingFigures) -> str:
     if better.low > 0:
         return f"{against_chance}, above Grad-CAM"
     return f"{against_chance}, {'below Grad-CAM' if better.high < 0 else 'not told from Grad-CAM'}"
-
-
-def direction(found: DirectionFigures) -> str:
-    """How much of the network's use of the free axes lies along a direction, and what it goes with beyond chance."""
-    said = f"{percent(found.share_of_slope)} of the squared slope of all free axes lies along it."
-    sure = [one for one in found.relations[:SHOWN_RELATIONS] if one.beyond_chance]
-    if not sure:
-        return f"{said} It goes with nothing known by more than chance."
-    named = [f"{one.trait} ({KINDS.get(one.kind, one.kind)}, {number(one.correlation.value, 2)})" for one in sure]
-    return f"{said} Beyond chance it goes with {enumeration(named)}."
 
 
 def layer(name: str) -> str:

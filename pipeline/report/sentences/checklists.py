@@ -244,8 +244,8 @@ def _fairness(report: RunReport) -> str | None:
     return patients.subgroups(subgroups) if subgroups.subgroups else None
 
 
-def _artefacts(report: RunReport) -> str | None:
-    return "Audited in the section Artefacts and shortcuts." if getattr(report, "shortcuts", None) else None
+def _artefacts(_: RunReport) -> str:
+    return "Audited in the section Artefacts and shortcuts."
 
 
 def _synthetic(report: RunReport) -> str:

@@ -3,6 +3,7 @@
 from math import exp
 
 from concepts.statistics.estimate import Estimate, is_known
+from concepts.statistics.intervals import wilson
 from pipeline.report.sentences.numerals import (
     INTERVAL,
     NOT_ASSESSABLE,
@@ -18,187 +19,231 @@ from pipeline.report.sentences.numerals import (
     plural,
     significant,
 )
-from pipeline.report.shortcut_content import (
-    MEASURED,
-    NAMED,
-    PLANTED,
-    READERS,
-    TOO_FEW,
-    ArtefactFigures,
-    ArtefactOnDiagnosis,
+from pipeline.results.names import Names
+from pipeline.results.shortcuts import (
+    ArtefactAudit,
+    ArtefactEffect,
+    ArtefactResult,
     CounterpartFigures,
-    MeasureFigures,
+    LabelSource,
+    MeasureQuality,
+    PresenceCounts,
     ShortcutAudit,
+    ShortcutVerdict,
     Suppression,
+    total_counts,
 )
 
 FIGURES = {"macro_auc": "macro AUC", "balanced_accuracy": "balanced accuracy"}
 NO_LABELS = (
     "Nobody labelled artefacts (hair, ruler, ink, dark corners, gel bubbles, colour patches) in these images, so "
     "whether the network takes a shortcut through one of them is not known. Label them as concepts of a release; they "
-    "are then audited, whether or not they get an axis."
+    "are then audited, whether or not they have an axis."
 )
+COLUMNS = (
+    f"Changes are of the log-odds of a diagnosis, in nats, with {INTERVAL} and n: 0.7 doubles the odds, 2.3 makes them "
+    'ten times as high. "Taken out" sets the layer\'s directions for the artefact to what they are without it, in the '
+    'images that have it; "put in" gives images without it what the layer has in images of the same diagnosis with it. '
+    "The loss ratio is the loss of the diagnosis with the directions away, in all images, over the loss with them."
+)
+DRAWN = '"Drawn" is exact: the same lesion is drawn with and without the artefact, and nothing else changes.'
 CHANCE = 0.5
-WHOSE = {READERS: "Readers said which images have it.", PLANTED: "It was planted, so which images have it is known."}
+SOURCES = {
+    LabelSource.READERS: "Readers said which images have it.",
+    LabelSource.PLANTED: "It was planted, so which images have it is known.",
+    LabelSource.MEASURED: "Which images have it was measured in the picture; readers did not judge it.",
+}
 SENSITIVE = 0.8
-"""Share of the images with an artefact that a measure must find, at the interval's lower end, to be relied on."""
+"""Share of the images with an artefact that a measure must detect, at the interval's lower end, to be relied on."""
 SPECIFIC = 0.1
-"""Share of the images without it that it may call with it, at the interval's upper end."""
+"""Share of the images without it in which it may detect it, at the interval's upper end."""
 
 
-def shortcuts(found: ShortcutAudit) -> str:
-    """Which artefacts are shortcuts."""
-    if not found.artefacts:
+def summary(audit: ShortcutAudit, names: Names) -> str:
+    """Say which artefacts are shortcuts."""
+    if not audit.artefacts:
         return NO_LABELS
-    if not found.judged:
+    if not audit.audited:
         return (
-            f"Of {plural(len(found.artefacts), 'labelled artefact')}, none has {found.fewest} training images with it "
-            f"and {found.fewest} without: too few images to say whether any is a shortcut."
+            f"Of {plural(len(audit.artefacts), 'labelled artefact')}, none has {audit.fewest} training images with it "
+            f"and {audit.fewest} without: too few images to say whether any is a shortcut."
         )
-    looked = enumeration([one.name for one in found.judged])
-    if not found.named:
+    audited = enumeration([names.concept(artefact) for artefact in audit.audited])
+    if not audit.named:
         return (
-            f"No artefact is named as a shortcut. Looked at: {looked}. That none is named does not show that there "
+            f"No artefact is named as a shortcut. Audited: {audited}. That none is named does not show that there "
             "is none: the intervals below say how large an effect may be."
         )
-    measured = {one.name for one in found.measured}
-    said = enumeration(
-        [
-            f"{artefact}{f' ({MEASURED})' if artefact in measured else ''} for {diagnosis}"
-            for artefact, diagnosis in found.named
-        ]
-    )
-    return f"Named as shortcuts, the strongest first: {said}. Looked at: {looked}."
+    pairs = []
+    for pair in audit.named:
+        measured = f" ({LabelSource.MEASURED})" if pair.artefact in audit.measured else ""
+        pairs.append(f"{names.concept(pair.artefact)}{measured} for {names.diagnosis(pair.diagnosis)}")
+    return f"Named as shortcuts, the strongest first: {enumeration(pairs)}. Audited: {audited}."
 
 
-def whose(found: ShortcutAudit) -> str:
-    """For which artefacts nobody labelled images; empty where all are labelled or planted."""
-    if not found.measured:
+def unlabelled(audit: ShortcutAudit, names: Names) -> str:
+    """Say for which artefacts nobody labelled images; empty where all are labelled or planted."""
+    if not audit.measured:
         return ""
     return (
-        f"Nobody labelled {enumeration([one.name for one in found.measured])} in these images: which of them have it "
-        "was measured in the picture. A measure misses some and sees some where there are none, parts of a lesion "
-        "among them, which go with its diagnosis: look at the images before believing that such an artefact is a "
-        "shortcut."
+        f"Nobody labelled {enumeration([names.concept(artefact) for artefact in audit.measured])} in these images: "
+        "which of them have it was measured in the picture. A measure misses some artefacts and sees others where "
+        "there are none. Parts of a lesion can be among these, and they go with its diagnosis: look at the images "
+        "before you believe that such an artefact is a shortcut."
     )
 
 
-def labels(found: ArtefactFigures) -> str:
-    """Who says which images have an artefact; where it is measured, how well."""
-    if found.labels != MEASURED:
-        return WHOSE.get(found.labels or "", "")
-    said = "Which images have it was measured in the picture; readers did not judge it."
-    return said if found.measure is None else f"{said} {_measure(found, found.measure)}"
+def label_source(name: str, artefact: ArtefactResult) -> str:
+    """Say who labelled an artefact; where it is measured, how well.
+
+    Args:
+        name: What the artefact is called.
+        artefact: The artefact.
+    """
+    source = SOURCES[artefact.labels]
+    return source if artefact.measure is None else f"{source} {_quality(name, artefact, artefact.measure)}"
 
 
-def _measure(found: ArtefactFigures, known: MeasureFigures) -> str:
-    said = (
-        "In dermoscopic images of ISIC 2018 that a developer looked through, no clinician, the measure found "
-        f"{found.name} in {_share(known.sensitivity)} of those with it, and in {_share(known.false_alarms)} of those "
+def _quality(name: str, artefact: ArtefactResult, quality: MeasureQuality) -> str:
+    sensitivity = wilson(quality.detected, quality.present)
+    false_alarms = wilson(quality.false_alarms, quality.absent)
+    text = (
+        "In dermoscopic images of ISIC 2018 that a developer looked through, no clinician, the measure detected "
+        f"{name} in {_percentage(sensitivity)} of those with it, and in {_percentage(false_alarms)} of those "
         "without; in other images it may do worse."
     )
-    blind = not is_known(known.sensitivity) or known.sensitivity.low < SENSITIVE
-    if blind and not is_named(found):
-        said += f" It may miss many, which can hide a shortcut: that {found.name} is not named says the less."
-    if not is_known(known.false_alarms) or known.false_alarms.high > SPECIFIC:
-        said += f" It often takes something else for {found.name}."
-    return said
+    if not (is_known(sensitivity) and sensitivity.low >= SENSITIVE) and not artefact.is_named:
+        text += f" It may miss many, which can hide a shortcut: that {name} is not named says less."
+    if not (is_known(false_alarms) and false_alarms.high <= SPECIFIC):
+        text += f" It often takes something else for {name}."
+    return text
 
 
-def _share(figure: Estimate) -> str:
+def _percentage(figure: Estimate) -> str:
+    """Write a share with a percent sign at both ends of its interval, so that a range of one digit is clear."""
     if not is_known(figure):
         return NOT_ASSESSABLE
-    ends = f"{percent(figure.low)} to {percent(figure.high)}"
-    return f"{percent(figure.value)} ({INTERVAL} {ends}, {cases(figure)})"
+    return f"{percent(figure.value)} ({INTERVAL} {percent(figure.low)} to {percent(figure.high)}, {cases(figure)})"
 
 
-def rule(found: ShortcutAudit) -> str:
-    """What "named" means."""
+def rule(audit: ShortcutAudit) -> str:
+    """Explain what "named" means."""
     return (
         "An artefact is named as a shortcut for a diagnosis where two things hold beyond chance: it goes with the "
         "diagnosis in the training images, and on validation images the log-odds of the diagnosis fall, in images with "
         "it more than in others of the same diagnosis, when the layer's directions for it are taken away. The chance "
-        f"of naming any wrongly is at most {percent(found.level)}. Test images had no say in it; the figures below "
-        "are theirs."
+        f"of naming any wrongly is at most {percent(audit.level)}. Test images have no part in the decision; the "
+        "figures below are measured on them."
     )
 
 
-def thin(found: ShortcutAudit) -> str:
-    """Which artefacts cannot be judged; empty where all can."""
-    if not found.thin or not found.judged:
+def rare(audit: ShortcutAudit, names: Names) -> str:
+    """Say which artefacts cannot be judged; empty where all can, or none."""
+    if not audit.rare or not audit.audited:
         return ""
-    rows = [f"{one.name} ({count(one.train[0])} with it, {count(one.train[1])} without)" for one in found.thin]
+    rows = []
+    for name, artefact in audit.rare.items():
+        counts = total_counts(artefact.train.values())
+        rows.append(f"{names.concept(name)} ({count(counts.present)} with it, {count(counts.absent)} without)")
     return f"Too few training images to say anything: {enumeration(rows)}."
 
 
-def others(found: ShortcutAudit) -> str:
-    """What the fold of the artefacts that are not named is called."""
-    rest = [one for one in found.judged if not is_named(one)]
-    unsure = [one.name for one in rest if all(row.verdict == TOO_FEW for row in one.diagnoses)]
-    said = f"Not named: {enumeration([one.name for one in rest])}"
-    return f"{said} (too few images to say: {enumeration(unsure)})" if unsure else said
+def not_named(audit: ShortcutAudit, names: Names) -> str:
+    """Head the fold of the audited artefacts that are not named."""
+    others = {name: artefact for name, artefact in audit.audited.items() if not artefact.is_named}
+    unsure = [name for name, artefact in others.items() if set(artefact.verdicts) == {ShortcutVerdict.TOO_FEW}]
+    text = f"Not named: {enumeration([names.concept(name) for name in others])}"
+    if not unsure:
+        return text
+    return f"{text} (too few images to say: {enumeration([names.concept(name) for name in unsure])})"
 
 
-def is_named(found: ArtefactFigures) -> bool:
-    """Whether an artefact is named as a shortcut for any diagnosis."""
-    return any(row.verdict == NAMED for row in found.diagnoses)
+def is_shortcut(effect: ArtefactEffect) -> bool:
+    """Whether an artefact is named for a diagnosis."""
+    return effect.verdict is ShortcutVerdict.NAMED
 
 
-def carried(found: ArtefactFigures) -> str:
-    """How strongly the layer carries an artefact."""
-    if found.directions == 0 or found.reading is None:
+def carried(name: str, artefact: ArtefactResult, audit: ArtefactAudit) -> str:
+    """Say how strongly the layer carries an artefact.
+
+    Args:
+        name: What the artefact is called.
+        artefact: The artefact.
+        audit: Its audit.
+    """
+    if audit.directions == 0:
         return (
-            f"No direction of the layer carries more of {found.name} than chance would; what is taken out and put in "
-            "is the strongest one."
+            f"No direction of the layer carries more of {name} than chance would; the strongest one is what is taken "
+            "out and put in."
         )
-    own = ", its own axis among them" if found.has_axis else ""
-    said = (
-        f"The layer carries {found.name} along {plural(found.directions or 0, 'direction')}{own}. They tell "
-        f"{plural(found.test[0], 'test image')} with it from {count(found.test[1])} without with an AUC of "
-        f"{estimate(found.reading)}"
+    with_axis = ", its own axis among them" if artefact.axis is not None else ""
+    text = (
+        f"The layer carries {name} along {plural(audit.directions, 'direction')}{with_axis}. They tell "
+        f"{plural(artefact.test.present, 'test image')} with it from {count(artefact.test.absent)} without with an "
+        f"AUC of {estimate(audit.reading_auc)}"
     )
-    if not is_known(found.reading) or found.reading.low <= CHANCE:
-        return f"{said}: not shown to be more than chance."
-    return f"{said}."
+    if not is_known(audit.reading_auc) or audit.reading_auc.low <= CHANCE:
+        return f"{text}: not shown to be more than chance."
+    return f"{text}."
 
 
-def tie(row: ArtefactOnDiagnosis) -> str:
-    """How often the artefact comes with the diagnosis in training."""
-    return f"{count(row.with_it)} of {count(row.of)}"
+def tie(artefact: ArtefactResult, diagnosis: str) -> str:
+    """Say in how many training images of a diagnosis an artefact is."""
+    return _of(artefact.train[diagnosis])
 
 
-def tie_elsewhere(row: ArtefactOnDiagnosis) -> str:
-    """How often it comes with the other diagnoses."""
-    return f"others {count(row.others_with_it)} of {count(row.others)}"
+def tie_elsewhere(artefact: ArtefactResult, diagnosis: str) -> str:
+    """Say in how many training images of other diagnoses an artefact is."""
+    return f"others {_of(_elsewhere(artefact, diagnosis))}"
 
 
-def tests(row: ArtefactOnDiagnosis) -> str:
-    """The adjusted p-values behind the verdict."""
-    return f"tie {_p(row.tie_p)}; use {_p(row.use_p)}"
+def _of(counts: PresenceCounts) -> str:
+    return f"{count(counts.present)} of {count(counts.total)}"
+
+
+def _elsewhere(artefact: ArtefactResult, diagnosis: str) -> PresenceCounts:
+    return total_counts(counts for other, counts in artefact.train.items() if other != diagnosis)
+
+
+def tests(effect: ArtefactEffect) -> str:
+    """Give the adjusted p-values behind the verdict."""
+    return f"tie {_p(effect.tie_p)}; use {_p(effect.use_p)}"
 
 
 def signed(figure: Estimate) -> str:
-    """A change of log-odds with its sign."""
+    """Write a change of log-odds with its sign."""
     if not is_known(figure):
         return NOT_ASSESSABLE
     text = number(figure.value, 2)
     return text if figure.value < 0 or not float(text) else f"+{text}"
 
 
-def effect(found: ArtefactFigures) -> tuple[str, ...]:
-    """What a named shortcut does, a sentence for each diagnosis for which it is named."""
-    return tuple(_effect(found, row) for row in found.diagnoses if row.verdict == NAMED)
+def effects(name: str, artefact: ArtefactResult, audit: ArtefactAudit, names: Names) -> tuple[str, ...]:
+    """Say what a named shortcut does, in a sentence for each diagnosis for which it is named.
 
-
-def _effect(found: ArtefactFigures, row: ArtefactOnDiagnosis) -> str:
-    said = (
-        f"{capital(found.name)} is in {percent(row.with_it / row.of)} of the training images of {row.name} and in "
-        f"{percent(row.others_with_it / max(row.others, 1))} of the others. In test images with it, the log-odds of "
-        f"{row.name} change by {_nats(row.taken_out)} when the directions are taken away"
+    Args:
+        name: What the artefact is called.
+        artefact: The artefact.
+        audit: Its audit.
+        names: Of the diagnoses.
+    """
+    return tuple(
+        _effect(name, names.diagnosis(diagnosis), effect, (artefact.train[diagnosis], _elsewhere(artefact, diagnosis)))
+        for diagnosis, effect in audit.diagnoses.items()
+        if is_shortcut(effect)
     )
-    if row.drawn_in is None or not is_known(row.drawn_in):
-        return f"{said}."
-    return f"{said}; drawn into images without it, {found.name} changes them by {_nats(row.drawn_in)}."
+
+
+def _effect(name: str, diagnosis: str, effect: ArtefactEffect, train: tuple[PresenceCounts, PresenceCounts]) -> str:
+    here, elsewhere = (counts.present / max(counts.total, 1) for counts in train)
+    text = (
+        f"{capital(name)} is in {percent(here)} of the training images of {diagnosis} and in {percent(elsewhere)} of "
+        f"the others. In test images with it, the log-odds of {diagnosis} change by {_nats(effect.taken_out)} when "
+        "the directions are taken away"
+    )
+    if effect.drawn_in is None or not is_known(effect.drawn_in):
+        return f"{text}."
+    return f"{text}; drawn into images without it, {name} changes them by {_nats(effect.drawn_in)}."
 
 
 def _nats(figure: Estimate) -> str:
@@ -210,37 +255,39 @@ def _nats(figure: Estimate) -> str:
     )
 
 
-def counterpart(row: CounterpartFigures) -> str:
-    """How much of the accuracy on the run's own test images hangs on the planted shortcut."""
-    name = FIGURES.get(row.figure, row.figure)
+def counterpart(figure: str, figures: CounterpartFigures) -> str:
+    """Say how much of a figure on the run's own test images hangs on the planted shortcut."""
     return (
-        f"{capital(name)} on the test images, in which the planted shortcut holds: {estimate(row.with_shortcut)}; on "
-        f"the same lesions without it: {estimate(row.without_shortcut)}; difference {estimate(row.difference)}."
+        f"{capital(FIGURES.get(figure, figure))} on the test images, in which the planted shortcut holds: "
+        f"{estimate(figures.with_shortcut)}; on the same lesions without it: {estimate(figures.without_shortcut)}; "
+        f"difference {estimate(figures.difference)}."
     )
 
 
-def suppressed(done: Suppression) -> str:
-    """What this run's network is kept from seeing."""
+def suppressed(suppression: Suppression, names: Names) -> str:
+    """Say what this run's network is kept from seeing."""
     trained = (
-        f"what comes after the layer was trained on for {plural(done.epochs, 'epoch')} without them"
-        if done.epochs
+        f"what comes after the layer was trained for {plural(suppression.epochs, 'epoch')} without them"
+        if suppression.epochs
         else "nothing was trained again"
     )
-    moved = enumeration([f"{number(value, 2)} for {name}" for name, value in done.intercepts.items()])
+    added = [f"{number(value, 2)} for {names.diagnosis(name)}" for name, value in suppression.intercepts.items()]
     return (
-        f"Suppressed: {enumeration(done.names)}. This is the whitened network of run {done.source}, kept from seeing "
-        f"{plural(done.directions, 'direction')} of its layer; {trained}. To the logits was added "
-        f"what {plural(done.images, 'validation image')} ask for ({moved}), since all images now look alike in what "
-        f"was suppressed.{_weighed(done)} All figures of the whitened network were measured anew; the plain network is "
+        f"Suppressed: {enumeration([names.concept(name) for name in suppression.names])}. This is the whitened network "
+        f"of run {suppression.source}, kept from seeing {plural(suppression.directions, 'direction')} of its layer; "
+        f"{trained}. Since all images now look alike in what was suppressed, an intercept was fitted anew for each "
+        f"diagnosis on {plural(suppression.images, 'validation image')} and added to its logit ({enumeration(added)})."
+        f"{_weighed(suppression, names)} All figures of the whitened network were measured anew; the plain network is "
         "the old one."
     )
 
 
-def _weighed(done: Suppression) -> str:
-    if not done.weighed:
+def _weighed(suppression: Suppression, names: Names) -> str:
+    if not suppression.weighed:
         return ""
-    where = "In training on and for the added numbers" if done.epochs else "For the added numbers"
-    return f" {where} images were weighed so that {enumeration(done.weighed)} went with no diagnosis."
+    where = "For the training and the intercepts" if suppression.epochs else "For the intercepts"
+    weighed = enumeration([names.concept(name) for name in suppression.weighed])
+    return f" {where}, images were weighed so that {weighed} went with no diagnosis."
 
 
 def _p(value: float) -> str:

@@ -15,8 +15,9 @@ from pipeline.data.decoded import DecodedCache
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part, Split
 from pipeline.explanation.shortcuts import measured
-from pipeline.explanation.shortcuts.artefacts import LabelSource, artefact_labels
-from pipeline.explanation.shortcuts.measured import KNOWN, MEASURED
+from pipeline.explanation.shortcuts.artefacts import artefact_labels
+from pipeline.explanation.shortcuts.measured import MEASURED, QUALITY
+from pipeline.results.shortcuts import LabelSource
 from pipeline.run.progress import Silent
 
 SKIN, VIOLET = (205, 165, 140), (90, 45, 150)
@@ -54,10 +55,7 @@ def made(folder, *, judged):
     return Cohort(
         samples=tuple(samples),
         classes=("melanoma", "nevus"),
-        split=Split(
-            {sample.image_id: Part.TRAIN for sample in samples},
-            {sample.image_id: sample.image_id for sample in samples},
-        ),
+        split=Split({one.image_id: Part.TRAIN for one in samples}, {one.image_id: one.image_id for one in samples}),
         release=freeze("some", 1, concepts=entries, examples=examples),
         concepts=("streaks",),
         root=Path(),
@@ -98,7 +96,7 @@ def test_what_readers_say_counts_for_the_artefact_that_they_judged_and_for_no_ot
 def test_where_readers_did_not_say_nothing_is_filled_in(tmp_path):
     cohort = made(tmp_path, judged=("ink",))
     release = cohort.release
-    kept = [example for example in release.examples if example.concept != "ink" or example.image_id == "1"]
+    kept = [one for one in release.examples if one.concept != "ink" or one.image_id == "1"]
     some = replace(cohort, release=freeze("some", 1, concepts=release.concepts, examples=kept))
     column = artefact_labels(some, some.samples).of(["ink"]).table[:, 0]
     assert np.isnan(column[[0, 2, 3]]).all()
@@ -140,8 +138,8 @@ def test_a_damaged_file_of_measures_is_made_again(cohort, damage):
 
 
 def test_of_every_measure_it_is_known_how_good_it_is():
-    assert set(KNOWN) == set(MEASURED)
-    for record in KNOWN.values():
-        assert record.found <= record.present
-        assert record.falsely <= record.absent
-        assert record.present + record.absent == 160
+    assert set(QUALITY) == set(MEASURED)
+    for quality in QUALITY.values():
+        assert quality.detected <= quality.present
+        assert quality.false_alarms <= quality.absent
+        assert quality.present + quality.absent == 160

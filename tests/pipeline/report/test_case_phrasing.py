@@ -68,9 +68,3 @@ def test_an_averaged_map_says_so():
     plain = EvidenceContent(height=1, width=1, low=0, high=2.5, cells="AA==")
     assert case_phrasing.evidence(plain) == "highest +2.5 SD"
     assert "3 \N{MULTIPLICATION SIGN} 3 cells" in case_phrasing.evidence(plain.model_copy(update={"averaged_over": 3}))
-
-
-def test_what_goes_with_a_direction_is_called_as_people_call_it():
-    assert case_phrasing.trait_name("clipped", {}) == "over- or under-exposed pixels"
-    assert case_phrasing.trait_name("blue_white_veil", {"blue_white_veil": "blue-whitish veil"}) == "blue-whitish veil"
-    assert case_phrasing.trait_name("site: head_neck", {}) == "site: head neck"

@@ -3,7 +3,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from concepts.statistics.bootstrap import group_weights
-from pipeline.explanation.discovery.relations import Trait, TraitKind, holm, relations
+from pipeline.explanation.discovery.relations import holm, relations
+from pipeline.explanation.discovery.traits import Trait
+from pipeline.results.discovery import TraitKind
 
 N = 120
 
@@ -26,20 +28,21 @@ def test_the_correlation_is_spearmans_and_what_is_unknown_is_left_out(generator,
     axis = generator.normal(size=N)
     values = np.round(axis + generator.normal(size=N), 1)
     values[:7] = np.nan
-    (found,) = relations(axis[:, None], [trait("age", values)], weights)[0]
-    assert found.correlation.value == pytest.approx(spearmanr(axis[7:], values[7:]).statistic, abs=1e-9)
-    assert found.correlation.low < found.correlation.value < found.correlation.high
-    assert found.correlation.n == N - 7
-    assert found.beyond_chance
+    (relation,) = relations(axis[:, None], [trait("age", values)], weights)[0]
+    assert relation.correlation.value == pytest.approx(spearmanr(axis[7:], values[7:]).statistic, abs=1e-9)
+    assert relation.correlation.low < relation.correlation.value < relation.correlation.high
+    assert relation.correlation.n == N - 7
+    assert relation.beyond_chance
 
 
 def test_a_planted_relation_stands_out_among_noise(generator, weights):
     axes = generator.normal(size=(N, 3))
     noise = [trait(f"noise {number}", generator.normal(size=N)) for number in range(20)]
     planted = trait("hair", (axes[:, 1] + generator.normal(size=N) > 0).astype(float))
-    found = relations(axes, [*noise, planted], weights)
-    assert found[1][0].trait == "hair"
-    assert [(row, one.trait) for row, some in enumerate(found) for one in some if one.beyond_chance] == [(1, "hair")]
+    listed = relations(axes, [*noise, planted], weights)
+    assert listed[1][0].trait == "hair"
+    beyond = [(axis, each.trait) for axis, row in enumerate(listed) for each in row if each.beyond_chance]
+    assert beyond == [(1, "hair")]
 
 
 def test_traits_that_say_too_little_are_not_compared(generator, weights):

@@ -31,18 +31,20 @@ def test_the_one_direction_that_a_network_reads_is_found():
     read = draw(0, CHANNELS)
     read[:NAMED] = 0
     weight = torch.stack([read, -read])
-    found = salient_directions(linear(weight), draw(1, CASES, CHANNELS, 2, 2), (), named=NAMED, count=3)
-    assert abs(float(found.directions[0] @ read / read.norm())) == pytest.approx(1, abs=1e-9)
-    assert float(found.shares[0]) == pytest.approx(1, abs=1e-9)
+    salient = salient_directions(linear(weight), draw(1, CASES, CHANNELS, 2, 2), (), named=NAMED, count=3)
+    assert abs(float(salient.directions[0] @ read / read.norm())) == pytest.approx(1, abs=1e-9)
+    assert float(salient.shares[0]) == pytest.approx(1, abs=1e-9)
 
 
 def test_directions_are_orthonormal_free_and_ordered():
-    found = salient_directions(network(draw(2, 3, CHANNELS)), draw(3, CASES, CHANNELS, 2, 2), (), named=NAMED, count=99)
-    assert found.directions.shape == (CHANNELS - NAMED, CHANNELS)
-    assert torch.allclose(found.directions @ found.directions.T, torch.eye(7, dtype=torch.float64), atol=1e-9)
-    assert torch.equal(found.directions[:, :NAMED], torch.zeros(7, NAMED, dtype=torch.float64))
-    assert (found.shares.diff() <= 1e-12).all()
-    assert float(found.shares.sum()) == pytest.approx(1)
+    salient = salient_directions(
+        network(draw(2, 3, CHANNELS)), draw(3, CASES, CHANNELS, 2, 2), (), named=NAMED, count=99
+    )
+    assert salient.directions.shape == (CHANNELS - NAMED, CHANNELS)
+    assert torch.allclose(salient.directions @ salient.directions.T, torch.eye(7, dtype=torch.float64), atol=1e-9)
+    assert torch.equal(salient.directions[:, :NAMED], torch.zeros(7, NAMED, dtype=torch.float64))
+    assert (salient.shares.diff() <= 1e-12).all()
+    assert float(salient.shares.sum()) == pytest.approx(1)
 
 
 def test_a_rotation_among_the_free_axes_turns_the_directions_with_it():
@@ -63,37 +65,39 @@ def test_a_rotation_among_the_free_axes_turns_the_directions_with_it():
 
 def test_batches_make_no_difference():
     tail, maps = network(draw(7, 3, CHANNELS)), draw(8, CASES, CHANNELS, 2, 2)
-    one, many = (salient_directions(tail, maps, (), named=NAMED, count=2, batch_size=size) for size in (7, CASES))
-    assert torch.allclose(one.directions, many.directions, atol=1e-9)
+    batched, together = (
+        salient_directions(tail, maps, (), named=NAMED, count=2, batch_size=size) for size in (7, CASES)
+    )
+    assert torch.allclose(batched.directions, together.directions, atol=1e-9)
 
 
 def test_the_tail_of_coordinates_is_the_tail_and_moves_only_along_the_directions():
     weight, maps = draw(9, 3, CHANNELS), draw(10, CASES, CHANNELS, 2, 2)
     tail, rest = network(weight), (draw(11, CASES, 1),)
     basis = salient_directions(tail, maps, rest, named=NAMED, count=2).directions
-    own = coordinates(maps, basis)
+    along = coordinates(maps, basis)
     moved = tail_of_coordinates(tail, basis)
-    assert torch.allclose(moved(own, (maps, own, *rest)), tail(maps, rest))
+    assert torch.allclose(moved(along, (maps, along, *rest)), tail(maps, rest))
     order = torch.from_numpy(np.random.default_rng(0).permutation(CASES))
-    by_hand = maps + torch.einsum("mc,nmhw->nchw", basis[:1], own[order, :1] - own[:, :1])
+    by_hand = maps + torch.einsum("mc,nmhw->nchw", basis[:1], along[order, :1] - along[:, :1])
     labels = torch.arange(CASES) % 3
-    layer = Layer(moved, own, (maps, own, *rest))
-    found = permuted_losses(layer, labels, axes=0, order=order, batch_size=8)
+    layer = Layer(moved, along, (maps, along, *rest))
+    losses = permuted_losses(layer, labels, axes=0, order=order, batch_size=8)
     expected = permuted_losses(Layer(tail, by_hand, rest), labels, axes=0, order=None, batch_size=8)
-    assert np.allclose(found, expected)
+    assert np.allclose(losses, expected)
 
 
 def test_random_directions_are_free_and_orthogonal_to_the_given_ones():
     given = salient_directions(
         network(draw(12, 3, CHANNELS)), draw(13, CASES, CHANNELS, 2, 2), (), named=NAMED, count=2
     )
-    found = random_directions(given.directions, named=NAMED, count=99, generator=torch.Generator().manual_seed(0))
-    both = torch.cat([given.directions, found])
+    drawn = random_directions(given.directions, named=NAMED, count=99, generator=torch.Generator().manual_seed(0))
+    both = torch.cat([given.directions, drawn])
     assert both.shape == (CHANNELS - NAMED, CHANNELS)
     assert torch.allclose(both @ both.T, torch.eye(CHANNELS - NAMED, dtype=torch.float64), atol=1e-9)
-    assert float(found[:, :NAMED].abs().max()) < 1e-9
+    assert float(drawn[:, :NAMED].abs().max()) < 1e-9
 
 
 def test_a_layer_without_free_axes_is_refused():
-    with pytest.raises(SettingsError, match="no free one"):
+    with pytest.raises(SettingsError, match="needs a free one"):
         salient_directions(linear(draw(0, 2, 3)), draw(1, 4, 3, 1, 1), (), named=3, count=1)

@@ -13,8 +13,9 @@ from pipeline.explanation.shortcuts.artefact_space import (
     contrast_weights,
     joined,
     permuted_inside,
+    read_spaces,
+    write_spaces,
 )
-from pipeline.explanation.shortcuts.space_files import read_spaces, write_spaces
 from pipeline.run.folder import RunFolder
 
 CHANNELS = 8
@@ -34,7 +35,7 @@ def put(labels, direction, strength, *, seed=0, side=5):
 def fitted(maps, labels, strata, *, seed=0):
     generator = np.random.default_rng(seed)
     dealt = [permuted_inside(labels, strata, generator) for _ in range(DEALS)]
-    moments = ContrastMoments(np.array([contrast_weights(one, strata) for one in (labels, *dealt)]), CHANNELS)
+    moments = ContrastMoments(np.array([contrast_weights(each, strata) for each in (labels, *dealt)]), CHANNELS)
     for start in range(0, len(maps), 32):
         moments.add(maps[start : start + 32])
     return artefact_space(moments, 0, chance=range(1, DEALS + 1))
@@ -48,28 +49,28 @@ def cohort(count=240, seed=0):
 
 
 def direction(*values):
-    one = torch.zeros(CHANNELS, dtype=torch.float64)
-    one[: len(values)] = torch.tensor(values, dtype=torch.float64)
-    return one / one.norm()
+    vector = torch.zeros(CHANNELS, dtype=torch.float64)
+    vector[: len(values)] = torch.tensor(values, dtype=torch.float64)
+    return vector / vector.norm()
 
 
 def test_the_direction_that_was_put_in_is_found_without_a_mean_to_show_it():
     """Signs are random, so that means are the same with and without; only the energy differs."""
     labels, strata = cohort()
-    wanted = direction(1.0, -2.0, 0.5)
-    space = fitted(put(labels, wanted, 2.5), labels, strata)
+    planted = direction(1.0, -2.0, 0.5)
+    space = fitted(put(labels, planted, 2.5), labels, strata)
     assert space.beyond_chance == space.rank >= 1
-    assert abs(float(space.directions[0] @ wanted)) >= 0.98
+    assert abs(float(space.directions[0] @ planted)) >= 0.98
 
 
 def test_labels_dealt_at_random_have_no_directions():
     labels, strata = cohort()
     maps = put(labels, direction(1.0), 2.5)
     generator = np.random.default_rng(9)
-    found = [fitted(maps, permuted_inside(labels, strata, generator), strata, seed=seed) for seed in range(20)]
+    spaces = [fitted(maps, permuted_inside(labels, strata, generator), strata, seed=seed) for seed in range(20)]
     # The largest of 21 alike is the first in one of 21.
-    assert sum(one.beyond_chance > 0 for one in found) <= 5
-    assert all(one.rank == max(one.beyond_chance, 1) for one in found)
+    assert sum(space.beyond_chance > 0 for space in spaces) <= 5
+    assert all(space.rank == max(space.beyond_chance, 1) for space in spaces)
 
 
 def test_a_diagnosis_that_goes_with_the_artefact_is_not_taken_for_it():
@@ -100,13 +101,13 @@ def test_what_is_removed_is_at_its_reference_and_nothing_else_has_changed(shape)
 
 
 def test_a_transplant_gives_the_donors_part_and_keeps_the_rest():
-    own, donors = torch.randn(2, 5, CHANNELS, 3, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    maps, donors = torch.randn(2, 5, CHANNELS, 3, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     space = axis_space(2, CHANNELS)
-    given = space.transplanted(own, donors)
+    given = space.transplanted(maps, donors)
     assert torch.allclose(given[:, 2], donors[:, 2])
-    kept = [axis for axis in range(CHANNELS) if axis != 2]
-    assert torch.equal(given[:, kept], own[:, kept])
-    assert torch.allclose(space.transplanted(own, own), own)
+    others = [axis for axis in range(CHANNELS) if axis != 2]
+    assert torch.equal(given[:, others], maps[:, others])
+    assert torch.allclose(space.transplanted(maps, maps), maps)
 
 
 def test_energy_is_the_mean_squared_distance_from_the_reference():
@@ -133,12 +134,12 @@ def test_written_then_read_is_the_same_and_an_audit_without_artefacts_leaves_non
     run = RunFolder(tmp_path)
     written = {"ink": fitted(*_planted()), "dark_corner": axis_space(1, CHANNELS)}
     write_spaces(run, written)
-    found = read_spaces(run)
-    assert set(found) == set(written)
+    stored = read_spaces(run)
+    assert set(stored) == set(written)
     for name, space in written.items():
-        assert torch.equal(found[name].directions, space.directions)
-        assert torch.equal(found[name].reference, space.reference)
-        assert found[name].beyond_chance == space.beyond_chance
+        assert torch.equal(stored[name].directions, space.directions)
+        assert torch.equal(stored[name].reference, space.reference)
+        assert stored[name].beyond_chance == space.beyond_chance
     write_spaces(run, {})
     assert read_spaces(run) == {}
 

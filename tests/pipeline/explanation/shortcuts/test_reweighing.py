@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.explanation.shortcuts.reweighing import LARGEST, independence_weights
+from pipeline.explanation.shortcuts.suppression import LARGEST, independence_weights
 
 
 def tied(rng, images, *, artefacts, tie):
@@ -18,8 +18,11 @@ def shares(table, diagnoses, weights):
     patterns = table @ 2 ** np.arange(table.shape[1])
     return np.array(
         [
-            [weights[(diagnoses == k) & (patterns == one)].sum() / weights[diagnoses == k].sum() for one in range(4)]
-            for k in range(3)
+            [
+                weights[(diagnoses == stratum) & (patterns == pattern)].sum() / weights[diagnoses == stratum].sum()
+                for pattern in range(4)
+            ]
+            for stratum in range(3)
         ]
     )
 
@@ -29,15 +32,15 @@ def shares(table, diagnoses, weights):
 def test_weighted_artefacts_go_with_no_diagnosis(seed, artefacts, tie):
     table, diagnoses = tied(np.random.default_rng(seed), 3000, artefacts=artefacts, tie=tie)
     weights = independence_weights(table, diagnoses)
-    found = shares(table, diagnoses, weights)
-    assert np.abs(found - found[0]).max() <= 1e-9
+    weighted = shares(table, diagnoses, weights)
+    assert np.abs(weighted - weighted[0]).max() <= 1e-9
     assert np.abs(np.bincount(diagnoses, weights) / np.bincount(diagnoses) - 1).max() <= 1e-9
 
 
 def test_unweighted_the_same_artefacts_are_tied():
     table, diagnoses = tied(np.random.default_rng(0), 3000, artefacts=1, tie=0.8)
-    found = shares(table, diagnoses, np.ones(len(table)))
-    assert found[1, 1] - found[0, 1] > 0.4
+    unweighted = shares(table, diagnoses, np.ones(len(table)))
+    assert unweighted[1, 1] - unweighted[0, 1] > 0.4
 
 
 def test_a_rare_kind_does_not_decide_alone():

@@ -5,29 +5,30 @@ from itertools import product
 import numpy as np
 import pytest
 
-from pipeline.explanation.shortcuts.score_tests import centred, largest_score_tests
-from pipeline.explanation.shortcuts.verdicts import tie_scores, use_scores
+from pipeline.explanation.shortcuts.verdicts import centred, largest_score_tests, tie_scores, use_scores
 
 
 def every_flip(scores: np.ndarray, groups: list[str]) -> np.ndarray:
     """Adjusted p-values by going through all signs of the groups, written without sharing a line with the module."""
     names = sorted(set(groups))
-    sums = np.array([sum((row for row, one in zip(scores, groups, strict=True) if one == name), 0.0) for name in names])
+    sums = np.array(
+        [sum((row for row, group in zip(scores, groups, strict=True) if group == name), 0.0) for name in names]
+    )
     scale = np.array([np.sqrt(sum(value * value for value in column)) for column in sums.T])
-    observed = [sum(column) / one for column, one in zip(sums.T, scale, strict=True)]
+    observed = [sum(column) / spread for column, spread in zip(sums.T, scale, strict=True)]
     largest = []
     for signs in product((1, -1), repeat=len(names)):
         flipped = [sum(sign * value for sign, value in zip(signs, column, strict=True)) for column in sums.T]
-        largest.append(max(value / one for value, one in zip(flipped, scale, strict=True)))
-    return np.array([np.mean([one >= value - 1e-12 for one in largest]) for value in observed])
+        largest.append(max(value / spread for value, spread in zip(flipped, scale, strict=True)))
+    return np.array([np.mean([value <= most + 1e-12 for most in largest]) for value in observed])
 
 
 def test_p_values_are_those_of_all_sign_flips():
     generator = np.random.default_rng(0)
     scores = generator.normal(size=(20, 4)) + np.array([0.0, 0.4, 0.9, -0.5])
     groups = [f"patient {number % 10}" for number in range(20)]
-    found = largest_score_tests(scores, groups, generator=generator, flips=40_000)
-    assert np.abs(found.adjusted - every_flip(scores, groups)).max() <= 0.01
+    tests = largest_score_tests(scores, groups, generator=generator, flips=40_000)
+    assert np.abs(tests.adjusted - every_flip(scores, groups)).max() <= 0.01
 
 
 def test_no_association_is_found_in_few_null_data_sets():
@@ -39,8 +40,8 @@ def test_no_association_is_found_in_few_null_data_sets():
         # Images of a patient are alike: a test that took them for independent would find far more than 5 %.
         shared = np.repeat(generator.normal(size=(50, 2)), 3, axis=0)
         outcome = np.repeat(generator.normal(size=(50, 3)), 3, axis=0)
-        one, other = centred(shared, np.zeros(150, dtype=np.int64)), centred(outcome, np.zeros(150, dtype=np.int64))
-        scores = (one[:, :, None] * other[:, None]).reshape(150, -1)
+        first, second = (centred(values, np.zeros(150, dtype=np.int64)) for values in (shared, outcome))
+        scores = (first[:, :, None] * second[:, None]).reshape(150, -1)
         hits += largest_score_tests(scores, groups, generator=generator, flips=199).adjusted.min() <= 0.05
     assert hits <= 30
 
@@ -51,7 +52,7 @@ def test_an_association_that_is_there_is_found_and_only_that_one():
     diagnoses = generator.integers(3, size=300)
     table[diagnoses == 1, 2] = generator.random((diagnoses == 1).sum()) < 0.7
     scores = tie_scores(table, diagnoses, 3)
-    adjusted = largest_score_tests(scores, [str(one) for one in range(300)], generator=generator).adjusted.reshape(4, 3)
+    adjusted = largest_score_tests(scores, [str(row) for row in range(300)], generator=generator).adjusted.reshape(4, 3)
     assert adjusted[2, 1] <= 0.001
     adjusted[2, 1] = 1.0
     assert adjusted.min() > 0.05
@@ -60,7 +61,7 @@ def test_an_association_that_is_there_is_found_and_only_that_one():
 def test_ties_are_one_sided():
     diagnoses = np.repeat([0, 1], 100)
     table = np.concatenate([np.zeros(100), np.ones(100)])[:, None]
-    groups = [str(one) for one in range(200)]
+    groups = [str(row) for row in range(200)]
     adjusted = largest_score_tests(tie_scores(table, diagnoses, 2), groups, generator=np.random.default_rng(3)).adjusted
     assert adjusted[1] <= 0.001
     assert adjusted[0] == pytest.approx(1.0)
@@ -76,6 +77,6 @@ def test_use_compares_inside_a_diagnosis_only():
 
 def test_what_is_not_known_has_no_score():
     values = np.array([1.0, 0.0, np.nan, 1.0])
-    found = centred(values, np.zeros(4, dtype=np.int64))
-    assert found[2] == 0.0
-    assert found.sum() == pytest.approx(0.0)
+    differences = centred(values, np.zeros(4, dtype=np.int64))
+    assert differences[2] == 0.0
+    assert differences.sum() == pytest.approx(0.0)

@@ -1,206 +1,219 @@
-"""Which artefacts are named, and what they do: in made-up maps, with the artefacts as concepts of a release."""
-
-from dataclasses import dataclass, replace
-from pathlib import Path
+"""Which artefacts are named as shortcuts: training and validation labels whose answers are known by thought."""
 
 import numpy as np
 import pytest
-import torch
+from fake_artefacts import CLASSES, artefact_maps, dealt_parts, labelled_part, reading_outputs
 
-from concepts.example import ConceptEntry, Example, Origin, Polarity
-from concepts.release import freeze
-from pipeline.config import parse_overrides
-from pipeline.data.cohort import Cohort
-from pipeline.data.sample import Sample
-from pipeline.data.splits import Part, Split
-from pipeline.evaluation.outputs import LayerOutputs
+from pipeline.data.splits import Part
 from pipeline.explanation.shortcuts.artefact_space import axis_space
-from pipeline.explanation.shortcuts.artefacts import LabelSource, artefact_labels, own_axis
-from pipeline.explanation.shortcuts.figures import ArtefactMeasures
-from pipeline.explanation.shortcuts.verdicts import ShortcutVerdict, judge_artefacts
-from pipeline.run.progress import Silent
+from pipeline.explanation.shortcuts.verdicts import (
+    FEWEST,
+    LEVEL,
+    Verdicts,
+    frequent_artefacts,
+    judge_artefacts,
+    log_odds_falls,
+)
+from pipeline.results.shortcuts import ShortcutVerdict
 
 CHANNELS = 6
-CLASSES = ("melanoma", "nevus")
-ARTEFACTS = ("ruler", "ink", "hair")
-UNJUDGED = ("dark_corner", "colour_patch")
-"""Concepts of the release that no reader judged in any image; what readers are asked for is not measured."""
-SIZES = {Part.TRAIN: 300, Part.VALIDATION: 120, Part.TEST: 300}
+RULER, INK, HAIR = range(3)
+MELANOMA, NEVUS = range(2)
 
 
-@dataclass(frozen=True)
-class MadeUp:
-    """A network whose maps and logits are made of the labels: artefact j lies along axis j + 1."""
-
-    settings: object
-    cohort: Cohort
-    read: tuple[float, ...]
-    channels: int = CHANNELS
-
-    def maps(self, samples, *, tracker, title):
-        del tracker, title
-        yield self._maps(samples)
-
-    def train_maps(self, tracker):
-        yield self._maps(self.cohort.part(Part.TRAIN))
-
-    def outputs(self, samples, *, tracker, title):
-        del tracker, title
-        maps = self._maps(samples)
-        return LayerOutputs(maps, (), self._tail(maps, ()), self._tail)
-
-    def validation_outputs(self, tracker):
-        return self.outputs(self.cohort.part(Part.VALIDATION), tracker=tracker, title="")
-
-    def _maps(self, samples):
-        labels = np.nan_to_num(artefact_labels(self.cohort, samples).of(ARTEFACTS).table)
-        generator = torch.Generator().manual_seed(len(samples))
-        maps = torch.randn(len(samples), CHANNELS, 4, 4, generator=generator, dtype=torch.float64)
-        for column, name in enumerate(artefact_labels(self.cohort, samples).of(ARTEFACTS).names):
-            maps[:, ARTEFACTS.index(name) + 1] += 2.0 * torch.from_numpy(labels[:, column]).view(-1, 1, 1)
-        return maps
-
-    def _tail(self, maps, rest):
-        del rest
-        means = maps.mean(dim=(2, 3))
-        melanoma = means[:, 0] + sum(weight * means[:, axis + 1] for axis, weight in enumerate(self.read))
-        return torch.stack([melanoma, torch.zeros_like(melanoma)], dim=1)
+def falls_of(part, read):
+    """Falls of the log-odds where the network reads artefact j, along axis j + 1, with a weight."""
+    outputs = reading_outputs(artefact_maps(part.artefacts), (1.0, *read))
+    return log_odds_falls(outputs, [axis_space(axis + 1, CHANNELS) for axis in range(3)])
 
 
-def cohort(*, tied, seed=0, unknown=0.0):
-    """Artefacts in one of five images, those that are tied in four of five melanomas."""
-    generator = np.random.default_rng(seed)
-    samples, parts, examples = [], {}, []
-    for part, size in SIZES.items():
-        for number in range(size):
-            image, diagnosis = f"{part}_{number:03d}", CLASSES[int(generator.random() < 0.6)]
-            digest = f"{len(samples):064x}"
-            samples.append(Sample(image_id=image, path=Path(image), digest=digest, diagnosis=diagnosis, source="isic"))
-            parts[image] = part
-            for name in ARTEFACTS:
-                there = generator.random() < (0.8 if name in tied and diagnosis == "melanoma" else 0.2)
-                polarity = Polarity.PRESENT if there else Polarity.ABSENT
-                polarity = Polarity.UNMARKED if generator.random() < unknown else polarity
-                examples.append(
-                    Example(image_id=image, image_digest=digest, concept=name, polarity=polarity, provenance="reader")
-                )
-    entries = [ConceptEntry.from_vocabulary(name, origin=Origin.JUDGED) for name in (*ARTEFACTS, *UNJUDGED)]
-    streaks = ConceptEntry.from_vocabulary("streaks", origin=Origin.JUDGED)
-    examples.append(
-        Example(image_id="x", image_digest="f" * 64, concept="streaks", polarity=Polarity.ABSENT, provenance="reader")
+def judged(parts, read, *, falls=None):
+    return judge_artefacts(
+        parts.train,
+        parts.validation,
+        falls_of(parts.validation, read) if falls is None else falls,
+        generator=np.random.default_rng(0),
     )
-    return Cohort(
-        samples=tuple(samples),
-        classes=CLASSES,
-        split=Split(parts, {one: one for one in parts}),
-        release=freeze("artefacts", 1, concepts=[streaks, *entries], examples=examples),
-        concepts=("streaks",),
-        root=Path(),
-        cache=None,
-        findings=(),
-        unmarked_is_absent=False,
-    )
-
-
-def judged(made, read):
-    return judge_artefacts(MadeUp(parse_overrides(["seed=1"]), made, read), tracker=Silent())
 
 
 def named(verdicts):
-    return [(verdicts.artefacts[one], CLASSES[other]) for one, other in verdicts.ranking()]
+    return [(pair.artefact, pair.diagnosis) for pair in verdicts.named()]
 
 
 def test_an_artefact_that_is_tied_and_used_is_named_for_its_diagnosis():
-    verdicts = judged(cohort(tied=["ink"]), (0.0, 2.0, 0.0))
+    verdicts = judged(dealt_parts(tied=["ink"]), (0.0, 2.0, 0.0))
     assert named(verdicts) == [("ink", "melanoma")]
-    assert verdicts.verdict(1, 0) is ShortcutVerdict.NAMED
-    assert verdicts.verdict(1, 1) is ShortcutVerdict.NOT_NAMED
+    assert verdicts.verdict(INK, MELANOMA) is ShortcutVerdict.NAMED
+    assert verdicts.verdict(INK, NEVUS) is ShortcutVerdict.NOT_NAMED
+    assert verdicts.verdict(HAIR, MELANOMA) is ShortcutVerdict.NOT_NAMED
+    assert verdicts.artefacts == ("ruler", "ink", "hair")
+    assert verdicts.classes == CLASSES
 
 
 def test_the_stronger_of_two_is_first():
-    verdicts = judged(cohort(tied=["ink", "hair"]), (0.0, 1.5, 3.0))
+    verdicts = judged(dealt_parts(tied=["ink", "hair"]), (0.0, 1.5, 3.0))
     assert named(verdicts) == [("hair", "melanoma"), ("ink", "melanoma")]
 
 
 @pytest.mark.parametrize(
-    ("tied", "read"),
-    [(["ink"], (0.0, 0.0, 0.0)), ([], (0.0, 2.0, 0.0)), (["ink"], (0.0, -2.0, 0.0))],
+    ("tied", "read", "is_tied", "is_used"),
+    [
+        (["ink"], (0.0, 0.0, 0.0), True, False),
+        ([], (0.0, 2.0, 0.0), False, True),
+        (["ink"], (0.0, -2.0, 0.0), True, False),
+    ],
     ids=["tied but not used", "used but not tied", "used against its tie"],
 )
-def test_neither_tie_nor_use_alone_is_a_shortcut(tied, read):
-    assert named(judged(cohort(tied=tied), read)) == []
+def test_neither_tie_nor_use_alone_is_a_shortcut(tied, read, is_tied, is_used):
+    verdicts = judged(dealt_parts(tied=tied), read)
+    assert named(verdicts) == []
+    assert (verdicts.tie[INK, MELANOMA] <= 0.01) == is_tied
+    assert (verdicts.use[INK, MELANOMA] <= 0.01) == is_used
 
 
 @pytest.mark.slow
 def test_labels_dealt_at_random_are_not_named():
     """Of 20 cohorts without a tie, all with artefacts that are used, at most 2.5 % are expected to have one named."""
-    found = [named(judged(cohort(tied=[], seed=seed), (2.0, 2.0, 2.0))) for seed in range(20)]
-    assert sum(bool(one) for one in found) <= 2
+    any_named = [bool(named(judged(dealt_parts(seed=seed), (2.0, 2.0, 2.0)))) for seed in range(20)]
+    assert sum(any_named) <= 2
 
 
-def test_too_few_images_are_said_to_be_too_few():
-    made = cohort(tied=["ink"], unknown=0.93)
-    verdicts = judged(made, (0.0, 0.0, 0.0))
-    labels = artefact_labels(made, made.part(Part.TRAIN))
-    thin = [
-        one for one, count in zip(labels.names, np.minimum(labels.present, labels.absent), strict=True) if count < 10
-    ]
-    assert set(verdicts.artefacts if verdicts else ()).isdisjoint(thin)
-    if verdicts is not None:
-        assert all(verdicts.verdict(row, 0) is ShortcutVerdict.TOO_FEW for row in range(len(verdicts.artefacts)))
+def test_taking_a_direction_away_lowers_the_log_odds_by_what_was_read_from_it():
+    part = labelled_part(["melanoma", "nevus"], {"ruler": [1, 0]})
+    maps = artefact_maps(part.artefacts)
+    falls = log_odds_falls(reading_outputs(maps, (1.0, 3.0)), [axis_space(0, CHANNELS), axis_space(1, CHANNELS)])
+    means = maps.mean(dim=(2, 3)).numpy()
+    assert falls.shape == (2, 2, 2)
+    np.testing.assert_allclose(falls[:, 0, MELANOMA], means[:, 0])
+    np.testing.assert_allclose(falls[:, 1, MELANOMA], 3 * means[:, 1])
+    np.testing.assert_allclose(falls[:, :, NEVUS], -falls[:, :, MELANOMA])
 
 
-def test_what_readers_were_asked_for_is_not_measured_where_they_did_not_say():
-    made = cohort(tied=["ink"])
-    labels = artefact_labels(made, made.part(Part.TRAIN))
-    assert labels.names == (*ARTEFACTS, *UNJUDGED)
-    assert set(labels.sources) == {LabelSource.READERS}
-    assert np.isnan(labels.of(UNJUDGED).table).all()
+def test_the_effect_is_the_mean_fall_in_the_validation_images_that_have_the_artefact():
+    train = labelled_part(["melanoma", "nevus"] * 2, {"ink": [1, 0, 1, 0]}, part=Part.TRAIN)
+    validation = labelled_part(["melanoma", "nevus"] * 2, {"ink": [1, 0, 1, np.nan]}, part=Part.VALIDATION)
+    falls = np.array([[1.0, -1.0], [50.0, 50.0], [4.0, -6.0], [70.0, 70.0]])[:, None]
+    verdicts = judge_artefacts(train, validation, falls, generator=np.random.default_rng(0))
+    np.testing.assert_allclose(verdicts.effects, [[2.5, -3.5]])
+    none = labelled_part(["melanoma", "nevus"] * 2, {"ink": [0, 0, 0, 0]}, part=Part.VALIDATION)
+    assert np.isnan(judge_artefacts(train, none, falls, generator=np.random.default_rng(0)).effects).all()
 
 
-def test_an_artefact_with_an_axis_of_its_own_has_that_axis_among_its_directions():
-    made = replace(cohort(tied=["ink"]), concepts=("streaks", "ruler", "ink", "hair"))
-    assert own_axis(made, "ink") == 2
-    verdicts = judged(made, (0.0, 2.0, 0.0))
-    axis = torch.eye(CHANNELS, dtype=torch.float64)[2]
-    space = verdicts.spaces[verdicts.artefacts.index("ink")]
-    assert torch.allclose(space.directions.T @ (space.directions @ axis), axis, atol=1e-8)
-    assert named(verdicts) == [("ink", "melanoma")]
+def test_ties_are_of_training_images_and_use_is_of_validation_images():
+    """The ruler goes with melanoma in training alone, ink in validation alone."""
+    melanoma = np.repeat([1.0, 0.0], 40)
+    even = np.tile([1.0, 0.0], 40)
+    diagnoses = ["melanoma"] * 40 + ["nevus"] * 40
+    train = labelled_part(diagnoses, {"ruler": melanoma, "ink": even}, part=Part.TRAIN)
+    validation = labelled_part(diagnoses, {"ruler": even, "ink": melanoma}, part=Part.VALIDATION)
+    falls = np.stack([even, even], axis=1)[:, :, None] * np.array([1.0, -1.0])
+    verdicts = judge_artefacts(train, validation, falls, generator=np.random.default_rng(0))
+    assert verdicts.tie[RULER, MELANOMA] <= 0.001
+    assert verdicts.tie[INK, MELANOMA] > 0.5
+    assert verdicts.use[RULER, MELANOMA] <= 0.001
+    assert verdicts.use[INK, MELANOMA] == 1, "no validation image of either diagnosis can be compared"
+    assert named(verdicts) == [("ruler", "melanoma")]
 
 
-def measures(made, read):
-    network = MadeUp(parse_overrides(["seed=1", "data.source=isic", "data.root=nowhere"]), made, read)
-    outputs = network.outputs(made.part(Part.TEST), tracker=Silent(), title="")
-    return ArtefactMeasures(network, outputs)
+def noise(count):
+    """Labels that go with nothing."""
+    generator = np.random.default_rng(0)
+    return {f"noise {number}": (generator.random(120) < 0.4).astype(float) for number in range(count)}
 
 
-def test_what_is_taken_out_and_put_in_is_what_the_artefact_adds():
-    """It adds 2 along its axis, which the log-odds of melanoma read with a weight of 2: 4 nats out, 4 nats in."""
-    made = cohort(tied=["ink"])
-    found = measures(made, (0.0, 2.0, 0.0)).effects("ink", axis_space(2, CHANNELS))["melanoma"]
-    labels = artefact_labels(made, made.part(Part.TEST)).table[:, 1]
-    assert found["taken_out"].value == pytest.approx(-4, abs=0.3)
-    assert found["put_in"].value == pytest.approx(4, abs=0.3)
-    assert found["taken_out"].low < -3.5 < found["taken_out"].high + 1
-    assert (found["taken_out"].n, found["put_in"].n) == ((labels == 1).sum(), (labels == 0).sum())
+def test_ties_are_adjusted_for_all_pairs():
+    """The same weak tie, tested alone and among six artefacts more, has a larger p-value the second time."""
+    diagnoses = ["melanoma"] * 60 + ["nevus"] * 60
+    weak = {"ink": [1] * 30 + [0] * 30 + [1] * 18 + [0] * 42}
+
+    def tie(artefacts):
+        parts = (labelled_part(diagnoses, artefacts, part=part) for part in (Part.TRAIN, Part.VALIDATION))
+        falls = np.zeros((120, len(artefacts), 2))
+        return judge_artefacts(*parts, falls, generator=np.random.default_rng(0)).tie[0, MELANOMA]
+
+    alone = tie(weak)
+    assert 0.01 < alone < 0.05
+    assert tie(weak | noise(6)) > 3 * alone
 
 
-def test_what_is_not_read_does_nothing():
-    found = measures(cohort(tied=["ink"]), (0.0, 2.0, 0.0)).effects("hair", axis_space(3, CHANNELS))
-    for row in found.values():
-        assert row["taken_out"].value == pytest.approx(0, abs=1e-9)
-        assert row["put_in"].value == pytest.approx(0, abs=1e-9)
-        assert row["loss_ratio"].value == pytest.approx(1, abs=1e-9)
+def test_use_is_adjusted_only_for_the_pairs_that_are_tied():
+    """Among twelve untied artefacts, the only tied one is tested as if it were alone."""
+    diagnoses = ["melanoma", "nevus"] * 60
+    tied, present = [1.0, 0.0] * 60, [1.0, 1.0, 0.0, 0.0] * 30
+    fall = 0.4 * np.array(present) + np.random.default_rng(0).normal(size=120)
+
+    def use(others):
+        train = labelled_part(diagnoses, {"ink": tied} | others, part=Part.TRAIN)
+        validation = labelled_part(diagnoses, {"ink": present} | others, part=Part.VALIDATION)
+        falls = np.stack([fall] * (1 + len(others)), axis=1)[:, :, None] * np.array([1.0, -1.0])
+        return judge_artefacts(train, validation, falls, generator=np.random.default_rng(0)).use[0]
+
+    assert 0.005 < use({})[MELANOMA] < 0.2
+    assert use(noise(12))[MELANOMA] == use({})[MELANOMA]
+    assert use(noise(12))[NEVUS] > use({})[NEVUS] - 0.01
 
 
-def test_an_artefact_is_read_where_it_lies_and_nowhere_else():
-    found = measures(cohort(tied=[]), (0.0, 2.0, 0.0))
-    assert found.reading("ink", axis_space(2, CHANNELS)).value >= 0.99
-    elsewhere = found.reading("ink", axis_space(0, CHANNELS)).estimate()
-    assert elsewhere.low <= 0.5 <= elsewhere.high
+@pytest.mark.parametrize(
+    ("present", "absent", "frequent"), [(10, 10, True), (9, 30, False), (30, 9, False), (11, 10, True)]
+)
+def test_an_artefact_needs_ten_images_on_either_side(present, absent, frequent):
+    column = [1.0] * present + [0.0] * absent + [np.nan] * 20
+    labels = labelled_part(["nevus"] * len(column), {"ink": column}).artefacts
+    assert FEWEST == 10
+    assert frequent_artefacts(labels) == (("ink",) if frequent else ())
 
 
-def test_images_that_are_not_drawn_have_no_exact_effects():
-    found = measures(cohort(tied=["ink"]), (0.0, 2.0, 0.0))
-    assert found.drawn("ink") == {}
-    assert found.counterpart() == {}
+def verdicts_of(*, tie=1.0, use=1.0, thinnest=100, effects=0.0):
+    shape = (1, 2)
+    full = (np.full(shape, number, dtype=float) for number in (tie, use, effects))
+    return Verdicts(("ink",), CLASSES, *full, thinnest=np.full(shape, thinnest))
+
+
+@pytest.mark.parametrize(
+    ("tie", "use", "thinnest", "verdict"),
+    [
+        (LEVEL / 2, LEVEL / 2, 100, ShortcutVerdict.NAMED),
+        (LEVEL, 0.001, 100, ShortcutVerdict.NOT_NAMED),
+        (0.001, LEVEL, 100, ShortcutVerdict.NOT_NAMED),
+        (1.0, 1.0, FEWEST, ShortcutVerdict.NOT_NAMED),
+        (1.0, 1.0, FEWEST - 1, ShortcutVerdict.TOO_FEW),
+        (0.001, 0.001, FEWEST - 1, ShortcutVerdict.NAMED),
+    ],
+)
+def test_the_verdict_follows_from_both_tests_and_the_number_of_images(tie, use, thinnest, verdict):
+    assert verdicts_of(tie=tie, use=use, thinnest=thinnest).verdict(0, 1) is verdict
+
+
+THIN = {
+    "few with it": ([1] * 8 + [0] * 32 + [0] * 60, [1, 0] * 50, 8),
+    "few without it": ([0] * 7 + [1] * 33 + [1] * 60, [1, 0] * 50, 7),
+    "few melanomas": ([1, 0] * 50, [1, 0] * 50, 40),
+    "few to compare": ([1, 0] * 50, [1] * 6 + [0] * 34 + [1] * 5 + [0] * 55, 11),
+    "nothing to compare": ([1, 0] * 50, [1] * 40 + [0] * 60, 0),
+    "not known": ([1, 0] * 50, [np.nan] * 100, 0),
+}
+"""Labels of training and validation images, 40 melanomas and then 60 nevi, and how many are on the thinnest side."""
+
+
+@pytest.mark.parametrize(("train", "validation", "thinnest"), THIN.values(), ids=THIN)
+def test_the_thinnest_side_is_counted_over_all_that_is_compared(train, validation, thinnest):
+    diagnoses = ["melanoma"] * 40 + ["nevus"] * 60
+    parts = (
+        labelled_part(diagnoses, {"ink": train}, part=Part.TRAIN),
+        labelled_part(diagnoses, {"ink": validation}, part=Part.VALIDATION),
+    )
+    verdicts = judge_artefacts(*parts, np.zeros((100, 1, 2)), generator=np.random.default_rng(0))
+    assert verdicts.thinnest.tolist() == [[thinnest, thinnest]]
+
+
+def test_images_of_a_patient_count_as_one_draw():
+    """Twenty copies of the same two patients tie nothing, whatever their number."""
+    diagnoses, column = ["melanoma", "nevus"] * 20, [1.0, 0.0] * 20
+    groups = ["ann", "ben"] * 20
+
+    def verdicts(**more):
+        parts = (labelled_part(diagnoses, {"ink": column}, part=part, **more) for part in (Part.TRAIN, Part.VALIDATION))
+        return judge_artefacts(*parts, np.zeros((40, 1, 2)), generator=np.random.default_rng(0))
+
+    assert verdicts().tie[0, MELANOMA] <= 0.001
+    assert verdicts(groups=groups).tie[0, MELANOMA] > 0.2

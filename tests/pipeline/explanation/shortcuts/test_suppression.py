@@ -6,8 +6,7 @@ from torch import nn
 
 from concepts.errors import SettingsError
 from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace, axis_space, joined
-from pipeline.explanation.shortcuts.intercepts import add_intercepts, fitted_intercepts
-from pipeline.explanation.shortcuts.suppression import suppress
+from pipeline.explanation.shortcuts.suppression import add_intercepts, fitted_intercepts, suppress
 from pipeline.models.tail import split_at
 from pipeline.training.alignment import align
 from pipeline.whitening.fold import fold_concept_whitening
@@ -107,8 +106,8 @@ def test_fitted_intercepts_make_the_mean_probability_the_frequency(weights):
     shift = fitted_intercepts(logits, labels, weights=weights)
     case = torch.ones(400) if weights is None else weights
     expected = (case[:, None] * (logits + shift).softmax(dim=1)).sum(dim=0) / case.sum()
-    found = (case[:, None] * nn.functional.one_hot(labels, 3)).sum(dim=0) / case.sum()
-    assert (expected - found).abs().max() <= 1e-3
+    frequency = (case[:, None] * nn.functional.one_hot(labels, 3)).sum(dim=0) / case.sum()
+    assert (expected - frequency).abs().max() <= 1e-3
     assert shift.mean().abs() <= 1e-9
 
 
