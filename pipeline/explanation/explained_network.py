@@ -1,47 +1,57 @@
-"""A whitened network as its explanations see it: cut at its layer, with its images."""
+"""A network cut at its layer, and the whitened network of a run with the images that it is explained on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
+from pipeline.choices import Activation
 from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.loaders import place_images
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
+from pipeline.data.transforms import display_transforms
+from pipeline.evaluation.evaluation_data import EvaluatedParts, evaluated_parts
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
 from pipeline.models.checkpoint import ModelDescription, load_model, main_layer
-from pipeline.models.tail import split_at
+from pipeline.models.tail import Head, Tail, split_at
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
 from pipeline.training.phases import MODEL, evaluation_loader
+from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.surgery import whitening_layers
 
-KEPT = 2 * 2**30
+MOST_CACHED_BYTES = 2 * 2**30
 """Bytes that the layer's output for all training images may take to be kept."""
 
+Loader = Callable[[Sequence[Sample]], DataLoader[Any]]
+"""Gives images as a network wants them, in order: batches with an ``image`` of N x 3 x H x W."""
+Display = Callable[[Sample], NDArray[np.uint8]]
+"""Gives an image as a network sees it, for people: H x W x 3."""
 
-@dataclass(frozen=True)
-class ExplainedNetwork:
-    """A network, where it is cut, and what goes with it.
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CutNetwork:
+    """A network and where it is cut.
 
     Attributes:
-        settings: The experiment.
-        cohort: Its images.
         module: The network.
-        description: Its description.
-        layer: Name of the whitened layer.
+        layer: Name of the module at whose output it is cut.
+        turns: Over how many turns of an image the layer's output is averaged.
+        activation: How the map of an axis becomes one number for each image.
     """
 
-    settings: RunSettings
-    cohort: Cohort
     module: nn.Module
-    description: ModelDescription
     layer: str
-    _validation: list[LayerOutputs] = field(default_factory=list, init=False, repr=False, compare=False)
-    _train: list[Tensor] = field(default_factory=list, init=False, repr=False, compare=False)
+    turns: int
+    activation: Activation
 
     @property
     def device(self) -> torch.device:
@@ -49,54 +59,122 @@ class ExplainedNetwork:
         return next(self.module.parameters()).device
 
     @property
+    def whitening(self) -> ConceptWhitening:
+        """The whitening layer, where the network is cut at one."""
+        return whitening_layers(self.module)[self.layer]
+
+    @property
     def channels(self) -> int:
-        """C of the layer."""
-        return whitening_layers(self.module)[self.layer].num_features
+        """Number C of the layer's axes, named and free."""
+        return self.whitening.num_features
+
+    @cached_property
+    def _sides(self) -> tuple[Head, Tail]:
+        return split_at(self.module.eval(), self.layer, turns=self.turns)
+
+    @property
+    def head(self) -> Head:
+        """The network up to the layer: N x 3 x H x W images become N x C x H' x W' maps, and what bypasses it."""
+        return self._sides[0]
+
+    @property
+    def tail(self) -> Tail:
+        """The network after the layer: the head's output becomes N x D logits."""
+        return self._sides[1]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExplainedNetwork(CutNetwork):
+    """The whitened network of a run, with the run's images.
+
+    What it gives for the images of a part is computed once and kept, so leave its weights as they are; of a changed
+    copy (`dataclasses.replace`) nothing is kept yet.
+
+    Attributes:
+        description: What its images have to be like.
+        parts: The images that it was trained, chosen and tested on, with everything that is known of them.
+        load: Gives images as it wants them.
+        display: Gives an image as it sees it, for people.
+        settings: The experiment.
+        cohort: The images of the run.
+    """
+
+    description: ModelDescription
+    parts: EvaluatedParts
+    load: Loader
+    display: Display
+    settings: RunSettings
+    cohort: Cohort
+    _outputs: dict[Part, LayerOutputs] = field(default_factory=dict, init=False, repr=False)
+    _train: list[Tensor] = field(default_factory=list, init=False, repr=False)
 
     def outputs(self, samples: Sequence[Sample], *, tracker: Tracker, title: str) -> LayerOutputs:
-        """What the network gives for some of its images."""
-        loader = evaluation_loader(self.settings, self.cohort, self.description, samples)
-        turns = self.settings.model.turns
-        return layer_outputs(self.module, self.layer, loader, turns=turns, tracker=tracker, title=title)
+        """Run the network on some of its images."""
+        loader = self.load(samples)
+        return layer_outputs(self.module, self.layer, loader, turns=self.turns, tracker=tracker, title=title)
+
+    def test_outputs(self, tracker: Tracker) -> LayerOutputs:
+        """Return what the network gives for the test images, in order."""
+        return self._outputs_of(Part.TEST, self.parts.test.samples, tracker)
 
     def validation_outputs(self, tracker: Tracker) -> LayerOutputs:
-        """What the network gives for the validation images; run once and kept, so leave the network as it is then."""
-        if not self._validation:
-            samples = self.cohort.part(Part.VALIDATION)
-            self._validation.append(self.outputs(samples, tracker=tracker, title="whitened network, validation images"))
-        return self._validation[0]
+        """Return what the network gives for the validation images, in order."""
+        return self._outputs_of(Part.VALIDATION, self.parts.validation.samples, tracker)
 
     def train_maps(self, tracker: Tracker) -> Iterator[Tensor]:
-        """The layer's output for the training images, batch by batch; leave the network as it is between calls.
+        """Give the layer's output for the training images, batch by batch, in order.
 
-        Kept for the next call where all of it takes at most `KEPT` bytes; else the network runs again.
+        Kept for the next call where all of it takes at most `MOST_CACHED_BYTES` bytes; else the network runs again.
         """
         if self._train:
             yield from self._train
             return
-        samples, parts = self.cohort.part(Part.TRAIN), []
+        samples, batches = self.parts.train.samples, []
         for maps in self._maps(samples, tracker=tracker, title="whitened network, training images"):
-            if maps[0].nbytes * len(samples) <= KEPT:
-                parts.append(maps)
+            if maps[0].nbytes * len(samples) <= MOST_CACHED_BYTES:
+                batches.append(maps)
             yield maps
-        self._train.extend(parts)
+        self._train.extend(batches)
+
+    def _outputs_of(self, part: Part, samples: Sequence[Sample], tracker: Tracker) -> LayerOutputs:
+        if part not in self._outputs:
+            title = f"whitened network, {part} images"
+            self._outputs[part] = self.outputs(samples, tracker=tracker, title=title)
+        return self._outputs[part]
 
     @torch.no_grad()
     def _maps(self, samples: Sequence[Sample], *, tracker: Tracker, title: str) -> Iterator[Tensor]:
-        head, _ = split_at(self.module.eval(), self.layer, turns=self.settings.model.turns)
-        loader = evaluation_loader(self.settings, self.cohort, self.description, samples)
+        loader = self.load(samples)
+        self.module.eval()
         with tracker.task(title, len(loader)) as advance:
             for batch in loader:
-                maps, _ = head(place_images(batch["image"], self.device))
+                maps, _ = self.head(place_images(batch["image"], self.device))
                 yield maps.cpu()
                 advance(1)
 
 
 def open_explained(settings: RunSettings, cohort: Cohort, *, run: RunFolder) -> ExplainedNetwork:
-    """The whitened network of a run, with the run's images.
+    """Open the whitened network of a run, with the run's images.
 
     Raises:
         WeightsError: If the stored network is damaged.
     """
-    network, description = load_model(run.path / MODEL)
-    return ExplainedNetwork(settings, cohort, network, description, main_layer(network, description))
+    module, description = load_model(run.path / MODEL)
+    return ExplainedNetwork(
+        module=module,
+        layer=main_layer(module, description),
+        turns=settings.model.turns,
+        activation=settings.model.activation,
+        description=description,
+        parts=evaluated_parts(cohort, seed=settings.seed, resamples=settings.evaluation.resamples),
+        load=lambda samples: evaluation_loader(settings, cohort, description, samples),
+        display=display_of(settings, cohort),
+        settings=settings,
+        cohort=cohort,
+    )
+
+
+def display_of(settings: RunSettings, cohort: Cohort) -> Display:
+    """Return what turns a cohort's image into what its networks see of it."""
+    transform = display_transforms(settings.transforms)
+    return lambda sample: np.asarray(transform({"image": cohort.cache.get(sample)})["image"])

@@ -191,7 +191,7 @@ def test_the_layer_is_run_over_the_training_images_once_where_they_can_be_kept(n
     first = list(network.train_maps(Silent()))
     assert sum(len(one) for one in first) == len(network.cohort.part(Part.TRAIN))
     assert [one.data_ptr() for one in network.train_maps(Silent())] == [one.data_ptr() for one in first]
-    monkeypatch.setattr(explained_network, "KEPT", 0)
+    monkeypatch.setattr(explained_network, "MOST_CACHED_BYTES", 0)
     streamed = replace(network)
     for _ in range(2):
         again = list(streamed.train_maps(Silent()))
