@@ -13,10 +13,9 @@ from concepts.curation.case_review import CaseReview, ImagePlace, Opinion, Step
 from concepts.errors import DermaxisError
 from concepts.judgement import Verdict
 from concepts.store.roles import Action
-from pipeline.explanation.cases.concept_states import State
-from pipeline.results.case import CaseContent
+from pipeline.results.case import CaseContent, ConceptState
 
-CONTRARY = {State.PRESENT: (Verdict.ABSENT,), State.ABSENT: (Verdict.PRESENT,)}
+CONTRARY = {ConceptState.PRESENT: (Verdict.ABSENT,), ConceptState.ABSENT: (Verdict.PRESENT,)}
 """What can be said against a state; against the others, both."""
 Names = Mapping[str, str]
 

@@ -13,7 +13,6 @@ from clinician_ui.workplace import Reader, runs_folder
 from concepts.curation import door as curation
 from concepts.curation.case_review import CaseReview, Step
 from concepts.store.roles import Action
-from pipeline.explanation.cases.concept_states import State
 from pipeline.explanation.cases.files import INDEX, picture_file, read_case
 from pipeline.explanation.cases.index import (
     CaseFilter,
@@ -26,7 +25,7 @@ from pipeline.explanation.cases.index import (
 from pipeline.report.compose import diagnosis_name
 from pipeline.report.pages.case import STYLE, CasePicture, case_body, case_names
 from pipeline.report.pages.evidence_picture import evidence_uri
-from pipeline.results.case import CaseContent
+from pipeline.results.case import CaseContent, ConceptState
 from pipeline.run.folder import RunFolder
 
 RUN_KEY, CASE_KEY, BLINDED_KEY = "run", "case", "blinded"
@@ -147,7 +146,7 @@ def _filter(rows: Sequence[CaseRow]) -> CaseFilter:
         concept = _one_of("Concept", concepts_of(rows), key="case_concept", naming=lambda one: one.replace("_", " "))
         state = st.selectbox(
             "The axis says",
-            [None, *State],
+            [None, *ConceptState],
             format_func=lambda one: "anything" if one is None else one.replace("_", " "),
             key="case_state",
             disabled=concept is None,

@@ -7,9 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from concepts.errors import RunError
-from pipeline.explanation.cases.concept_states import State
 from pipeline.explanation.cases.files import INDEX, write_index
-from pipeline.results.case import CaseContent
+from pipeline.results.case import CaseContent, ConceptState
 from pipeline.run.folder import PARTIAL, RunFolder
 
 STATE = "state_"
@@ -44,7 +43,7 @@ class CaseRow:
     conflict: bool
     out_of_scope: bool
     unusual_picture: bool
-    states: Mapping[str, State]
+    states: Mapping[str, ConceptState]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +63,7 @@ class CaseFilter:
     call: str | None = None
     reference: str | None = None
     concept: str | None = None
-    state: State | None = None
+    state: ConceptState | None = None
     image: str = ""
 
 
@@ -118,7 +117,7 @@ def _fits(row: CaseRow, wanted: CaseFilter) -> bool:
 
 def _row(row: Mapping[str, str], path: Path, number: int) -> CaseRow:
     try:
-        states = {name.removeprefix(STATE): State(row[name]) for name in row if name.startswith(STATE)}
+        states = {name.removeprefix(STATE): ConceptState(row[name]) for name in row if name.startswith(STATE)}
         plain = {name.name: row[name.name] for name in fields(CaseRow) if name.name != "states"}
         flags = {flag: _flag(plain[flag]) for flag in FLAGS}
         return CaseRow(

@@ -4,34 +4,27 @@ With it and the network a single image can be explained at any time, without the
 """
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from pipeline.explanation.cases.calibration import Calibration, lower_bound
 from pipeline.explanation.cases.concept_states import Thresholds
 from pipeline.explanation.cases.scope import Scope
+from pipeline.results.result import Figure, Result, ResultFile
 
 Figures = NDArray[np.float64]
-Figure = dict[str, float | int | None]
-"""An `Estimate` as JSON has it: value, low, high, n."""
 
 FOLDS = 5
 COVERAGE = 0.9
 """Share of cases whose diagnosis the concepts alone are to hold plausible; else there would be conflicts by chance."""
 
 
-class Description(BaseModel):
-    """Part of the file: immutable, closed to keys that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-class StageReference(Description):
+class StageReference(Result):
     """A named axis at one of several whitened layers: its thresholds and its activations on all validation images."""
 
     layer: str
@@ -39,7 +32,7 @@ class StageReference(Description):
     activations: tuple[float, ...]
 
 
-class AxisReference(Description):
+class AxisReference(Result):
     """What is known of one named axis.
 
     Attributes:
@@ -70,7 +63,7 @@ class AxisReference(Description):
     evidence_width: Annotated[int, Field(ge=1)] = 1
 
 
-class ConceptOnly(Description):
+class ConceptOnly(Result):
     """Logistic regression from the k named activations alone to the diagnosis, fitted on validation images.
 
     Attributes:
@@ -99,7 +92,7 @@ class ConceptOnly(Description):
         return found
 
 
-class ExampleReference(Description):
+class ExampleReference(Result):
     """A training image of the release.
 
     Attributes:
@@ -115,8 +108,8 @@ class ExampleReference(Description):
     activations: tuple[float, ...]
 
 
-class Reference(Description):
-    """The file ``reference.json``.
+class Reference(ResultFile):
+    """What the cases of a run are read against.
 
     Attributes:
         classes: The diagnoses in the order of the network's outputs.
@@ -130,7 +123,10 @@ class Reference(Description):
         release: Digest of the release.
     """
 
-    format: Annotated[int, Field(ge=1, le=1)] = 1
+    file: ClassVar[str] = "reference.json"
+    version: ClassVar[int] = 2
+    remedy: ClassVar[str] = "explain the run again: dermaxis explain {run}"
+
     classes: tuple[str, ...]
     axes: tuple[AxisReference, ...]
     calibration: Calibration

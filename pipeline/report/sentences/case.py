@@ -6,11 +6,11 @@ Sentences say what the network did with this image; none says what the lesion is
 from collections.abc import Mapping
 from itertools import pairwise
 
-from pipeline.explanation.cases.concept_states import State
 from pipeline.report.sentences.numerals import MINUS, SPACE, TIMES, capital, enumeration, number, percent, significant
 from pipeline.results.case import (
     CaseContent,
     ConceptContent,
+    ConceptState,
     EvidenceContent,
     Figure,
     FlipContent,
@@ -19,12 +19,17 @@ from pipeline.results.case import (
 
 Names = Mapping[str, str]
 STATES = {
-    State.PRESENT: "present",
-    State.ABSENT: "absent",
-    State.UNCERTAIN: "uncertain",
-    State.NOT_ASSESSABLE: "not assessable",
+    ConceptState.PRESENT: "present",
+    ConceptState.ABSENT: "absent",
+    ConceptState.UNCERTAIN: "uncertain",
+    ConceptState.NOT_ASSESSABLE: "not assessable",
 }
-SYMBOLS = {State.PRESENT: "●", State.ABSENT: "○", State.UNCERTAIN: "◐", State.NOT_ASSESSABLE: "⊘"}
+SYMBOLS = {
+    ConceptState.PRESENT: "●",
+    ConceptState.ABSENT: "○",
+    ConceptState.UNCERTAIN: "◐",
+    ConceptState.NOT_ASSESSABLE: "⊘",
+}
 MEASURES = {
     "sharpness": "sharpness",
     "brightness": "brightness",
@@ -227,7 +232,7 @@ def evidence(found: EvidenceContent) -> str:
     return f"highest {signed(found.high, 1)} SD{wide}"
 
 
-def _agrees(state: State, *, label: bool | None) -> bool | None:
-    if label is None or state not in (State.PRESENT, State.ABSENT):
+def _agrees(state: ConceptState, *, label: bool | None) -> bool | None:
+    if label is None or state not in (ConceptState.PRESENT, ConceptState.ABSENT):
         return None
-    return (state is State.PRESENT) == label
+    return (state is ConceptState.PRESENT) == label
