@@ -15,10 +15,11 @@ import numpy as np
 from concepts.curation.accounts import OPERATOR, add_account, set_password
 from concepts.curation.judging import import_judgements
 from concepts.curation.releasing import import_release
-from concepts.curation.sets import ImageRecord, add_concept, add_images, add_to_set, create_set
+from concepts.curation.sets import add_concept, add_images, add_to_set, create_set
 from concepts.curation.suspicion import record_embeddings, record_suspicion
 from concepts.errors import DataError
 from concepts.example import ConceptEntry, Example, Origin, Polarity
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Verdict
 from concepts.release import freeze, write_release
 from concepts.store.roles import Role

@@ -51,7 +51,7 @@ def job_progress(progress: Progress, *, is_moving: bool) -> str:
     """How far a run has come, and, while it goes on, how long its step will take."""
     stages, stage = list(progress.stages), progress.stage
     where = f"stage {stages.index(stage) + 1} of {len(stages)}: {stage}" if stage in stages else "preparing"
-    steps = f"; {progress.title}, {progress.done:,} of {progress.total:,}" if progress.total else ""
+    steps = f"; {progress.title}, {progress.steps:,} of {progress.total:,}" if progress.total else ""
     left = (
         ""
         if progress.seconds_left is None or not is_moving

@@ -80,12 +80,12 @@ class Consensus:
 
     @property
     def polarity(self) -> Polarity | None:
-        """What an example of it says; None where it is no example."""
+        """Return what an example of it says; None where it is no example."""
         return POLARITIES.get(self.verdict) if self.verdict and self.status is Status.AGREED else None
 
 
 def consensus(judgements: Iterable[Judgement], *, rule: ConsensusRule) -> tuple[Consensus, ...]:
-    """Where each image stands on each concept that anyone judged in it.
+    """Settle where each image stands on each concept that anyone judged in it.
 
     An adjudication wins. Otherwise the readers' verdicts are counted: of each reader the second reading where there is
     one, and no adjudicator's first look. What was measured, marked, planted or derived by a rule stands until a reader
@@ -101,6 +101,13 @@ def consensus(judgements: Iterable[Judgement], *, rule: ConsensusRule) -> tuple[
 
     Raises:
         DataError: If a reader has two verdicts of one kind on the same thing.
+
+    Example:
+        >>> from concepts.judgement import Verdict
+        >>> seen = {"image_id": "a", "concept": "streaks", "verdict": Verdict.PRESENT}
+        >>> readings = [Judgement(reader=reader, **seen) for reader in ("ann", "ben")]
+        >>> [(case.image_id, str(case.status)) for case in consensus(readings, rule=ConsensusRule())]
+        [('a', 'agreed')]
     """
     cells: dict[tuple[str, str], list[Judgement]] = defaultdict(list)
     for judgement in judgements:
@@ -151,14 +158,14 @@ def _of_readers(judgements: Iterable[Judgement]) -> dict[str, Verdict]:
 
 
 def _of_sources(computed: Sequence[Judgement]) -> Standing:
-    """What was measured, marked, planted or derived; contested where two sources contradict each other."""
+    """Settle what was measured, marked, planted or derived; contested where two sources contradict each other."""
     if len({judgement.verdict for judgement in computed}) > 1:
         return Status.CONTESTED, None, None
     return *_settled(computed[0].verdict), computed[0].origin
 
 
 def _last_word(judgements: Iterable[Judgement]) -> Judgement | None:
-    """The adjudication; of several adjudicators, the one who spoke last."""
+    """Return the adjudication; of several adjudicators, the one who spoke last."""
     words = [judgement for judgement in judgements if judgement.kind is Kind.ADJUDICATION]
     return max(words, key=_recency, default=None)
 
@@ -180,12 +187,12 @@ def _majority(counted: Counter[Verdict], share: float) -> tuple[Status, Verdict 
 
 
 def _refuse_second_verdicts(judgements: Iterable[Judgement]) -> None:
-    seen: set[tuple[object, ...]] = set()
+    judged: set[tuple[object, ...]] = set()
     for judgement in judgements:
         key = (judgement.reader, judgement.kind, judgement.reading, judgement.origin)
-        if key in seen:
+        if key in judged:
             raise DataError(
                 f"image {judgement.image_id}, concept {judgement.concept}: two current verdicts of {judgement.reader} "
                 f"({judgement.kind}, reading {judgement.reading}); only the one that is not superseded may be given"
             )
-        seen.add(key)
+        judged.add(key)

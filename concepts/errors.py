@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 
 class DermaxisError(Exception):
-    """What came, what is allowed and what to do, in one line."""
+    """An error that the user can put right: what came, what is allowed and what to do, in one line."""
 
     exit_code = 2
 

@@ -59,7 +59,7 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Region(Record):
+class MaskFile(Record):
     """Where in its image a concept is.
 
     Attributes:
@@ -87,7 +87,7 @@ class Example(Record):
     image_digest: Digest
     concept: Identifier
     polarity: Polarity
-    region: Region | None = None
+    region: MaskFile | None = None
     provenance: Text
 
     @model_validator(mode="after")
@@ -119,10 +119,14 @@ class ConceptEntry(Record):
 
     @classmethod
     def from_vocabulary(cls, word: str, *, origin: Origin, rule: str | None = None) -> Self:
-        """The entry of a concept that the vocabulary knows, by any of its words.
+        """Build the entry of a concept that the vocabulary knows, by any of its words.
 
         Raises:
             DataError: If the vocabulary does not know the word.
+
+        Example:
+            >>> ConceptEntry.from_vocabulary("Milia-like cyst", origin=Origin.MARKED).id
+            'milia_like_cysts'
         """
         term = load_vocabulary().concept(word)
         return cls(id=term.id, name=term.name, definition=term.definition, origin=origin, rule=rule, parent=term.parent)

@@ -129,7 +129,12 @@ class Judgement:
 
 
 def is_plain(text: str) -> bool:
-    """Whether text can be stored by every database: no NUL and no half of a surrogate pair."""
+    """Tell whether every database can store a text: no NUL and no half of a surrogate pair.
+
+    Example:
+        >>> is_plain("naïve"), is_plain("a" + chr(0))
+        (True, False)
+    """
     return "\x00" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 

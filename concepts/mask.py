@@ -25,7 +25,7 @@ def check_mask(content: bytes) -> None:
 
 
 def rasterise(regions: Sequence[Region], width: int, height: int) -> Mask:
-    """The union of regions as a mask.
+    """Draw the union of regions as a mask.
 
     Args:
         regions: What one reader drew.
@@ -51,7 +51,7 @@ def rasterise(regions: Sequence[Region], width: int, height: int) -> Mask:
 
 
 def majority(masks: Sequence[Mask]) -> Mask:
-    """Where at least half of the readers who drew saw the concept.
+    """Keep the pixels that at least half of the readers who drew marked.
 
     Args:
         masks: One or more, each height x width.
@@ -60,7 +60,7 @@ def majority(masks: Sequence[Mask]) -> Mask:
 
 
 def encode(mask: Mask) -> bytes:
-    """The mask as a one-bit PNG file; the same mask gives the same bytes with the same Pillow."""
+    """Write the mask as a one-bit PNG file; the same mask gives the same bytes with the same Pillow."""
     buffer = BytesIO()
     Image.fromarray(mask).save(buffer, format="PNG", optimize=False)
     return buffer.getvalue()

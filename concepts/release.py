@@ -6,9 +6,7 @@ UTF-8, and hash the bytes. ``created`` is left out so that the same content has 
 """
 
 import json
-import os
 import re
-import tempfile
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,9 +19,10 @@ from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, mode
 
 from concepts.errors import ReleaseError
 from concepts.example import AgreementEntry, ConceptEntry, Example, Identifier, Reader, Record
+from concepts.files import write_atomically
 
 WORD = re.compile(r"([a-z0-9][a-z0-9_.-]*)@([1-9][0-9]{0,8})")
-SHOWN = 3
+NAMED = 3
 """How many offenders an error names before it only counts them."""
 
 
@@ -63,14 +62,14 @@ class Release(Record):
     @model_validator(mode="after")
     def agrees_with_itself(self) -> Self:
         """Refuse an empty release, undeclared or doubly declared concepts, and second verdicts or digests."""
-        known = self.concept_ids
+        declared = self.concept_ids
         if not self.concepts or not self.examples:
             raise ValueError(
                 f"there are no {'examples' if self.concepts else 'concepts'}; a release needs at least one"
             )
-        if len(set(known)) < len(known):
-            raise ValueError(f"concept '{next(c for c in known if known.count(c) > 1)}' is declared twice")
-        _refuse_undeclared(self.examples, known)
+        if len(set(declared)) < len(declared):
+            raise ValueError(f"concept '{next(c for c in declared if declared.count(c) > 1)}' is declared twice")
+        _refuse_undeclared(self.examples, declared)
         _refuse_second_verdicts(self.examples)
         _refuse_second_digests(self.examples)
         return self
@@ -88,7 +87,12 @@ class Release(Record):
 
 
 def canonical_json(content: Any) -> bytes:  # noqa: ANN401  # any JSON
-    """The one spelling of a JSON value: sorted keys, no white space, Unicode form NFC, UTF-8."""
+    """Spell a JSON value in one way: sorted keys, no white space, Unicode form NFC, UTF-8.
+
+    Example:
+        >>> canonical_json({"b": [1, 2.5], "a": "A"})
+        b'{"a":"A","b":[1,2.5]}'
+    """
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return unicodedata.normalize("NFC", text).encode()
 
@@ -134,16 +138,16 @@ def freeze(
 
 
 def restrict(release: Release, image_ids: Collection[str]) -> Release:
-    """The release with only the examples of some images; a different content, so a different digest.
+    """Keep only the examples of some images; the content is another, and so is the digest.
 
     Raises:
         ReleaseError: If no example is left.
     """
-    kept = set(image_ids)
-    examples = [example for example in release.examples if example.image_id in kept]
+    images = set(image_ids)
+    examples = [example for example in release.examples if example.image_id in images]
     if not examples:
         raise ReleaseError(
-            f"{release.name}@{release.version} has no example of the {len(kept)} images asked for; "
+            f"{release.name}@{release.version} has no example of the {len(images)} images asked for; "
             "use a release that was frozen from this cohort"
         )
     fields = {field: getattr(release, field) for field in Release.model_fields}
@@ -158,22 +162,13 @@ def write_release(release: Release, path: Path) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as handle:
-            try:
-                handle.write(manifest_of(release).encode())
-                handle.flush()
-                os.fsync(handle.fileno())
-                Path(handle.name).chmod(0o644)
-                Path(handle.name).replace(path)
-            except BaseException:
-                Path(handle.name).unlink(missing_ok=True)
-                raise
+        write_atomically(path, manifest_of(release))
     except OSError as error:
         raise ReleaseError(f"{path}: the release cannot be written: {error.strerror}") from error
 
 
 def manifest_of(release: Release) -> str:
-    """The manifest as text, with the digest: what `write_release` writes."""
+    """Return the manifest as text, with the digest: what `write_release` writes."""
     fields = {"digest": release.digest, **release.model_dump(mode="json", exclude_none=True)}
     return "{\n" + ",\n".join(f"{_line(key)}: {_lines(entry)}" for key, entry in fields.items()) + "\n}\n"
 
@@ -188,7 +183,7 @@ def read_release(path: Path) -> Release:
 
 
 def parse_release(content: bytes, *, origin: str) -> Release:
-    """A release from the bytes of its manifest; ``origin`` names them in errors.
+    """Read a release from the bytes of its manifest; ``origin`` names them in errors.
 
     Raises:
         ReleaseError: If it is malformed, or its content does not match its digest.
@@ -246,32 +241,44 @@ def verify_regions(release: Release, root: Path) -> None:
 
 
 def split_word(text: str) -> tuple[str, int] | None:
-    """Name and version of a release that is called ``NAME@VERSION``; None where the text is no such word."""
+    """Split ``NAME@VERSION`` into name and version; None where the text is no such word.
+
+    Example:
+        >>> split_word("derm@2"), split_word("derm")
+        (('derm', 2), None)
+    """
     parts = WORD.fullmatch(text)
     return (parts[1], int(parts[2])) if parts else None
 
 
-def shorten(items: Sequence[str], *, shown: int = SHOWN) -> str:
-    """The first few of many, for an error's one line."""
-    more = len(items) - shown
-    return ", ".join(items[:shown]) + (f" and {more} more" if more > 0 else "")
+def shorten(items: Sequence[str], *, named: int = NAMED) -> str:
+    """Name the first few of many, for an error's one line.
+
+    Example:
+        >>> shorten(["a", "b", "c", "d"])
+        'a, b, c and 1 more'
+    """
+    more = len(items) - named
+    return ", ".join(items[:named]) + (f" and {more} more" if more > 0 else "")
 
 
-def _refuse_undeclared(examples: Sequence[Example], known: Sequence[str]) -> None:
-    declared = set(known)
+def _refuse_undeclared(examples: Sequence[Example], declared_ids: Sequence[str]) -> None:
+    declared = set(declared_ids)
     for example in examples:
         if example.concept not in declared:
             raise ValueError(
-                f"{example.image_id}: concept '{example.concept}' is not declared; declared: {', '.join(known)}"
+                f"{example.image_id}: concept '{example.concept}' is not declared; declared: {', '.join(declared_ids)}"
             )
 
 
 def _refuse_second_verdicts(examples: Sequence[Example]) -> None:
-    for one, other in pairwise(examples):
-        if (one.concept, one.image_id) == (other.concept, other.image_id):
-            verdicts = f"both {one.polarity} and {other.polarity}"
-            said = f"{one.polarity} twice" if one.polarity == other.polarity else verdicts
-            raise ValueError(f"{one.image_id}: '{one.concept}' is {said}; an image has one verdict on each concept")
+    for first, second in pairwise(examples):
+        if (first.concept, first.image_id) == (second.concept, second.image_id):
+            both = f"both {first.polarity} and {second.polarity}"
+            verdicts = f"{first.polarity} twice" if first.polarity == second.polarity else both
+            raise ValueError(
+                f"{first.image_id}: '{first.concept}' is {verdicts}; an image has one verdict on each concept"
+            )
 
 
 def _refuse_second_digests(examples: Sequence[Example]) -> None:

@@ -36,18 +36,18 @@ class ReleaseDiff:
 
     @property
     def is_empty(self) -> bool:
-        """Whether concepts and examples are the same."""
+        """Tell whether concepts and examples are the same."""
         return not any(value for name, value in asdict(self).items() if name != "agreement")
 
     def to_json(self) -> dict[str, Any]:
-        """The differences as a JSON object."""
+        """Return the differences as a JSON object."""
         return asdict(self)
 
 
-def diff(one: Release, other: Release) -> ReleaseDiff:
-    """The differences from one release to another, of the same set or not."""
-    entries = [{entry.id: entry for entry in release.concepts} for release in (one, other)]
-    before, after = [{(e.concept, e.image_id): e for e in release.examples} for release in (one, other)]
+def diff(first: Release, second: Release) -> ReleaseDiff:
+    """Compare two releases, of the same set or not: what changed from the first to the second."""
+    entries = [{entry.id: entry for entry in release.concepts} for release in (first, second)]
+    before, after = [{(e.concept, e.image_id): e for e in release.examples} for release in (first, second)]
     common = sorted(before.keys() & after.keys())
     return ReleaseDiff(
         concepts_added=tuple(sorted(entries[1].keys() - entries[0].keys())),
@@ -63,16 +63,16 @@ def diff(one: Release, other: Release) -> ReleaseDiff:
             if before[cell].polarity is not after[cell].polarity
         ),
         regions_changed=tuple(cell for cell in common if _only_region_differs(before[cell], after[cell])),
-        agreement=_agreement(one, other),
+        agreement=_agreement(first, second),
     )
 
 
-def _only_region_differs(one: Example, other: Example) -> bool:
-    return one.polarity is other.polarity and one.region != other.region
+def _only_region_differs(before: Example, after: Example) -> bool:
+    return before.polarity is after.polarity and before.region != after.region
 
 
-def _agreement(one: Release, other: Release) -> dict[str, tuple[float | None, float | None]]:
-    before, after = _by_concept(one), _by_concept(other)
+def _agreement(first: Release, second: Release) -> dict[str, tuple[float | None, float | None]]:
+    before, after = _by_concept(first), _by_concept(second)
     both = sorted(before.keys() & after.keys())
     return {c: (before[c].value, after[c].value) for c in both if before[c].measure == after[c].measure}
 

@@ -32,7 +32,7 @@ class Finding:
 def label_table(
     release: Release, image_ids: Sequence[str], *, concepts: Sequence[str], unmarked_is_absent: bool
 ) -> NDArray[np.float64]:
-    """What the release says about each concept in each image.
+    """Label each image with what the release says about each concept.
 
     Where a concept is present, so is the broader one that the release declares as its parent, marked or not.
 
@@ -58,8 +58,8 @@ def label_table(
 
 
 def declared_parents(release: Release, concepts: Collection[str]) -> dict[str, str]:
-    """By concept, its parent, where the release declares it and both are among these concepts."""
-    pairs = ((one.id, one.parent) for one in release.concepts if one.id in concepts)
+    """Return by concept its parent, where the release declares it and both are among these concepts."""
+    pairs = ((entry.id, entry.parent) for entry in release.concepts if entry.id in concepts)
     return {child: parent for child, parent in pairs if parent is not None and parent in concepts}
 
 
@@ -73,11 +73,13 @@ def refuse_orphans(release: Release, parents: Mapping[str, str]) -> None:
     Raises:
         ReleaseError: If there is such an image; names the first few.
     """
-    absent = {(one.image_id, one.concept) for one in release.examples if one.polarity is Polarity.ABSENT}
+    absent = {
+        (example.image_id, example.concept) for example in release.examples if example.polarity is Polarity.ABSENT
+    }
     orphans = [
-        f"{one.image_id} ({one.concept} without {parents[one.concept]})"
-        for one in release.examples
-        if one.polarity is Polarity.PRESENT and (one.image_id, parents.get(one.concept)) in absent
+        f"{example.image_id} ({example.concept} without {parents[example.concept]})"
+        for example in release.examples
+        if example.polarity is Polarity.PRESENT and (example.image_id, parents.get(example.concept)) in absent
     ]
     if orphans:
         raise ReleaseError(
@@ -89,7 +91,7 @@ def refuse_orphans(release: Release, parents: Mapping[str, str]) -> None:
 def region_table(
     release: Release, image_ids: Sequence[str], *, concepts: Sequence[str], root: Path
 ) -> list[list[Path | None]]:
-    """The mask file of each concept in each image, or None where there is none.
+    """Look up the mask file of each concept in each image; None where there is none.
 
     Args:
         release: A release.
@@ -126,11 +128,11 @@ def refuse_held_out(examples: Iterable[Example], held_out: Collection[str]) -> N
 
 
 def thin_concepts(release: Release, image_ids: Collection[str], *, minimum: int) -> dict[str, int]:
-    """Concepts that are present in fewer than ``minimum`` of the images, with the number that there are."""
-    wanted = set(image_ids)
+    """List concepts that are present in fewer than ``minimum`` of the images, with the number of those images."""
+    images = set(image_ids)
     counts = dict.fromkeys(release.concept_ids, 0)
     for example in release.examples:
-        counts[example.concept] += example.polarity is Polarity.PRESENT and example.image_id in wanted
+        counts[example.concept] += example.polarity is Polarity.PRESENT and example.image_id in images
     return {concept: count for concept, count in counts.items() if count < minimum}
 
 
@@ -142,7 +144,7 @@ def check_usable(
     unmarked_is_absent: bool,
     minimum: int = 40,
 ) -> tuple[Finding, ...]:
-    """Whether axes can be given to concepts on the examples of the training images.
+    """Check whether axes can be given to concepts on the examples of the training images.
 
     Args:
         release: A release.
@@ -176,12 +178,12 @@ def _cells(release: Release, image_ids: Sequence[str], concepts: Sequence[str]) 
             f"{release.name}@{release.version} has no concept {shorten([repr(concept) for concept in unknown])}; "
             f"it has: {', '.join(release.concept_ids)}"
         )
-    found = {(example.image_id, example.concept): example for example in release.examples}
+    examples = {(example.image_id, example.concept): example for example in release.examples}
     return [
-        (row, column, found[image_id, concept])
+        (row, column, examples[image_id, concept])
         for row, image_id in enumerate(image_ids)
         for column, concept in enumerate(concepts)
-        if (image_id, concept) in found
+        if (image_id, concept) in examples
     ]
 
 

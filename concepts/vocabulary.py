@@ -99,18 +99,26 @@ class Vocabulary:
     _diagnosis_index: Mapping[str, Diagnosis]
 
     def concept(self, text: str) -> Concept:
-        """The concept that a word means.
+        """Look up the concept that a word means.
 
         Raises:
             DataError: If no concept is called so; names the closest ones.
+
+        Example:
+            >>> load_vocabulary().concept("Milia-like cyst").id
+            'milia_like_cysts'
         """
         return _lookup(text, self._concept_index, kind="concept")
 
     def diagnosis(self, text: str) -> Diagnosis:
-        """The diagnosis that a word means.
+        """Look up the diagnosis that a word means.
 
         Raises:
             DataError: If no diagnosis is called so; names the closest ones.
+
+        Example:
+            >>> load_vocabulary().diagnosis("MEL").id
+            'melanoma'
         """
         return _lookup(text, self._diagnosis_index, kind="diagnosis")
 
@@ -150,7 +158,7 @@ def read_terms(path: Path, kind: type[T]) -> tuple[T, ...]:
 
 
 def extend(vocabulary: Vocabulary, concepts: Iterable[Concept], *, origin: str = "own concepts") -> Vocabulary:
-    """The vocabulary with a set's own concepts behind it.
+    """Add a set's own concepts to the vocabulary.
 
     Args:
         vocabulary: What there is.
@@ -168,12 +176,17 @@ def extend(vocabulary: Vocabulary, concepts: Iterable[Concept], *, origin: str =
 
 
 def descendants(terms: Mapping[str, Term], identifier: str) -> tuple[str, ...]:
-    """Identifiers of the narrower terms, in the order of the vocabulary."""
+    """List the identifiers of the narrower terms, in the order of the vocabulary."""
     return tuple(term for term in terms if identifier in ancestors(terms, term))
 
 
 def ancestors(terms: Mapping[str, Term], identifier: str) -> tuple[str, ...]:
-    """Identifiers of the broader terms, the nearest first."""
+    """List the identifiers of the broader terms, the nearest first.
+
+    Example:
+        >>> ancestors(load_vocabulary().concepts, "asymmetry")
+        ('geometry',)
+    """
     chain: list[str] = []
     parent = terms[identifier].parent
     while parent is not None:
@@ -189,11 +202,11 @@ def _key(text: str) -> str:
 
 def _index(terms: Sequence[T], *, origin: Path | str) -> dict[str, T]:
     index: dict[str, T] = {}
-    seen: set[str] = set()
+    identifiers: set[str] = set()
     for term in terms:
-        if term.id in seen:
+        if term.id in identifiers:
             raise DataError(f"{origin}: '{term.id}' is listed twice; give each term one entry")
-        seen.add(term.id)
+        identifiers.add(term.id)
         for word in term.words:
             other = index.setdefault(_key(word), term)
             if other is not term:

@@ -25,10 +25,10 @@ from pipeline.explanation.shortcuts.reweighing import independence_weights
 from pipeline.explanation.shortcuts.space_files import read_spaces
 from pipeline.explanation.shortcuts.suppression import suppress
 from pipeline.models.checkpoint import save_model
+from pipeline.run.files import AUXILIARY, MODEL, PLAIN
 from pipeline.run.folder import RunFolder, create_run, open_run
 from pipeline.run.progress import Tracker
 from pipeline.training.loss import class_weights
-from pipeline.training.phases import AUXILIARY, MODEL, PLAIN
 
 KEPT = ("split.csv", "release.json", "samples.csv")
 NETWORKS = (PLAIN, AUXILIARY)

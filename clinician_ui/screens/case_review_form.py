@@ -9,7 +9,7 @@ import streamlit as st
 from clinician_ui import phrasing
 from clinician_ui.workplace import Reader, current_reader
 from concepts.curation import door as curation
-from concepts.curation.case_review import CaseReview, ImagePlace, Opinion, Step
+from concepts.curation.case_review import CaseReview, ImageInSet, Opinion, Step
 from concepts.errors import DermaxisError
 from concepts.judgement import Verdict
 from concepts.store.roles import Action
@@ -58,7 +58,7 @@ def show(reader: Reader, case: CaseContent, own: Sequence[CaseReview], *, names:
         )
 
 
-def _ask_opinion(form: str, case: CaseContent, names: Names, places: Sequence[ImagePlace]) -> None:
+def _ask_opinion(form: str, case: CaseContent, names: Names, places: Sequence[ImageInSet]) -> None:
     st.segmented_control(
         f"The network calls it {names[case.call]}",
         list(Opinion),
@@ -87,7 +87,7 @@ def _ask_opinion(form: str, case: CaseContent, names: Names, places: Sequence[Im
         st.caption(phrasing.IN_NO_SET)
 
 
-def _keep(form: str, case: CaseContent, step: Step, places: Sequence[ImagePlace]) -> None:
+def _keep(form: str, case: CaseContent, step: Step, places: Sequence[ImageInSet]) -> None:
     said = {name: st.session_state.get(f"{name} {form}") for name in ("diagnosis", "comment", "opinion", "place")}
     corrections = dict(st.session_state.get(f"corrections {form}") or ())
     reader = current_reader()
@@ -112,7 +112,7 @@ def _keep(form: str, case: CaseContent, step: Step, places: Sequence[ImagePlace]
             comment=(said["comment"] or "").strip(),
             seconds=round(time.monotonic() - st.session_state[f"since {form}"], 1),
         )
-        curation.review_case(reader.store, reader.name, review, place=place, key=st.session_state[f"key {form}"])
+        curation.review_case(reader.store, reader.name, review, in_set=place, key=st.session_state[f"key {form}"])
     except DermaxisError as error:
         st.session_state["case_review_answer"] = (True, str(error))
         return

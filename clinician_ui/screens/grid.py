@@ -30,8 +30,8 @@ NEAREST = 600
 LIKE_CONCEPT, LIKE_IMAGE = "like what I judged present", "like one image"
 WHOSE: Mapping[str, Mapping[str, Any]] = {
     "all": {},
-    "not judged by me": {"own": False},
-    "judged by me": {"own": True},
+    "not judged by me": {"judged": False},
+    "judged by me": {"judged": True},
     "judged by others": {"others": True},
     "not judged by others": {"others": False},
     "saved for later": {"later": True},
@@ -121,12 +121,14 @@ def _page(
     place = (reader.store, reader.name, chosen.name, concept.id)
     run = found.suspected_by[-1] if found.suspected_by else None
     if isinstance(order, Order):
-        return curation.browse(*place, chosen=wanted, order=order, run=run, limit=PAGE, offset=(number - 1) * PAGE)
+        return curation.browse(*place, filter_by=wanted, order=order, run=run, limit=PAGE, offset=(number - 1) * PAGE)
     ranked = _ranked(reader, chosen, concept, order=order, like=like, run=found.embedded_by[-1])
     rank = {image: index for index, image in enumerate(ranked)}
     allowed = ranked if wanted.images is None else [image for image in ranked if image in set(wanted.images)]
     near = replace(wanted, images=allowed[:NEAREST])
-    cases = sorted(curation.browse(*place, chosen=near, run=run, limit=NEAREST).cases, key=lambda c: rank[c.image_id])
+    cases = sorted(
+        curation.browse(*place, filter_by=near, run=run, limit=NEAREST).cases, key=lambda c: rank[c.image_id]
+    )
     return Page(tuple(cases[(number - 1) * PAGE : number * PAGE]), len(cases))
 
 
@@ -135,7 +137,7 @@ def _ranked(reader: Reader, chosen: ConceptSet, concept: SetConcept, *, order: s
     if order == LIKE_IMAGE:
         models = [like.strip()]
     else:
-        found = curation.browse(*place, concept.id, chosen=Filter(verdict=Verdict.PRESENT), limit=NEAREST)
+        found = curation.browse(*place, concept.id, filter_by=Filter(verdict=Verdict.PRESENT), limit=NEAREST)
         models = [case.image_id for case in found.cases]
     if not models or not models[0]:
         st.info(phrasing.NOTHING_TO_COMPARE)

@@ -10,7 +10,7 @@ import streamlit as st
 from clinician_ui import phrasing, run_phrasing
 from clinician_ui.workplace import STORE_VARIABLE, Reader, current_reader, runs_folder
 from concepts.curation import door as curation
-from concepts.curation.run_orders import Order
+from concepts.curation.run_orders import RunOrder
 from concepts.errors import DermaxisError, SettingsError
 from concepts.store.roles import Action
 from pipeline.config import RunSettings, dump_settings
@@ -58,7 +58,7 @@ def _start(key: str) -> None:
         ledger = open_ledger(runs_folder())
         queue = open_queue(os.environ.get(VARIABLE), ledger)
         details = {"settings": dump_settings(settings)}
-        curation.order_run(reader.store, reader.name, Order.START, settings.name, details=details, key=key)
+        curation.order_run(reader.store, reader.name, RunOrder.START, settings.name, details=details, key=key)
         job = desk.submit(ledger, queue, settings, by=reader.name, key=key)
         st.session_state["runs_message"] = run_phrasing.run_ordered(job)
         st.session_state["run_key"] = uuid4().hex

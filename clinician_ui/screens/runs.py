@@ -11,7 +11,7 @@ from clinician_ui.report_files import comparison_file, comparison_name, comparis
 from clinician_ui.screens import run_making
 from clinician_ui.workplace import Reader, current_reader, runs_folder
 from concepts.curation import door as curation
-from concepts.curation.run_orders import Order
+from concepts.curation.run_orders import RunOrder
 from concepts.errors import DermaxisError, RunError
 from concepts.store.roles import Action
 from pipeline.jobs import desk
@@ -81,17 +81,17 @@ def _show_job(reader: Reader, ledger: Ledger, job: Job) -> None:
         if not reader.may(Action.ORDER_RUN):
             return
         if job.state in (State.QUEUED, State.RUNNING) and not job.stop_asked:
-            _button(buttons, "Stop", Order.STOP, job)
+            _button(buttons, "Stop", RunOrder.STOP, job)
         if job.state in (State.STOPPED, State.FAILED):
-            _button(buttons, "Resume", Order.RESUME, job)
+            _button(buttons, "Resume", RunOrder.RESUME, job)
 
 
-def _button(place: "st.delta_generator.DeltaGenerator", label: str, order: Order, job: Job) -> None:
+def _button(place: "st.delta_generator.DeltaGenerator", label: str, order: RunOrder, job: Job) -> None:
     key = f"{order} {job.id} {job.attempts} {job.changed}"
     place.button(label, key=key, width="stretch", on_click=_order, args=(order, job.id, key))
 
 
-def _order(order: Order, job: str, key: str) -> None:
+def _order(order: RunOrder, job: str, key: str) -> None:
     """Stop or resume a job, before anything is drawn again."""
     try:
         reader = current_reader()
@@ -100,7 +100,7 @@ def _order(order: Order, job: str, key: str) -> None:
             return
         curation.order_run(reader.store, reader.name, order, job, key=key)
         ledger = open_ledger(runs_folder())
-        if order is Order.STOP:
+        if order is RunOrder.STOP:
             desk.stop(ledger, job)
         else:
             desk.resume(ledger, open_queue(os.environ.get(VARIABLE), ledger), job)

@@ -63,7 +63,7 @@ def _add_concepts(reader: Reader, chosen: ConceptSet) -> None:
         definition = st.text_area("Definition, one sentence", max_chars=500)
         if st.form_submit_button("Add the set's own concept") and name.strip():
             identifier = "_".join(name.lower().split())
-            own = SetConcept(id=identifier, name=name.strip(), definition=definition.strip(), own=True)
+            own = SetConcept(id=identifier, name=name.strip(), definition=definition.strip(), is_own=True)
             curation.add_concept(reader.store, reader.name, chosen.name, own, key=uuid4().hex)
             st.rerun()
 

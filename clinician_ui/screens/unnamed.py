@@ -149,7 +149,7 @@ def _own(form: str) -> SetConcept:
     name = st.session_state.get(f"name {form}", "").strip()
     identifier = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     return SetConcept(
-        id=identifier, name=name, definition=st.session_state.get(f"definition {form}", "").strip(), own=True
+        id=identifier, name=name, definition=st.session_state.get(f"definition {form}", "").strip(), is_own=True
     )
 
 

@@ -57,19 +57,24 @@ def add_account(
     Raises:
         PermissionDeniedError: If the actor is no admin.
         StoreError: If the name is taken or not allowed, or the password too short.
+
+    Example:
+        >>> add_account(store, OPERATOR, "dora", [Role.CURATOR], password="a long password", key="1")
+        >>> sign_in(store, "dora", "a long password").roles == {Role.CURATOR}
+        True
     """
     _check_name(name)
     digest = None if password is None else _digest(password)
-    wanted = sorted(set(roles))
-    with performing(store, actor, Action.ADD_ACCOUNT, key=key, request=[name, wanted]) as act:
+    granted = sorted(set(roles))
+    with performing(store, actor, Action.ADD_ACCOUNT, key=key, request=[name, granted]) as act:
         if act.is_repeat:
             return
         if act.session.get(AccountRow, name) is not None:
             raise StoreError(f"there is an account {name!r} already; choose another name")
         row = {"name": name, "password": digest, "disabled": False, "created": now()}
         act.session.execute(insert(AccountRow).values(**row))
-        _give_roles(act.session, name, wanted)
-        act.record(name, {"account": name, "roles": wanted, "password": password is not None})
+        _give_roles(act.session, name, granted)
+        act.record(name, {"account": name, "roles": granted, "password": password is not None})
 
 
 def set_roles(store: Store, actor: str, name: str, roles: Collection[Role], *, key: str) -> None:
@@ -78,16 +83,21 @@ def set_roles(store: Store, actor: str, name: str, roles: Collection[Role], *, k
     Raises:
         PermissionDeniedError: If the actor is no admin.
         StoreError: If there is no such account, it is the operator's, or admins would give up their own role.
+
+    Example:
+        >>> set_roles(store, OPERATOR, "ann", [Role.ANNOTATOR, Role.CURATOR], key="1")
+        >>> sorted(find_account(store, "ann").roles)
+        [<Role.ANNOTATOR: 'annotator'>, <Role.CURATOR: 'curator'>]
     """
-    wanted = sorted(set(roles))
-    with performing(store, actor, Action.SET_ROLES, key=key, request=[name, wanted]) as act:
+    granted = sorted(set(roles))
+    with performing(store, actor, Action.SET_ROLES, key=key, request=[name, granted]) as act:
         if not act.is_repeat:
             _refuse_unknown(act, name)
-            if name == actor and Role.ADMIN not in wanted:
+            if name == actor and Role.ADMIN not in granted:
                 raise StoreError(f"{actor!r:.80} cannot give up being an admin; another admin can take the role away")
             act.session.execute(delete(AccountRoleRow).filter_by(account=name))
-            _give_roles(act.session, name, wanted)
-            act.record(name, {"account": name, "roles": wanted})
+            _give_roles(act.session, name, granted)
+            act.record(name, {"account": name, "roles": granted})
 
 
 def set_password(store: Store, actor: str, name: str, password: str, *, key: str) -> None:
@@ -96,6 +106,11 @@ def set_password(store: Store, actor: str, name: str, password: str, *, key: str
     Raises:
         PermissionDeniedError: If the actor is no admin.
         StoreError: If there is no such account, it is the operator's, or the password is too short.
+
+    Example:
+        >>> set_password(store, OPERATOR, "ann", "a long password", key="1")
+        >>> sign_in(store, "ann", "a long password").name
+        'ann'
     """
     digest = _digest(password)
     with performing(store, actor, Action.SET_PASSWORD, key=key, request=[name]) as act:
@@ -111,6 +126,11 @@ def set_disabled(store: Store, actor: str, name: str, *, disabled: bool, key: st
     Raises:
         PermissionDeniedError: If the actor is no admin.
         StoreError: If there is no such account, or it is the operator's or the actor's own.
+
+    Example:
+        >>> set_disabled(store, OPERATOR, "ann", disabled=True, key="1")
+        >>> find_account(store, "ann") is None
+        True
     """
     with performing(store, actor, Action.SET_DISABLED, key=key, request=[name, disabled]) as act:
         if not act.is_repeat:
@@ -122,26 +142,30 @@ def set_disabled(store: Store, actor: str, name: str, *, disabled: bool, key: st
 
 
 def list_accounts(store: Store, actor: str) -> list[Account]:
-    """All accounts, by name.
+    """List all accounts, by name.
 
     Raises:
         PermissionDeniedError: If the actor is no admin.
+
+    Example:
+        >>> [account.name for account in list_accounts(store, OPERATOR)]
+        ['ann', 'ben', 'eve', 'operator']
     """
     with looking(store, actor, Action.LIST_ACCOUNTS) as session:
         return [_account(session, row) for row in session.scalars(select(AccountRow).order_by(AccountRow.name))]
 
 
 def sign_in(store: Store, name: str, password: str) -> Account | None:
-    """The account of a name and its password, or None; a wrong name takes as long as a wrong password."""
+    """Return the account of a name and its password, or None; a wrong name takes as long as a wrong password."""
     with store.reading() as session:
         row = session.get(AccountRow, name) if is_plain(name) else None
-        known = row.password if row is not None and not row.disabled else None
-        matches = _matches(known or _decoy(), password)
-        return _account(session, row) if row is not None and known and matches else None
+        password_digest = row.password if row is not None and not row.disabled else None
+        matches = _matches(password_digest or _decoy(), password)
+        return _account(session, row) if row is not None and password_digest and matches else None
 
 
 def find_account(store: Store, name: str) -> Account | None:
-    """The account of a name that was proven elsewhere (OIDC), or None where there is none or it is disabled."""
+    """Return the account of a name that was proven elsewhere (OIDC); None where there is none or it is disabled."""
     with store.reading() as session:
         row = session.get(AccountRow, name) if is_plain(name) else None
         return _account(session, row) if row is not None and not row.disabled and name != OPERATOR else None

@@ -34,22 +34,26 @@ class ContestedCase:
 
 
 def contested(store: Store, actor: str, set_name: str, concept: str | None = None) -> list[ContestedCase]:
-    """The cases on which the set's rule finds the readers in disagreement, by concept and image.
+    """List the cases on which the set's rule finds the readers in disagreement, by concept and image.
 
     Raises:
         PermissionDeniedError: If the actor's roles do not allow it.
         StoreError: If there is no such set.
+
+    Example:
+        >>> contested(store, "eve", "derm")
+        [ContestedCase(image_id='image1', concept='streaks', has_looked=False)]
     """
     with looking(store, actor, Action.CONTESTED) as session:
         judgements = current_judgements(session, set_name, concept=concept, with_regions=False)
         looked = {(j.image_id, j.concept) for j in judgements if j.kind is Kind.FIRST_LOOK and j.reader == actor}
-        found = consensus(judgements, rule=rule_of(session, set_name))
-        cases = [(case.image_id, case.concept) for case in found if case.status is Status.CONTESTED]
+        settled = consensus(judgements, rule=rule_of(session, set_name))
+        cases = [(case.image_id, case.concept) for case in settled if case.status is Status.CONTESTED]
         return [ContestedCase(*case, case in looked) for case in cases]
 
 
 def first_look(store: Store, actor: str, set_name: str, judgement: Judgement, *, key: str) -> int:
-    """An adjudicator's own verdict on a contested case, before the others' can be read; given once.
+    """Give an adjudicator's own verdict on a contested case, before the others' can be read; once only.
 
     Args:
         store: An open store.
@@ -64,6 +68,13 @@ def first_look(store: Store, actor: str, set_name: str, judgement: Judgement, *,
     Raises:
         PermissionDeniedError: If the actor is no adjudicator, or read the case.
         StoreError: If the case is not contested, or the actor looked before.
+
+    Example:
+        >>> look = Judgement(reader="eve", image_id="image1", concept="streaks", verdict=Verdict.PRESENT)
+        >>> first_look(store, "eve", "derm", look, key="1")
+        5
+        >>> [case.has_looked for case in contested(store, "eve", "derm")]
+        [True]
     """
     look = replace(judgement, kind=Kind.FIRST_LOOK, reading=1)
     with performing(store, actor, Action.FIRST_LOOK, key=key, request=[set_name, to_json(look)]) as act:
@@ -72,18 +83,26 @@ def first_look(store: Store, actor: str, set_name: str, judgement: Judgement, *,
             _refuse_reader(actor, look, case)
             if any(earlier.kind is Kind.FIRST_LOOK and earlier.reader == actor for earlier in case):
                 raise StoreError(f"{look.image_id!r:.80}: {actor!r} looked already; a first look is given once")
-            found = consensus(case, rule=rule_of(act.session, set_name))
-            if not found or found[0].status is not Status.CONTESTED:
+            settled = consensus(case, rule=rule_of(act.session, set_name))
+            if not settled or settled[0].status is not Status.CONTESTED:
                 raise StoreError(f"{look.image_id!r:.80}, concept {look.concept!r}: is not contested")
             _write_one(act, set_name, look)
         return int(act.result)
 
 
 def others_judgements(store: Store, actor: str, set_name: str, image_id: str, concept: str) -> list[Judgement]:
-    """What the others said of a case, for an adjudicator who gave a first look.
+    """Read the others' judgements of a case, as an adjudicator who gave a first look.
 
     Raises:
         PermissionDeniedError: If the actor is no adjudicator, or did not look yet.
+
+    Example:
+        >>> look = Judgement(reader="eve", image_id="image1", concept="streaks", verdict=Verdict.PRESENT)
+        >>> number = first_look(store, "eve", "derm", look, key="1")
+        >>> for judgement in others_judgements(store, "eve", "derm", "image1", "streaks"):
+        ...     print(judgement.reader, judgement.verdict)
+        ann present
+        ben absent
     """
     with looking(store, actor, Action.OTHERS_JUDGEMENTS) as session:
         case = _case(session, set_name, image_id, concept)
@@ -92,7 +111,7 @@ def others_judgements(store: Store, actor: str, set_name: str, image_id: str, co
 
 
 def adjudicate(store: Store, actor: str, set_name: str, judgement: Judgement, *, key: str) -> int:
-    """The last word on a case, with the others' verdicts in view; given again, it supersedes the actor's earlier one.
+    """Give the last word on a case, with the others' verdicts in view; a later word supersedes the actor's earlier one.
 
     Args:
         store: An open store.
@@ -106,6 +125,13 @@ def adjudicate(store: Store, actor: str, set_name: str, judgement: Judgement, *,
 
     Raises:
         PermissionDeniedError: If the actor is no adjudicator, or did not look yet.
+
+    Example:
+        >>> word = Judgement(reader="eve", image_id="image1", concept="streaks", verdict=Verdict.PRESENT)
+        >>> first_look(store, "eve", "derm", word, key="1"), adjudicate(store, "eve", "derm", word, key="2")
+        (5, 6)
+        >>> contested(store, "eve", "derm")
+        []
     """
     word = replace(judgement, kind=Kind.ADJUDICATION, reading=1, blinded=False)
     with performing(store, actor, Action.ADJUDICATE, key=key, request=[set_name, to_json(word)]) as act:
@@ -126,11 +152,15 @@ def read_judgements(
     image_id: str | None = None,
     with_regions: bool = True,
 ) -> list[Judgement]:
-    """All current judgements of a set, in the order of their numbers; for those who do not judge.
+    """Read all current judgements of a set, in the order of their numbers; for those who do not judge.
 
     Raises:
         PermissionDeniedError: If the actor's roles do not allow it.
         StoreError: If there is no such set.
+
+    Example:
+        >>> [(judgement.reader, str(judgement.verdict)) for judgement in read_judgements(store, OPERATOR, "derm")]
+        [('ann', 'present'), ('ben', 'present'), ('ann', 'present'), ('ben', 'absent')]
     """
     with looking(store, actor, Action.READ_JUDGEMENTS) as session:
         return current_judgements(session, set_name, concept=concept, image_id=image_id, with_regions=with_regions)
@@ -144,7 +174,7 @@ def current_judgements(
     image_id: str | None = None,
     with_regions: bool = True,
 ) -> list[Judgement]:
-    """The judgements of a set that are neither superseded nor withdrawn, in the order of their numbers.
+    """Return the judgements of a set that are neither superseded nor withdrawn, in the order of their numbers.
 
     Raises:
         StoreError: If there is no such set.
@@ -159,7 +189,7 @@ def current_judgements(
 
 
 def rule_of(session: Session, set_name: str) -> ConsensusRule:
-    """The set's rule of consensus."""
+    """Return the set's rule of consensus."""
     return ConsensusRule.model_validate_json(find_set(session, set_name).consensus)
 
 

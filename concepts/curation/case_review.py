@@ -7,7 +7,7 @@ next release can have it.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -19,7 +19,6 @@ from concepts.errors import DataError
 from concepts.judgement import TEXT_LIMIT, Judgement, Verdict, is_plain
 from concepts.store.acts import Act, looking, performing
 from concepts.store.audit import now
-from concepts.store.review_rows import review_record
 from concepts.store.roles import Action
 from concepts.store.schema import CaseReviewRow, ConceptRow, ImageRow, SetImageRow
 from concepts.store.store import Store
@@ -87,22 +86,22 @@ class CaseReview:
 
 
 @dataclass(frozen=True, slots=True)
-class ImagePlace:
-    """Where the store has an image: a set, what the image is called there, and the set's concepts."""
+class ImageInSet:
+    """An image in a set: what it is called there, and the set's concepts."""
 
     set_name: str
     image_id: str
     concepts: tuple[str, ...]
 
 
-def review_case(store: Store, actor: str, review: CaseReview, *, place: ImagePlace | None = None, key: str) -> int:
-    """Keep a review; where corrections are given and a place for them, they become judgements there.
+def review_case(store: Store, actor: str, review: CaseReview, *, in_set: ImageInSet | None = None, key: str) -> int:
+    """Keep a review; its corrections become judgements in the set that is named.
 
     Args:
         store: An open store.
         actor: The reviewer; must be the review's.
         review: What is said.
-        place: From `find_image`; None: the corrections stay in the review only.
+        in_set: From `find_image`: where the corrections become judgements; None: they stay in the review only.
         key: One for each submit.
 
     Returns:
@@ -111,22 +110,33 @@ def review_case(store: Store, actor: str, review: CaseReview, *, place: ImagePla
     Raises:
         PermissionDeniedError: If the actor may not review.
         DataError: If the review is another person's.
-        StoreError: If image or concept are not in the place's set.
+        StoreError: If image or concept are not in that set.
+
+    Example:
+        >>> add_account(store, OPERATOR, "rev", [Role.REVIEWER], key="1")
+        >>> agrees = {"run": "run-1", "image_id": "a", "digest": "0" * 64, "opinion": Opinion.AGREES}
+        >>> review_case(store, "rev", CaseReview(reviewer="rev", step=Step.REVIEW, **agrees), key="2")
+        1
     """
-    request = [review_record(review), None if place is None else [place.set_name, place.image_id]]
+    request = [_record(review), None if in_set is None else [in_set.set_name, in_set.image_id]]
     with performing(store, actor, Action.REVIEW_CASE, key=key, request=request) as act:
         if not act.is_repeat:
             if review.reviewer != actor:
                 raise DataError(f"{actor!r} cannot review for {review.reviewer!r}; reviewers speak for themselves")
-            _keep(act, review, place)
+            _keep(act, review, in_set)
         return int(act.result)
 
 
 def read_reviews(store: Store, actor: str, run: str, *, image_id: str | None = None) -> list[CaseReview]:
-    """All reviews of a run's cases, or of one, oldest first.
+    """Read all reviews of a run's cases, or of one case, oldest first.
 
     Raises:
         PermissionDeniedError: If the actor may not read them.
+
+    Example:
+        >>> add_account(store, OPERATOR, "rev", [Role.REVIEWER], key="1")
+        >>> read_reviews(store, "rev", "run-1")
+        []
     """
     query = select(CaseReviewRow).filter_by(run=run).order_by(CaseReviewRow.id)
     if image_id is not None:
@@ -135,11 +145,16 @@ def read_reviews(store: Store, actor: str, run: str, *, image_id: str | None = N
         return [_review(row) for row in session.scalars(query)]
 
 
-def find_image(store: Store, actor: str, digest: str) -> list[ImagePlace]:
-    """The sets in which an image is to be judged, found by the digest of its file.
+def find_image(store: Store, actor: str, digest: str) -> list[ImageInSet]:
+    """Find the sets in which an image is to be judged, by the digest of its file.
 
     Raises:
         PermissionDeniedError: If the actor may not look.
+
+    Example:
+        >>> add_account(store, OPERATOR, "rev", [Role.REVIEWER], key="1")
+        >>> find_image(store, "rev", f"{3:064x}")
+        [ImageInSet(set_name='derm', image_id='image3', concepts=('streaks', 'pigment_network'))]
     """
     query = (
         select(SetImageRow.set_name, SetImageRow.image_id)
@@ -148,26 +163,32 @@ def find_image(store: Store, actor: str, digest: str) -> list[ImagePlace]:
         .order_by(SetImageRow.set_name, SetImageRow.image_id)
     )
     with looking(store, actor, Action.FIND_IMAGE) as session:
-        return [ImagePlace(name, image, _concepts_of(session, name)) for name, image in session.execute(query)]
+        return [ImageInSet(name, image, _concepts_of(session, name)) for name, image in session.execute(query)]
 
 
-def _keep(act: Act, review: CaseReview, place: ImagePlace | None) -> None:
+def _record(review: CaseReview) -> dict[str, Any]:
+    """Return a review that is to be written as the audit chain has it, but for its number and time."""
+    written = {part.name: getattr(review, part.name) for part in fields(review) if part.name not in ("id", "at")}
+    return written | {"corrections": {name: str(verdict) for name, verdict in sorted(review.corrections.items())}}
+
+
+def _keep(act: Act, review: CaseReview, in_set: ImageInSet | None) -> None:
     session = act.session
     number = (session.scalar(select(func.max(CaseReviewRow.id))) or 0) + 1
-    record = review_record(review) | {"id": number, "at": now()}
+    record = _record(review) | {"id": number, "at": now()}
     session.execute(insert(CaseReviewRow).values(**record | {"corrections": json.dumps(record["corrections"])}))
-    written = _write_corrections(act, review, place)
+    written = _write_corrections(act, review, in_set)
     act.record(f"{review.run}/{review.image_id}", {"review": record, **written}, result=number)
 
 
-def _write_corrections(act: Act, review: CaseReview, place: ImagePlace | None) -> dict[str, Any]:
-    if place is None or not review.corrections:
+def _write_corrections(act: Act, review: CaseReview, in_set: ImageInSet | None) -> dict[str, Any]:
+    if in_set is None or not review.corrections:
         return {}
-    refuse_unknown_cases(act.session, place.set_name, [(place.image_id, concept) for concept in review.corrections])
+    refuse_unknown_cases(act.session, in_set.set_name, [(in_set.image_id, concept) for concept in review.corrections])
     judgements = [
         Judgement(
             reader=review.reviewer,
-            image_id=place.image_id,
+            image_id=in_set.image_id,
             concept=concept,
             verdict=verdict,
             note=f"wrongly seen by the network of {review.run}",
@@ -175,7 +196,7 @@ def _write_corrections(act: Act, review: CaseReview, place: ImagePlace | None) -
         )
         for concept, verdict in sorted(review.corrections.items())
     ]
-    return {"set": place.set_name, "judgements": write(act, place.set_name, judgements, undoable=True)}
+    return {"set": in_set.set_name, "judgements": write(act, in_set.set_name, judgements, undoable=True)}
 
 
 def _concepts_of(session: Session, set_name: str) -> tuple[str, ...]:

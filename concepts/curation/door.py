@@ -1,8 +1,12 @@
 """Everything that can be asked of a concept store; the one door for screens and the command line.
 
-Each function takes the store and the actor, checks the actor's roles (`concepts.roles`), and, where it writes, a
-``key`` that makes a repeated submit harmless; what it wrote stands in the audit chain in the same transaction. The
-functions live in one file for each kind of act.
+Each function takes the store and the actor and checks the actor's roles (`concepts.store.roles`). Where it writes, it
+takes a ``key`` that makes a repeated submit harmless, and what it wrote stands in the audit chain in the same
+transaction. The functions live in one file for each kind of act.
+
+The examples import these functions and `Judgement`, `Verdict`, `Role`, `ImageRecord`, `Filter`, `Order` and `OPERATOR`.
+They start from a ``store`` with the readers ann and ben, the adjudicator eve, and the set derm of six images, in which
+ann and ben agree that image0 shows streaks and disagree on image1; ``folder`` is an empty folder.
 """
 
 from concepts.curation.accounts import add_account, list_accounts, set_disabled, set_password, set_roles

@@ -15,7 +15,7 @@ from concepts.curation.adjudication import current_judgements, rule_of
 from concepts.curation.set_agreement import SetAgreement, concept_agreement
 from concepts.curation.sets import ConceptSet, SetConcept, find_set, to_set
 from concepts.errors import ReleaseError
-from concepts.example import AgreementEntry, ConceptEntry, Example, Origin, Polarity, Reader, Region
+from concepts.example import AgreementEntry, ConceptEntry, Example, MaskFile, Origin, Polarity, Reader
 from concepts.judgement import Judgement, Kind
 from concepts.mask import encode, majority, rasterise
 from concepts.release import Release, freeze
@@ -47,7 +47,7 @@ class Draft:
 
 
 def draft_release(session: Session, set_name: str, version: int, *, created: datetime | None = None) -> Draft:
-    """What a release of a set would hold.
+    """Draft what a release of a set would hold.
 
     Args:
         session: From `Store.reading`.
@@ -96,7 +96,7 @@ class _Masks:
             if judgement.regions and judgement.kind is not Kind.FIRST_LOOK:
                 self.drawn[judgement.image_id, judgement.concept].append(judgement)
 
-    def region(self, case: Consensus) -> Region | None:
+    def region(self, case: Consensus) -> MaskFile | None:
         drawn = _that_count([j for j in self.drawn[case.image_id, case.concept] if j.verdict is case.verdict], case)
         if not drawn:
             return None
@@ -106,11 +106,11 @@ class _Masks:
         content = encode(majority([rasterise(judgement.regions, image.width, image.height) for judgement in drawn]))
         digest = sha256(content).hexdigest()
         self.files[digest] = content
-        return Region(path=f"masks/{digest}.png", digest=digest)
+        return MaskFile(path=f"masks/{digest}.png", digest=digest)
 
 
 def _that_count(drawn: Sequence[Judgement], case: Consensus) -> list[Judgement]:
-    """An adjudicator's own drawing where there is one; else the readers', of each the last reading."""
+    """Return an adjudicator's own drawing where there is one; else the readers', of each the last reading."""
     last_word = [j for j in drawn if j.kind is Kind.ADJUDICATION and j.reader == case.adjudicator]
     if last_word:
         return last_word

@@ -38,7 +38,7 @@ class Exemplar:
 def exemplars(
     store: Store, actor: str, set_name: str, concept: str, *, reading: int = 1, limit: int = 4
 ) -> list[Exemplar]:
-    """Examples and counter-examples of a concept, from the newest release of the set that is in force.
+    """Show examples and counter-examples of a concept, from the newest release of the set that is in force.
 
     An image that the reader has still to judge for the concept is left out: its verdict would be given away.
 
@@ -53,13 +53,18 @@ def exemplars(
     Raises:
         PermissionDeniedError: If the actor's roles do not allow it.
         StoreError: If there is no such set.
+
+    Example:
+        >>> info = freeze(store, OPERATOR, "derm", key="1")
+        >>> exemplars(store, "ann", "derm", "streaks")
+        [Exemplar(image_id='image0', path='0.png', shows=True)]
     """
     with looking(store, actor, Action.EXEMPLARS) as session:
         find_set(session, set_name)
         settled = _settled(store, session, set_name).get(concept, ())
         hides = _Hiding(actor, set_name, concept, reading)
-        found = [_chosen(session, settled, hides, shows=shows, limit=limit) for shows in (True, False)]
-        return [exemplar for half in found for exemplar in half]
+        halves = [_first_visible(session, settled, hides, shows=shows, limit=limit) for shows in (True, False)]
+        return [exemplar for half in halves for exemplar in half]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,26 +97,28 @@ def _settled(store: Store, session: Session, set_name: str) -> Settled:
 
 def _examples(session: Session, set_name: str, version: int) -> Settled:
     manifest = session.scalar(select(ReleaseRow.manifest).filter_by(name=set_name, version=version))
-    found: dict[str, list[tuple[str, str, bool]]] = defaultdict(list)
+    settled: dict[str, list[tuple[str, str, bool]]] = defaultdict(list)
     # The manifest was checked when it was kept, and never changes: its text will do.
     for example in json.loads(manifest or "{}").get("examples", ()):
         if example["polarity"] in SHOWS:
             shows = SHOWS[example["polarity"]]
-            found[example["concept"]].append((example["image_id"], example["image_digest"], shows))
-    return {concept: tuple(examples) for concept, examples in found.items()}
+            settled[example["concept"]].append((example["image_id"], example["image_digest"], shows))
+    return {concept: tuple(examples) for concept, examples in settled.items()}
 
 
-def _chosen(
+def _first_visible(
     session: Session, settled: Sequence[tuple[str, str, bool]], hides: _Hiding, *, shows: bool, limit: int
 ) -> list[Exemplar]:
-    """The first examples whose images are known by the same file and are not hidden."""
-    wanted = [(image_id, digest) for image_id, digest, one in settled if one is shows]
-    chosen: list[Exemplar] = []
-    for start in range(0, len(wanted), PARAMETERS):
-        names = [image_id for image_id, _ in wanted[start : start + PARAMETERS]]
+    """Return the first examples whose images the store has by the same file and that are not hidden."""
+    candidates = [(image_id, digest) for image_id, digest, shows_concept in settled if shows_concept is shows]
+    visible: list[Exemplar] = []
+    for start in range(0, len(candidates), PARAMETERS):
+        names = [image_id for image_id, _ in candidates[start : start + PARAMETERS]]
         query = select(ImageRow.id, ImageRow.digest, ImageRow.path).where(ImageRow.id.in_(names), ~hides.condition())
-        known = {(row.id, row.digest): row.path for row in session.execute(query)}
-        chosen += [Exemplar(key[0], known[key], shows) for key in wanted[start : start + PARAMETERS] if key in known]
-        if len(chosen) >= limit:
+        paths = {(row.id, row.digest): row.path for row in session.execute(query)}
+        visible += [
+            Exemplar(key[0], paths[key], shows) for key in candidates[start : start + PARAMETERS] if key in paths
+        ]
+        if len(visible) >= limit:
             break
-    return chosen[:limit]
+    return visible[:limit]

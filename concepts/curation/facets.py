@@ -37,29 +37,40 @@ class Facets:
 
 
 def facets(store: Store, actor: str, set_name: str) -> Facets:
-    """What the grid of a set can be filtered and sorted by.
+    """List what the grid of a set can be filtered and sorted by.
 
     Raises:
         PermissionDeniedError: If the actor's roles do not allow it.
         StoreError: If there is no such set.
+
+    Example:
+        >>> from concepts.image_record import ImageRecord
+        >>> nevus = ImageRecord(id="n", digest="a" * 64, path="n.png", diagnosis="nevus", source="clinic", age=40)
+        >>> _ = add_images(store, OPERATOR, [nevus], key="1"), add_to_set(store, OPERATOR, "derm", ["n"], key="2")
+        >>> facets(store, OPERATOR, "derm").diagnoses, facets(store, "ann", "derm").diagnoses  # ann judges blinded
+        (('nevus',), ())
     """
     with looking(store, actor, Action.FACETS) as session:
         find_set(session, set_name)
         # Images never change and never leave a set, so their number stands for them.
         stamp = count_images(session, set_name)
-        found: Facets = store.keep(("facets", set_name), stamp, lambda: _of_images(session, set_name))
+        values: Facets = store.keep(("facets", set_name), stamp, lambda: _of_images(session, set_name))
         if is_blinded(session, actor, set_name):
-            found = replace(found, diagnoses=(), sites=(), ages=None)
+            values = replace(values, diagnoses=(), sites=(), ages=None)
         embedded_by, suspected_by = _runs(session, EmbeddingRow.run), _runs(session, SuspicionRow.run)
-        return replace(found, embedded_by=embedded_by, suspected_by=suspected_by)
+        return replace(values, embedded_by=embedded_by, suspected_by=suspected_by)
 
 
 def standing(store: Store, actor: str, set_name: str, concept: str) -> dict[str, Status]:
-    """Where each image stands on a concept that anyone judged in it, by the set's rule; for those who do not judge.
+    """Say where each judged image stands on a concept, by the set's rule; for those who do not judge.
 
     Raises:
         PermissionDeniedError: If the actor's roles do not allow it.
         StoreError: If there is no such set.
+
+    Example:
+        >>> {image: str(status) for image, status in standing(store, OPERATOR, "derm", "streaks").items()}
+        {'image0': 'agreed', 'image1': 'contested'}
     """
     with looking(store, actor, Action.STANDING) as session:
         judgements = current_judgements(session, set_name, concept=concept, with_regions=False)
@@ -79,18 +90,18 @@ def _of_images(session: Session, set_name: str) -> Facets:
 
 
 def _runs(session: Session, column: InstrumentedAttribute[str]) -> tuple[str, ...]:
-    """The runs in a table that has many rows of each: one look into the index for each run, not one for each row."""
-    found = select(func.min(column).label("run")).cte("found", recursive=True)
-    later = select(func.min(column)).where(column > found.c.run).scalar_subquery()
-    found = found.union_all(select(later).where(found.c.run.is_not(None)))
-    return tuple(session.scalars(select(found.c.run).where(found.c.run.is_not(None)).order_by(found.c.run)))
+    """List the runs in a table with many rows of each: one look into the index for each run, not one for each row."""
+    runs = select(func.min(column).label("run")).cte("runs", recursive=True)
+    later = select(func.min(column)).where(column > runs.c.run).scalar_subquery()
+    runs = runs.union_all(select(later).where(runs.c.run.is_not(None)))
+    return tuple(session.scalars(select(runs.c.run).where(runs.c.run.is_not(None)).order_by(runs.c.run)))
 
 
 def _values(
     session: Session, column: InstrumentedAttribute[str | None], in_set: ColumnElement[bool]
 ) -> tuple[str, ...]:
-    found = session.scalars(select(column).where(in_set, column.is_not(None)).distinct().order_by(column))
-    return tuple(str(value) for value in found)
+    values = session.scalars(select(column).where(in_set, column.is_not(None)).distinct().order_by(column))
+    return tuple(str(value) for value in values)
 
 
 def _ages(session: Session, in_set: ColumnElement[bool]) -> tuple[float, float] | None:

@@ -19,7 +19,7 @@ def history(
     before: int | None = None,
     limit: int = 100,
 ) -> list[Event]:
-    """The latest acts, newest first.
+    """List the latest acts, newest first.
 
     Args:
         store: An open store.
@@ -32,6 +32,11 @@ def history(
 
     Raises:
         PermissionDeniedError: If the actor's roles do not allow it.
+
+    Example:
+        >>> newest = history(store, OPERATOR, by="ben", limit=1)[0]
+        >>> newest.actor, newest.action, newest.subject
+        ('ben', 'judge', 'derm/streaks/image1')
     """
     with looking(store, actor, Action.HISTORY) as session:
         query = select(EventRow).order_by(EventRow.seq.desc()).limit(limit)

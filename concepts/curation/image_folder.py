@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from concepts.curation.sets import ImageRecord
 from concepts.errors import DataError
+from concepts.image_record import ImageRecord
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 TABLE = "metadata.csv"
@@ -67,9 +67,9 @@ def _record(path: Path, root: Path, row: Row, source: str | None) -> ImageRecord
         width, height = image.size
         if image.getexif().get(ORIENTATION) in ROTATED:
             width, height = height, width
-    said = {field: next((row[name] for name in names if row.get(name)), None) for field, names in COLUMNS.items()}
-    age = said.pop("age")
-    said.pop("id")
+    cells = {field: next((row[name] for name in names if row.get(name)), None) for field, names in COLUMNS.items()}
+    age = cells.pop("age")
+    cells.pop("id")
     return ImageRecord(
         id=path.stem,
         digest=sha256(path.read_bytes()).hexdigest(),
@@ -78,7 +78,7 @@ def _record(path: Path, root: Path, row: Row, source: str | None) -> ImageRecord
         height=height,
         source=source,
         age=float(age) if age else None,
-        **said,
+        **cells,
     )
 
 
@@ -95,8 +95,8 @@ def _table(root: Path) -> dict[str, Row]:
 
 
 def _repeated(paths: list[Path]) -> Iterator[str]:
-    seen: dict[str, Path] = {}
+    first_paths: dict[str, Path] = {}
     for path in paths:
-        if path.stem in seen:
-            yield f"{path}: is called as {seen[path.stem]}; give images names of their own"
-        seen.setdefault(path.stem, path)
+        if path.stem in first_paths:
+            yield f"{path}: is called as {first_paths[path.stem]}; give images names of their own"
+        first_paths.setdefault(path.stem, path)

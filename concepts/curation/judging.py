@@ -33,7 +33,7 @@ from concepts.store.store import Store
 Fields = dict[str, Any]
 CELL = ("set_name", "concept", "image_id", "reader", "kind", "reading")
 """What has one current judgement."""
-SAID = ("verdict", "confidence", "note", "seconds", "blinded", "origin")
+STATEMENT = ("verdict", "confidence", "note", "seconds", "blinded", "origin")
 """What a judgement says, as opposed to about what and when."""
 
 JUDGEMENTS, MARKS = table(JudgementRow), table(LaterRow)
@@ -44,12 +44,12 @@ CURRENT = select(JUDGEMENTS.c.id).where(
 SUPERSEDE = update(JUDGEMENTS).where(JUDGEMENTS.c.id == bindparam("older")).values(superseded_by=bindparam("newer"))
 WRITE = insert(JUDGEMENTS)
 UNMARK = delete(MARKS).where(*(MARKS.c[name] == bindparam(f"of_{name}") for name in ("set_name", "reader", "concept")))
-UNMARK_SOME = UNMARK.where(MARKS.c.image_id.in_(bindparam("some", expanding=True)))
+UNMARK_PORTION = UNMARK.where(MARKS.c.image_id.in_(bindparam("portion", expanding=True)))
 
 
 def _names_in(column: Column[str]) -> Select[str]:
     return select(column).where(
-        column.table.c.set_name == bindparam("of_set"), column.in_(bindparam("some", expanding=True))
+        column.table.c.set_name == bindparam("of_set"), column.in_(bindparam("portion", expanding=True))
     )
 
 
@@ -57,7 +57,7 @@ IMAGES_IN, CONCEPTS_IN = _names_in(table(SetImageRow).c.image_id), _names_in(tab
 
 
 def judge(store: Store, actor: str, set_name: str, judgement: Judgement, *, key: str) -> int:
-    """Give one verdict; it supersedes the reader's earlier one on the same case, and unmarks it where saved for later.
+    """Give one verdict; it supersedes the reader's earlier one on the case and takes it off the saved ones.
 
     Args:
         store: An open store.
@@ -73,6 +73,13 @@ def judge(store: Store, actor: str, set_name: str, judgement: Judgement, *, key:
         PermissionDeniedError: If the actor may not judge.
         StoreError: If the judgement is another reader's, image or concept are not in the set, or it is a second reading
             of what the reader has no first reading of.
+
+    Example:
+        >>> verdict = Judgement(reader="ann", image_id="image2", concept="streaks", verdict=Verdict.ABSENT)
+        >>> judge(store, "ann", "derm", verdict, key="1")
+        5
+        >>> judge(store, "ann", "derm", verdict, key="1")  # a double click: the same key writes nothing
+        5
     """
     with performing(store, actor, Action.JUDGE, key=key, request=[set_name, to_json(judgement)]) as act:
         if not act.is_repeat:
@@ -91,6 +98,12 @@ def judge_many(store: Store, actor: str, set_name: str, judgements: Sequence[Jud
         PermissionDeniedError: If the actor may not judge.
         StoreError: If a judgement is another reader's, image or concept are not in the set, or a case comes twice;
             then none is written.
+
+    Example:
+        >>> images = ("image2", "image3")
+        >>> verdicts = [Judgement(reader="ann", image_id=i, concept="streaks", verdict=Verdict.ABSENT) for i in images]
+        >>> judge_many(store, "ann", "derm", verdicts, key="1")
+        [5, 6]
     """
     request = [set_name, [to_json(judgement) for judgement in judgements]]
     with performing(store, actor, Action.JUDGE_MANY, key=key, request=request) as act:
@@ -115,6 +128,12 @@ def undo(store: Store, actor: str, set_name: str, *, steps: int = 1, key: str) -
 
     Returns:
         Numbers of the judgements that were taken back, newest first; empty where there is nothing to take back.
+
+    Example:
+        >>> undo(store, "ann", "derm", key="1")  # the verdict on image1
+        [3]
+        >>> [judgement.image_id for judgement in own_latest(store, "ann", "derm")]
+        ['image0']
     """
     with performing(store, actor, Action.UNDO, key=key, request=[set_name, steps]) as act:
         if not act.is_repeat:
@@ -132,6 +151,11 @@ def save_for_later(
 
     Raises:
         StoreError: If image or concept are not in the set.
+
+    Example:
+        >>> save_for_later(store, "ann", "derm", "image2", "streaks", key="1")
+        >>> [case.image_id for case in queue(store, "ann", "derm", "streaks")]
+        ['image3', 'image4', 'image5', 'image2']
     """
     case = {"set_name": set_name, "reader": actor, "concept": concept, "image_id": image_id}
     with performing(store, actor, Action.SAVE_FOR_LATER, key=key, request=[case, later]) as act:
@@ -150,10 +174,10 @@ def import_judgements(
     set_name: str,
     judgements: Sequence[Judgement],
     *,
-    places: Sequence[str] | None = None,
+    locations: Sequence[str] | None = None,
     key: str,
 ) -> int:
-    """Bring in judgements that were made elsewhere: all or none. `undo` does not reach them.
+    """Import judgements that were made elsewhere: all or none. `undo` does not reach them.
 
     Readers without an account get one that cannot sign in. A judgement that says what the current one says is
     passed over, so that importing a file twice, or a longer version of it, adds only what is new.
@@ -163,7 +187,7 @@ def import_judgements(
         actor: A curator.
         set_name: The concept set.
         judgements: Of any readers and origins.
-        places: Where each comes from, for errors, e.g. file and row; default: its number.
+        locations: Where each comes from, for errors, e.g. file and row; default: its number.
         key: One for each submit.
 
     Returns:
@@ -172,11 +196,18 @@ def import_judgements(
     Raises:
         PermissionDeniedError: If the actor is no curator.
         DataError: If image or concept of a judgement are not in the set, or a case comes twice; ``rows`` lists all.
+
+    Example:
+        >>> absent = Judgement(reader="table of 2019", image_id="image2", concept="streaks", verdict=Verdict.ABSENT)
+        >>> import_judgements(store, OPERATOR, "derm", [absent], key="1")
+        1
+        >>> import_judgements(store, OPERATOR, "derm", [absent], key="2")  # nothing new
+        0
     """
     request = [set_name, [to_json(judgement) for judgement in judgements]]
     with performing(store, actor, Action.IMPORT_JUDGEMENTS, key=key, request=request) as act:
         if not act.is_repeat:
-            _refuse_bad_rows(act.session, set_name, judgements, places=places)
+            _refuse_bad_rows(act.session, set_name, judgements, locations=locations)
             added = _add_readers(act.session, {judgement.reader for judgement in judgements})
             fresh = [j for j in judgements if not _is_said_already(act.session, set_name, j)]
             records = write(act, set_name, fresh, undoable=False)
@@ -195,15 +226,15 @@ def write(act: Act, set_name: str, judgements: Sequence[Judgement], *, undoable:
     records = []
     for number, judgement in enumerate(judgements, start=first):
         cell = {"set_name": set_name, **{name: getattr(judgement, name) for name in CELL[1:]}}
-        said = {name: getattr(judgement, name) for name in SAID}
+        statement = {name: getattr(judgement, name) for name in STATEMENT}
         at = instant(judgement.at) if judgement.at else moment
         marks = {"id": number, "at": at, "act": act.key if undoable else None, "undoes": None}
-        records.append(_insert(act.session, {**cell, **said, **marks}, judgement.regions))
+        records.append(_insert(act.session, {**cell, **statement, **marks}, judgement.regions))
     return records
 
 
 def next_number(session: Session) -> int:
-    """The number of the next judgement; without gaps, as writers are alone."""
+    """Return the number of the next judgement; without gaps, as writers are alone."""
     return (session.scalar(NEWEST) or 0) + 1
 
 
@@ -214,8 +245,8 @@ def refuse_unknown_cases(session: Session, set_name: str, cases: Iterable[tuple[
         StoreError: Names the first.
     """
     cases = list(cases)
-    images = _known(session, IMAGES_IN, set_name, [image_id for image_id, _ in cases])
-    concepts = _known(session, CONCEPTS_IN, set_name, [concept for _, concept in cases])
+    images = _in_set(session, IMAGES_IN, set_name, [image_id for image_id, _ in cases])
+    concepts = _in_set(session, CONCEPTS_IN, set_name, [concept for _, concept in cases])
     for image_id, concept in cases:
         if image_id not in images:
             raise StoreError(f"image {image_id!r:.80} is not in set {set_name!r:.80}; a curator can add it")
@@ -232,8 +263,8 @@ def _give(act: Act, set_name: str, judgements: Sequence[Judgement]) -> None:
     for concept in {judgement.concept for judgement in judgements}:
         mine = {"of_set_name": set_name, "of_reader": act.actor, "of_concept": concept}
         judged = [judgement.image_id for judgement in judgements if judgement.concept == concept]
-        for some in _portions(judged):
-            act.session.execute(UNMARK_SOME, mine | {"some": some})
+        for portion in _portions(judged):
+            act.session.execute(UNMARK_PORTION, mine | {"portion": portion})
     subject = f"{set_name}/{judgements[0].concept}/{judgements[0].image_id}" if len(judgements) == 1 else set_name
     act.record(subject, {"set": set_name, "judgements": records}, result=[record["id"] for record in records])
 
@@ -280,11 +311,13 @@ def _take_back_one_act(act: Act, set_name: str) -> list[tuple[int, Fields]]:
     replaced = []
     for number, row in enumerate(rows, start=next_number(session)):
         before = session.get(JudgementRow, row.supersedes) if row.supersedes else None
-        said = {name: getattr(before or row, name) for name in SAID} | ({} if before else {"verdict": None, "note": ""})
+        statement = {name: getattr(before or row, name) for name in STATEMENT} | (
+            {} if before else {"verdict": None, "note": ""}
+        )
         cell = {name: getattr(row, name) for name in CELL}
         marks = {"id": number, "at": now(), "act": None, "undoes": row.id}
         regions = regions_of(session, [before.id]).get(before.id, ()) if before else ()
-        replaced.append((row.id, _insert(session, {**cell, **said, **marks}, regions)))
+        replaced.append((row.id, _insert(session, {**cell, **statement, **marks}, regions)))
     return replaced
 
 
@@ -297,24 +330,24 @@ def _refuse_other_than_own(actor: str, judgements: Iterable[Judgement]) -> None:
 
 
 def _refuse_bad_rows(
-    session: Session, set_name: str, judgements: Sequence[Judgement], *, places: Sequence[str] | None
+    session: Session, set_name: str, judgements: Sequence[Judgement], *, locations: Sequence[str] | None
 ) -> None:
     if session.get(SetRow, set_name) is None:
         raise StoreError(f"there is no concept set {set_name!r:.80}")
     images = set(session.scalars(select(SetImageRow.image_id).filter_by(set_name=set_name)))
     concepts = set(session.scalars(select(ConceptRow.id).filter_by(set_name=set_name)))
-    seen: set[tuple[object, ...]] = set()
+    cells: set[tuple[object, ...]] = set()
     faults = []
-    named = places or [f"judgement {row}" for row, _ in enumerate(judgements, start=1)]
-    for place, judgement in zip(named, judgements, strict=True):
+    named = locations or [f"judgement {row}" for row, _ in enumerate(judgements, start=1)]
+    for location, judgement in zip(named, judgements, strict=True):
         cell = tuple(getattr(judgement, name) for name in CELL[1:])
         checks = (
             (judgement.image_id in images, f"image {judgement.image_id!r:.80} is not in the set"),
             (judgement.concept in concepts, f"concept {judgement.concept!r:.80} is not in the set"),
-            (cell not in seen, f"{judgement.reader!r:.80} judges {judgement.image_id!r:.80} twice"),
+            (cell not in cells, f"{judgement.reader!r:.80} judges {judgement.image_id!r:.80} twice"),
         )
-        faults += [f"{place}: {fault}" for holds, fault in checks if not holds]
-        seen.add(cell)
+        faults += [f"{location}: {fault}" for holds, fault in checks if not holds]
+        cells.add(cell)
     if faults:
         raise DataError(
             f"{faults[0]} ({len(faults)} faults in {len(judgements)} judgements for {set_name}; nothing was imported)",
@@ -332,8 +365,8 @@ def _refuse_unread(session: Session, set_name: str, seconds: Iterable[Judgement]
 
 
 def _add_readers(session: Session, names: set[str]) -> list[str]:
-    known = set(session.scalars(select(AccountRow.name).where(AccountRow.name.in_(names))))
-    new = sorted(names - known)
+    with_account = set(session.scalars(select(AccountRow.name).where(AccountRow.name.in_(names))))
+    new = sorted(names - with_account)
     for name in new:
         session.execute(insert(AccountRow).values(name=name, password=None, disabled=False, created=now()))
     return new
@@ -349,12 +382,12 @@ def _is_said_already(session: Session, set_name: str, judgement: Judgement) -> b
     return replace(current, **unstored) == replace(judgement, **unstored)
 
 
-def _known(session: Session, query: Select[str], set_name: str, names: Iterable[str]) -> set[str]:
+def _in_set(session: Session, query: Select[str], set_name: str, names: Iterable[str]) -> set[str]:
     """Those of the names that the set has."""
-    found: set[str] = set()
-    for some in _portions(sorted(set(names))):
-        found.update(session.scalars(query, {"of_set": set_name, "some": some}))
-    return found
+    present: set[str] = set()
+    for portion in _portions(sorted(set(names))):
+        present.update(session.scalars(query, {"of_set": set_name, "portion": portion}))
+    return present
 
 
 def _portions(names: Sequence[str]) -> Iterator[Sequence[str]]:

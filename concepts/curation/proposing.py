@@ -1,12 +1,12 @@
 """Proposing: what a network uses and nobody named gets a name, and becomes a concept to be judged like any other."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
-from concepts.curation.sets import SetConcept, describe_concept, find_set, insert_concept
+from concepts.curation.sets import SetConcept, concept_record, describe_concept, find_set, insert_concept
 from concepts.errors import DataError
 from concepts.store.acts import performing
 from concepts.store.roles import Action
@@ -61,12 +61,17 @@ def propose_concept(
         PermissionDeniedError: If the actor is no curator.
         DataError: If a value is outside 0..1, or the vocabulary does not know the word.
         StoreError: If there is no such set, or an own concept takes a word of the vocabulary.
+
+    Example:
+        >>> values = {f"{3:064x}": 0.9, f"{9:064x}": 0.8}  # by digest; the set has the first
+        >>> propose_concept(store, OPERATOR, "derm", "globules", values, run="run-1", axis="free_1", key="1")
+        Proposal(concept='globules', is_new=True, candidates=1, elsewhere=1)
     """
     wrong = [value for value in values.values() if not 0 <= value <= 1]
     if wrong:
         raise DataError(f"{run} {axis}: activity is in 0..1 (got {wrong[0]}, {len(wrong)} such in all)")
     described = describe_concept(concept)
-    request = [set_name, asdict(described), run, axis, dict(values)]
+    request = [set_name, concept_record(described), run, axis, dict(values)]
     with performing(store, actor, Action.PROPOSE_CONCEPT, key=key, request=request) as act:
         if not act.is_repeat:
             find_set(act.session, set_name)
@@ -81,7 +86,7 @@ def propose_concept(
 
 
 def _images(session: Session, set_name: str, values: Mapping[str, float]) -> dict[str, float]:
-    """The figures of the images that the set has, by identifier."""
+    """Return the figures of the images that the set has, by identifier."""
     query = (
         select(ImageRow.id, ImageRow.digest)
         .join(SetImageRow, SetImageRow.image_id == ImageRow.id)
@@ -91,11 +96,11 @@ def _images(session: Session, set_name: str, values: Mapping[str, float]) -> dic
 
 
 def _suspect(session: Session, run: str, concept: str, values: Mapping[str, float]) -> None:
-    known = set(session.scalars(select(SuspicionRow.image_id).filter_by(run=run, concept=concept)))
+    suspected = set(session.scalars(select(SuspicionRow.image_id).filter_by(run=run, concept=concept)))
     rows = [
         {"run": run, "concept": concept, "image_id": image, "value": value}
         for image, value in values.items()
-        if image not in known
+        if image not in suspected
     ]
     if rows:
         session.execute(insert(SuspicionRow), rows)

@@ -32,7 +32,7 @@ BANDS = (0.99, 0.9, 0.5)
 DISTANCES = (0.005, 0.02, 0.1)
 """The same of the distance from one half."""
 Query = Select[ImageRow, bool]
-Found = Row[ImageRow, bool]
+ImageAndMark = Row[ImageRow, bool]
 SEES_METADATA = frozenset({Role.CURATOR, Role.REVIEWER})
 
 
@@ -83,7 +83,7 @@ class Filter:
         diagnosis: Identifier of a diagnosis.
         site: Where on the body.
         age: Youngest and oldest, in years.
-        own: True: judged by the reader; False: not yet.
+        judged: True: judged by the reader; False: not yet.
         others: True: judged by someone else; False: by no one else.
         verdict: The reader's own current verdict.
         suspicion: Least and most that the run's network suspects, in 0..1.
@@ -95,7 +95,7 @@ class Filter:
     diagnosis: str | None = None
     site: str | None = None
     age: tuple[float, float] | None = None
-    own: bool | None = None
+    judged: bool | None = None
     others: bool | None = None
     verdict: Verdict | None = None
     suspicion: tuple[float, float] | None = None
@@ -117,7 +117,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ConceptProgress:
     """How far a reader is with a concept.
 
     Attributes:
@@ -144,7 +144,7 @@ def queue(
     reading: int = 1,
     limit: int = 20,
 ) -> list[Case]:
-    """The next cases of a reader on a concept.
+    """List the next cases of a reader on a concept.
 
     Args:
         store: An open store.
@@ -159,6 +159,12 @@ def queue(
     Raises:
         PermissionDeniedError: If the actor does not judge.
         StoreError: If set or concept are not known, or the order needs a run.
+
+    Example:
+        >>> [case.image_id for case in queue(store, "ann", "derm", "streaks", limit=2)]
+        ['image2', 'image3']
+        >>> [case.image_id for case in queue(store, "ann", "derm", "streaks", reading=2)]
+        ['image0', 'image1']
     """
     with looking(store, actor, Action.QUEUE) as session:
         return _queue(session, _Reader(actor, set_name, concept, reading, run), order=order, limit=limit)
@@ -174,19 +180,24 @@ def next_case(
     run: str | None = None,
     reading: int = 1,
 ) -> Case | None:
-    """The case at the head of the row; None where all is judged. Without a concept: of the first unfinished one.
+    """Return the case at the head of the row, without a concept of the first unfinished one; None where all is judged.
 
     Raises:
         PermissionDeniedError: If the actor does not judge.
         StoreError: If set or concept are not known, or the order needs a run.
+
+    Example:
+        >>> case = next_case(store, "ann", "derm")
+        >>> case.image_id, case.concept
+        ('image2', 'streaks')
     """
     with looking(store, actor, Action.NEXT_CASE) as session:
         find_set(session, set_name)
-        own = select(ConceptRow.id).filter_by(set_name=set_name).order_by(ConceptRow.position)
-        for name in [concept] if concept else session.scalars(own).all():
-            found = _queue(session, _Reader(actor, set_name, name, reading, run), order=order, limit=1)
-            if found:
-                return found[0]
+        in_order = select(ConceptRow.id).filter_by(set_name=set_name).order_by(ConceptRow.position)
+        for name in [concept] if concept else session.scalars(in_order).all():
+            head = _queue(session, _Reader(actor, set_name, name, reading, run), order=order, limit=1)
+            if head:
+                return head[0]
         return None
 
 
@@ -196,52 +207,61 @@ def browse(
     set_name: str,
     concept: str,
     *,
-    chosen: Filter | None = None,
+    filter_by: Filter | None = None,
     order: Order = Order.SET,
     run: str | None = None,
     limit: int = 60,
     offset: int = 0,
 ) -> Page:
-    """A page of the grid: cases of one concept, whether or not they are judged.
+    """Return a page of the grid: cases of one concept, judged or not.
 
     Raises:
         PermissionDeniedError: If the actor's roles do not allow it, or the filter asks for what is hidden from them.
         StoreError: If set or concept are not known, or order or filter need a run.
+
+    Example:
+        >>> page = browse(store, "ann", "derm", "streaks", filter_by=Filter(verdict=Verdict.PRESENT), limit=1)
+        >>> [case.image_id for case in page.cases], page.total
+        (['image0'], 2)
     """
     with looking(store, actor, Action.BROWSE) as session:
         reader = _Reader(actor, set_name, concept, 1, run)
         _check(session, reader)
-        wanted = chosen or Filter()
-        if is_blinded(session, reader.name, reader.set_name) and (wanted.diagnosis or wanted.site or wanted.age):
+        criteria = filter_by or Filter()
+        if is_blinded(session, reader.name, reader.set_name) and (criteria.diagnosis or criteria.site or criteria.age):
             raise PermissionDeniedError(f"{set_name} is judged blinded; {actor!r:.80} cannot filter by its metadata")
-        conditions = list(_conditions(reader, wanted))
+        conditions = list(_conditions(reader, criteria))
         parts = _parts(reader, _cases(reader).where(*conditions), order)
-        total = _number(session, reader, wanted, conditions)
+        total = _number(session, reader, criteria, conditions)
         return Page(tuple(_to_cases(session, reader, _slice(session, parts, limit=limit, offset=offset))), total)
 
 
 def read_cases(store: Store, actor: str, set_name: str, concept: str, image_ids: Sequence[str]) -> list[Case]:
-    """Cases by the names of their images, in that order; images that are not in the set are left out.
+    """Read cases by the names of their images, in that order; images that are not in the set are left out.
 
     Raises:
         PermissionDeniedError: If the actor's roles do not allow it.
         StoreError: If set or concept are not known.
+
+    Example:
+        >>> [case.image_id for case in read_cases(store, "ann", "derm", "streaks", ["image4", "nowhere", "image0"])]
+        ['image4', 'image0']
     """
     with looking(store, actor, Action.READ_CASES) as session:
         reader = _Reader(actor, set_name, concept, 1, None)
         _check(session, reader)
-        found: dict[str, Case] = {}
+        cases: dict[str, Case] = {}
         for start in range(0, len(image_ids), PARAMETERS):
-            wanted = ImageRow.id.in_(image_ids[start : start + PARAMETERS])
-            rows = session.execute(_cases(reader).where(wanted)).all()
-            found |= {case.image_id: case for case in _to_cases(session, reader, rows)}
-        return [found[image] for image in image_ids if image in found]
+            portion = ImageRow.id.in_(image_ids[start : start + PARAMETERS])
+            rows = session.execute(_cases(reader).where(portion)).all()
+            cases |= {case.image_id: case for case in _to_cases(session, reader, rows)}
+        return [cases[image] for image in image_ids if image in cases]
 
 
 def own_latest(
     store: Store, actor: str, set_name: str, *, reading: int | None = None, limit: int = 12
 ) -> list[Judgement]:
-    """The reader's own current verdicts on a set, the newest first, without regions.
+    """List the reader's own current verdicts on a set, the newest first, without regions.
 
     Args:
         store: An open store.
@@ -253,6 +273,10 @@ def own_latest(
     Raises:
         PermissionDeniedError: If the actor does not judge.
         StoreError: If there is no such set.
+
+    Example:
+        >>> [(judgement.image_id, str(judgement.verdict)) for judgement in own_latest(store, "ben", "derm")]
+        [('image1', 'absent'), ('image0', 'present')]
     """
     with looking(store, actor, Action.OWN_LATEST) as session:
         find_set(session, set_name)
@@ -264,12 +288,18 @@ def own_latest(
         return to_judgements(session, rows, with_regions=False)
 
 
-def progress(store: Store, actor: str, set_name: str, *, reading: int = 1) -> list[Progress]:
-    """How far the reader is, by concept in the set's order; with a second reading, of what the first covers.
+def progress(store: Store, actor: str, set_name: str, *, reading: int = 1) -> list[ConceptProgress]:
+    """Count how far the reader is, by concept in the set's order; in a second reading, of what the first covers.
 
     Raises:
         PermissionDeniedError: If the actor does not judge.
         StoreError: If there is no such set.
+
+    Example:
+        >>> for row in progress(store, "ann", "derm"):
+        ...     print(row.concept, row.judged, "of", row.total)
+        streaks 2 of 6
+        pigment_network 0 of 6
     """
     with looking(store, actor, Action.PROGRESS) as session:
         find_set(session, set_name)
@@ -280,16 +310,22 @@ def progress(store: Store, actor: str, set_name: str, *, reading: int = 1) -> li
         later = _count(session, LaterRow, mine)
         names = session.scalars(select(ConceptRow.id).filter_by(set_name=set_name).order_by(ConceptRow.position))
         totals = [(name, total if before is None else before.get(name, 0)) for name in names]
-        return [Progress(name, judged.get(name, 0), later.get(name, 0), number) for name, number in totals]
+        return [ConceptProgress(name, judged.get(name, 0), later.get(name, 0), number) for name, number in totals]
 
 
 def own_judgement(
     store: Store, actor: str, set_name: str, image_id: str, concept: str, *, reading: int = 1
 ) -> Judgement | None:
-    """The reader's own current judgement on a case, with its regions; None where there is none.
+    """Return the reader's own current judgement on a case, with its regions; None where there is none.
 
     Raises:
         PermissionDeniedError: If the actor does not judge.
+
+    Example:
+        >>> str(own_judgement(store, "ben", "derm", "image1", "streaks").verdict)
+        'absent'
+        >>> own_judgement(store, "ben", "derm", "image2", "streaks") is None
+        True
     """
     with looking(store, actor, Action.OWN_JUDGEMENT) as session:
         cell = {"set_name": set_name, "image_id": image_id, "concept": concept, "reader": actor, "reading": reading}
@@ -298,11 +334,23 @@ def own_judgement(
 
 
 def read_mask(store: Store, actor: str, digest: str) -> bytes:
-    """A brush mask or a release's mask, as a PNG file.
+    """Read a brush mask or a release's mask, as a PNG file.
 
     Raises:
         PermissionDeniedError: If the actor's roles do not allow it.
         StoreError: If there is no such mask.
+
+    Example:
+        >>> from concepts.mask import encode
+        >>> import numpy as np
+        >>> from concepts.judgement import Region, RegionKind
+        >>> brush = Region(RegionKind.BRUSH, mask=encode(np.eye(10, 20, dtype=bool)))
+        >>> drawn = Judgement(
+        ...     reader="ann", image_id="image2", concept="streaks", verdict=Verdict.PRESENT, regions=(brush,)
+        ... )
+        >>> _ = judge(store, "ann", "derm", drawn, key="1")
+        >>> read_mask(store, "ann", brush.digest) == brush.mask
+        True
     """
     with looking(store, actor, Action.READ_MASK) as session:
         content = session.scalar(select(MaskRow.content).filter_by(digest=digest))
@@ -320,7 +368,7 @@ class _Reader:
     run: str | None
 
     def current(self) -> tuple[ColumnElement[bool], ...]:
-        """Current verdicts of anyone on the concept."""
+        """Select current verdicts of anyone on the concept."""
         return (
             JudgementRow.set_name == self.set_name,
             JudgementRow.concept == self.concept,
@@ -330,12 +378,12 @@ class _Reader:
         )
 
     def is_judged(self, reading: int) -> ColumnElement[bool]:
-        """Whether the reader judged the case."""
-        own = (JudgementRow.reader == self.name, JudgementRow.reading == reading)
-        return exists().where(*self.current(), JudgementRow.image_id == SetImageRow.image_id, *own)
+        """Select whether the reader judged the case."""
+        of_reader = (JudgementRow.reader == self.name, JudgementRow.reading == reading)
+        return exists().where(*self.current(), JudgementRow.image_id == SetImageRow.image_id, *of_reader)
 
     def is_later(self) -> ColumnElement[bool]:
-        """Whether the reader put the case aside."""
+        """Select whether the reader put the case aside."""
         return exists().where(
             LaterRow.set_name == self.set_name,
             LaterRow.reader == self.name,
@@ -369,7 +417,7 @@ def _cases(reader: _Reader) -> Query:
 
 
 def _parts(reader: _Reader, query: Query, order: Order) -> list[Query]:
-    """Cases in order, as queries to be read one after the other.
+    """Order cases, as queries to be read one after the other.
 
     Several where one would sort the whole set: the head of the row is nearly always in the first, which is short.
     """
@@ -388,7 +436,7 @@ def _parts(reader: _Reader, query: Query, order: Order) -> list[Query]:
 
 
 def _rank(order: Order) -> ColumnElement[int]:
-    """How much the others' verdicts on one image speak for it."""
+    """Count how much the others' verdicts on one image speak for it."""
     if order is Order.CONTESTED:
         return func.count(JudgementRow.verdict.distinct())
     return func.coalesce(func.sum(case((JudgementRow.verdict == Verdict.UNCERTAIN, 1), else_=0)), 0)
@@ -401,40 +449,40 @@ def _suspected(reader: _Reader, query: Query, order: Order) -> list[Query]:
     of_run = (SuspicionRow.run == reader.run, SuspicionRow.concept == reader.concept)
     joined = query.join(SuspicionRow, and_(*of_run, SuspicionRow.image_id == SetImageRow.image_id))
     figures = select(SuspicionRow.image_id).where(*of_run)
-    unknown = query.where(SetImageRow.image_id.not_in(figures)).order_by(SetImageRow.position)
+    unranked = query.where(SetImageRow.image_id.not_in(figures)).order_by(SetImageRow.position)
     value, position = SuspicionRow.value, SetImageRow.position
     if order is Order.SUSPICION:
         edges = zip((2.0, *BANDS), (*BANDS, -1.0), strict=True)
-        known = [joined.where(value < high, value >= low).order_by(value.desc(), position) for high, low in edges]
-        return [*known, unknown]
-    known = []
+        ranked = [joined.where(value < high, value >= low).order_by(value.desc(), position) for high, low in edges]
+        return [*ranked, unranked]
+    ranked = []
     for near, far in zip((0.0, *DISTANCES), (*DISTANCES, 1.0), strict=True):
         beside = or_(and_(value > 0.5 - far, value <= 0.5 - near), and_(value >= 0.5 + near, value < 0.5 + far))
-        known.append(joined.where(beside).order_by(func.abs(value - 0.5), position))
-    return [*known, unknown]
+        ranked.append(joined.where(beside).order_by(func.abs(value - 0.5), position))
+    return [*ranked, unranked]
 
 
-def _slice(session: Session, parts: Sequence[Query], *, limit: int, offset: int) -> list[Found]:
+def _slice(session: Session, parts: Sequence[Query], *, limit: int, offset: int) -> list[ImageAndMark]:
     """Rows from ``offset`` on of the parts read one after the other, at most ``limit`` of them."""
-    rows: list[Found] = []
+    rows: list[ImageAndMark] = []
     for part in parts:
-        found = session.execute(part.limit(limit - len(rows)).offset(offset)).all()
-        rows += found
+        more = session.execute(part.limit(limit - len(rows)).offset(offset)).all()
+        rows += more
         if len(rows) >= limit:
             break
-        if found:
+        if more:
             offset = 0
         elif offset:
             offset -= session.scalar(select(func.count()).select_from(part.order_by(None).subquery())) or 0
     return rows
 
 
-def _number(session: Session, reader: _Reader, chosen: Filter, conditions: Sequence[ColumnElement[bool]]) -> int:
-    """How many cases meet the conditions."""
+def _number(session: Session, reader: _Reader, criteria: Filter, conditions: Sequence[ColumnElement[bool]]) -> int:
+    """Count the cases that meet the conditions."""
     if not conditions:
         return count_images(session, reader.set_name)
     query = select(func.count()).select_from(SetImageRow)
-    if any(getattr(chosen, name) is not None for name in OF_IMAGE):
+    if any(getattr(criteria, name) is not None for name in OF_IMAGE):
         query = query.join(ImageRow, ImageRow.id == SetImageRow.image_id)
     return session.scalar(query.where(SetImageRow.set_name == reader.set_name, *conditions)) or 0
 
@@ -447,34 +495,34 @@ def _suspicion(reader: _Reader) -> ColumnElement[float]:
     return query.scalar_subquery()
 
 
-def _conditions(reader: _Reader, chosen: Filter) -> Iterator[ColumnElement[bool]]:
+def _conditions(reader: _Reader, criteria: Filter) -> Iterator[ColumnElement[bool]]:
     for name in ("source", "diagnosis", "site"):
-        if getattr(chosen, name) is not None:
-            yield getattr(ImageRow, name) == getattr(chosen, name)
-    if chosen.images is not None:
-        yield SetImageRow.image_id.in_(chosen.images[:IMAGES_LIMIT])
-    if chosen.age is not None:
-        yield ImageRow.age.between(*chosen.age)
-    if chosen.suspicion is not None:
-        yield _suspicion(reader).between(*chosen.suspicion)
+        if getattr(criteria, name) is not None:
+            yield getattr(ImageRow, name) == getattr(criteria, name)
+    if criteria.images is not None:
+        yield SetImageRow.image_id.in_(criteria.images[:IMAGES_LIMIT])
+    if criteria.age is not None:
+        yield ImageRow.age.between(*criteria.age)
+    if criteria.suspicion is not None:
+        yield _suspicion(reader).between(*criteria.suspicion)
     # Gathered once for the whole page: few images of a set are judged for any one concept.
     judged = select(JudgementRow.image_id).where(*reader.current())
-    own = judged.where(JudgementRow.reader == reader.name, JudgementRow.reading == 1)
-    others = judged.where(JudgementRow.reader != reader.name)
-    if chosen.verdict is not None:
-        yield SetImageRow.image_id.in_(own.where(JudgementRow.verdict == chosen.verdict))
-    for wanted, holds in (
-        (chosen.own, SetImageRow.image_id.in_(own)),
-        (chosen.others, SetImageRow.image_id.in_(others)),
-        (chosen.later, reader.is_later()),
+    by_reader = judged.where(JudgementRow.reader == reader.name, JudgementRow.reading == 1)
+    by_others = judged.where(JudgementRow.reader != reader.name)
+    if criteria.verdict is not None:
+        yield SetImageRow.image_id.in_(by_reader.where(JudgementRow.verdict == criteria.verdict))
+    for required, holds in (
+        (criteria.judged, SetImageRow.image_id.in_(by_reader)),
+        (criteria.others, SetImageRow.image_id.in_(by_others)),
+        (criteria.later, reader.is_later()),
     ):
-        if wanted is not None:
-            yield holds if wanted else ~holds
+        if required is not None:
+            yield holds if required else ~holds
 
 
-def _to_cases(session: Session, reader: _Reader, rows: Sequence[Found]) -> Iterator[Case]:
+def _to_cases(session: Session, reader: _Reader, rows: Sequence[ImageAndMark]) -> Iterator[Case]:
     hidden = is_blinded(session, reader.name, reader.set_name)
-    verdicts = _own_verdicts(session, reader, [image.id for image, _ in rows])
+    verdicts = _reader_verdicts(session, reader, [image.id for image, _ in rows])
     for image, later in rows:
         yield Case(
             image_id=image.id,
@@ -487,7 +535,7 @@ def _to_cases(session: Session, reader: _Reader, rows: Sequence[Found]) -> Itera
         )
 
 
-def _own_verdicts(session: Session, reader: _Reader, image_ids: list[str]) -> dict[str, Verdict]:
+def _reader_verdicts(session: Session, reader: _Reader, image_ids: list[str]) -> dict[str, Verdict]:
     query = select(JudgementRow.image_id, JudgementRow.verdict).where(
         JudgementRow.set_name == reader.set_name,
         JudgementRow.concept == reader.concept,
@@ -502,7 +550,7 @@ def _own_verdicts(session: Session, reader: _Reader, image_ids: list[str]) -> di
 
 
 def is_blinded(session: Session, actor: str, set_name: str) -> bool:
-    """Whether diagnosis and metadata of a set's images are hidden from someone."""
+    """Tell whether diagnosis and metadata of a set's images are hidden from someone."""
     return find_set(session, set_name).blinded and not SEES_METADATA & roles_of(session, actor)
 
 

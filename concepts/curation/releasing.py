@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from concepts.curation.accounts import OPERATOR
 from concepts.curation.draft import Draft, draft_release
 from concepts.errors import ReleaseError, StoreError
+from concepts.files import write_atomically
 from concepts.release import Release, manifest_of, parse_release, split_word, verify_regions, write_release
 from concepts.release import read_release as read_manifest
 from concepts.release_diff import ReleaseDiff, diff
@@ -46,12 +47,17 @@ class ReleaseInfo:
 
 
 def preview_release(store: Store, actor: str, set_name: str) -> Draft:
-    """What `freeze` would freeze now, with agreement and what is still open.
+    """Draft what `freeze` would freeze now, with agreement and what is still open.
 
     Raises:
         PermissionDeniedError: If the actor's roles do not allow it.
         StoreError: If there is no such set.
         ReleaseError: If there is nothing to freeze.
+
+    Example:
+        >>> draft = preview_release(store, OPERATOR, "derm")
+        >>> len(draft.release.examples), draft.left_out
+        (1, ('pigment_network',))
     """
     with looking(store, actor, Action.PREVIEW_RELEASE) as session:
         return draft_release(session, set_name, _next_version(session, set_name))
@@ -71,6 +77,12 @@ def freeze(store: Store, actor: str, set_name: str, *, confirmed: str | None = N
         PermissionDeniedError: If the actor is no curator.
         StoreError: If there is no such set, or it changed since the preview.
         ReleaseError: If there is nothing to freeze.
+
+    Example:
+        >>> digest = preview_release(store, OPERATOR, "derm").release.digest
+        >>> info = freeze(store, OPERATOR, "derm", confirmed=digest, key="1")
+        >>> info.name, info.version, info.digest == digest
+        ('derm', 1, True)
     """
     # Drafting may take long; it reads one state, and writers need not wait for it.
     with looking(store, actor, Action.FREEZE) as session:
@@ -85,10 +97,15 @@ def freeze(store: Store, actor: str, set_name: str, *, confirmed: str | None = N
 
 
 def list_releases(store: Store, actor: str, name: str | None = None) -> list[ReleaseInfo]:
-    """Releases of one set, or of all, by name and version.
+    """List the releases of one set, or of all, by name and version.
 
     Raises:
         PermissionDeniedError: If the actor's roles do not allow it.
+
+    Example:
+        >>> info = freeze(store, OPERATOR, "derm", key="1")
+        >>> [(release.name, release.version, release.status) for release in list_releases(store, OPERATOR)]
+        [('derm', 1, 'frozen')]
     """
     with looking(store, actor, Action.LIST_RELEASES) as session:
         query = select(ReleaseRow).order_by(ReleaseRow.name, ReleaseRow.version)
@@ -96,26 +113,36 @@ def list_releases(store: Store, actor: str, name: str | None = None) -> list[Rel
 
 
 def read_release(store: Store, actor: str, word: str) -> Release:
-    """A release by its word, ``NAME@VERSION``, whatever its status.
+    """Read a release by its word, ``NAME@VERSION``, whatever its status.
 
     Raises:
         PermissionDeniedError: If the actor's roles do not allow it.
         StoreError: If there is no such release.
         ReleaseError: If it was altered.
+
+    Example:
+        >>> info = freeze(store, OPERATOR, "derm", key="1")
+        >>> [(e.image_id, e.concept, str(e.polarity)) for e in read_release(store, OPERATOR, "derm@1").examples]
+        [('image0', 'streaks', 'present')]
     """
     with looking(store, actor, Action.READ_RELEASE) as session:
         return _content(_find(session, word))
 
 
-def diff_releases(store: Store, actor: str, one: str, other: str) -> ReleaseDiff:
-    """What changed from one release to another, both by their words.
+def diff_releases(store: Store, actor: str, before: str, after: str) -> ReleaseDiff:
+    """Say what changed from one release to another, both by their words.
 
     Raises:
         PermissionDeniedError: If the actor's roles do not allow it.
         StoreError: If there is no such release.
+
+    Example:
+        >>> info = freeze(store, OPERATOR, "derm", key="1")
+        >>> diff_releases(store, OPERATOR, "derm@1", "derm@1").is_empty
+        True
     """
     with looking(store, actor, Action.DIFF_RELEASES) as session:
-        return diff(_content(_find(session, one)), _content(_find(session, other)))
+        return diff(_content(_find(session, before)), _content(_find(session, after)))
 
 
 def supersede_release(store: Store, actor: str, word: str, *, key: str) -> None:
@@ -124,6 +151,12 @@ def supersede_release(store: Store, actor: str, word: str, *, key: str) -> None:
     Raises:
         PermissionDeniedError: If the actor is no curator.
         StoreError: If there is no such release, no later one, or it is not ``frozen``.
+
+    Example:
+        >>> first, second = (freeze(store, OPERATOR, "derm", key=key) for key in ("1", "2"))
+        >>> supersede_release(store, OPERATOR, "derm@1", key="3")
+        >>> [release.status for release in list_releases(store, OPERATOR)]
+        ['superseded', 'frozen']
     """
     with performing(store, actor, Action.SUPERSEDE_RELEASE, key=key, request=word) as act:
         if not act.is_repeat:
@@ -139,6 +172,12 @@ def retire_release(store: Store, actor: str, word: str, *, reason: str, key: str
     Raises:
         PermissionDeniedError: If the actor is no curator.
         StoreError: If there is no such release, it is retired, or no reason is given.
+
+    Example:
+        >>> info = freeze(store, OPERATOR, "derm", key="1")
+        >>> retire_release(store, OPERATOR, "derm@1", reason="one reader misread the definition", key="2")
+        >>> [release.status for release in list_releases(store, OPERATOR)]
+        ['retired']
     """
     if not reason.strip():
         raise StoreError(f"{word}: give the reason for which it is retired")
@@ -160,6 +199,11 @@ def export_release(store: Store, actor: str, word: str, folder: Path) -> Path:
         PermissionDeniedError: If the actor's roles do not allow it.
         StoreError: If there is no such release.
         ReleaseError: If a file cannot be written.
+
+    Example:
+        >>> info = freeze(store, OPERATOR, "derm", key="1")
+        >>> export_release(store, OPERATOR, "derm@1", folder).name
+        'derm-1.json'
     """
     with looking(store, actor, Action.EXPORT_RELEASE) as session:
         release = _content(_find(session, word))
@@ -172,7 +216,7 @@ def export_release(store: Store, actor: str, word: str, folder: Path) -> Path:
 
 
 def import_release(store: Store, actor: str, path: Path, *, masks: Path | None = None, key: str) -> ReleaseInfo:
-    """Bring in a release from its manifest, with its digest and version.
+    """Import a release from its manifest, with its digest and version.
 
     Args:
         store: An open store.
@@ -185,6 +229,18 @@ def import_release(store: Store, actor: str, path: Path, *, masks: Path | None =
         PermissionDeniedError: If the actor is no curator.
         ReleaseError: If the manifest or a mask was altered.
         StoreError: If the store has that version.
+
+    Example:
+        >>> from concepts.example import ConceptEntry, Example, Origin, Polarity
+        >>> from concepts.release import freeze as freeze_content
+        >>> hair = ConceptEntry.from_vocabulary("hair", origin=Origin.MARKED)
+        >>> shown = Example(
+        ...     image_id="a", image_digest="0" * 64, concept="hair", polarity=Polarity.PRESENT, provenance="by hand"
+        ... )
+        >>> path = folder / "elsewhere-3.json"
+        >>> write_release(freeze_content("elsewhere", 3, concepts=[hair], examples=[shown]), path)
+        >>> import_release(store, OPERATOR, path, key="1").version
+        3
     """
     release = read_manifest(path)
     files = {} if masks is None else _read_masks(release, masks)
@@ -197,7 +253,7 @@ def import_release(store: Store, actor: str, path: Path, *, masks: Path | None =
 
 
 def resolve_release(word: str, store_url: str | None, folder: Path) -> Release:
-    """What training reads: a release of a store, its masks written where its regions' paths find them.
+    """Export for training a release of a store, its masks where its regions' paths find them.
 
     Args:
         word: ``NAME@VERSION``.
@@ -245,8 +301,8 @@ def _find(session: Session, word: str) -> ReleaseRow:
     row = session.get(ReleaseRow, identity) if identity else None
     if row is None:
         query = select(ReleaseRow.name, ReleaseRow.version).order_by(ReleaseRow.name, ReleaseRow.version)
-        known = ", ".join(f"{name}@{version}" for name, version in session.execute(query.limit(20))) or "none yet"
-        raise StoreError(f"there is no release {word!r:.80}; expected NAME@VERSION, there are: {known}")
+        existing = ", ".join(f"{name}@{version}" for name, version in session.execute(query.limit(20))) or "none yet"
+        raise StoreError(f"there is no release {word!r:.80}; expected NAME@VERSION, there are: {existing}")
     return row
 
 
@@ -281,8 +337,6 @@ def _write_once(path: Path, content: bytes) -> None:
         if path.is_file() and path.read_bytes() == content:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.partial")
-        partial.write_bytes(content)
-        partial.replace(path)
+        write_atomically(path, content)
     except OSError as error:
         raise ReleaseError(f"{path}: the mask cannot be written: {error.strerror}") from error

@@ -50,11 +50,17 @@ class ConceptRereading:
 
 
 def reread_agreement(store: Store, actor: str, set_name: str) -> list[ConceptRereading]:
-    """How far the readers of a set agree with themselves; for those who do not judge.
+    """Measure how far the readers of a set agree with themselves; for those who do not judge.
 
     Raises:
         PermissionDeniedError: If the actor's roles do not allow it.
         StoreError: If there is no such set.
+
+    Example:
+        >>> again = {"image_id": "image0", "concept": "streaks", "verdict": Verdict.ABSENT, "reading": 2}
+        >>> _ = judge(store, "ann", "derm", Judgement(reader="ann", **again), key="1")
+        >>> [(row.concept, row.changed, row.read_twice) for row in reread_agreement(store, OPERATOR, "derm")]
+        [('streaks', 1, 1)]
     """
     with looking(store, actor, Action.REREAD_AGREEMENT) as session:
         measure = Measure(find_set(session, set_name).agreement_measure)
@@ -69,7 +75,7 @@ def rereading(
     measure: Measure = Measure.KRIPPENDORFF,
     resamples: int = RESAMPLES,
 ) -> list[ConceptRereading]:
-    """The agreement of readers' second readings with their own first ones.
+    """Measure the agreement of readers' second readings with their own first ones.
 
     A case is an image that one reader read twice for a concept. As between readers, only ``present`` and ``absent``
     enter the coefficients. Images are resampled, not cases, since several readers may have read one twice.
@@ -83,18 +89,19 @@ def rereading(
     Returns:
         One row for each concept of which a case was read twice, by name.
     """
-    found = _pairs(judgements)
-    return [_row(concept, found[concept], measure, generator, resamples) for concept in sorted(found)]
+    pairs = _pairs(judgements)
+    return [_row(concept, pairs[concept], measure, generator, resamples) for concept in sorted(pairs)]
 
 
 def _pairs(judgements: Iterable[Judgement]) -> dict[str, Pairs]:
     """By concept, what each reader said of an image first and then."""
-    said: dict[tuple[str, str, str], dict[int, Verdict]] = defaultdict(dict)
-    for one in judgements:
-        if one.kind is Kind.READING and one.origin is Origin.JUDGED:
-            said[one.concept, one.image_id, one.reader][one.reading] = one.verdict
+    readings: dict[tuple[str, str, str], dict[int, Verdict]] = defaultdict(dict)
+    for judgement in judgements:
+        if judgement.kind is Kind.READING and judgement.origin is Origin.JUDGED:
+            of_reader = readings[judgement.concept, judgement.image_id, judgement.reader]
+            of_reader[judgement.reading] = judgement.verdict
     pairs: dict[str, Pairs] = defaultdict(dict)
-    for (concept, image_id, reader), verdicts in said.items():
+    for (concept, image_id, reader), verdicts in readings.items():
         if len(verdicts) == len(READINGS):
             pairs[concept][image_id, reader] = (verdicts[1], verdicts[2])
     return pairs
@@ -107,12 +114,12 @@ def _row(
     codes = [[DECIDED.index(verdict) for verdict in pair] for pair in decided.values()]
     ratings = Ratings(np.array(codes, dtype=np.intp).reshape(-1, len(READINGS)), len(DECIDED))
     images = [image_id for image_id, _ in decided]
-    statistics = [coefficient(one, ratings) for one in (Measure.PERCENT, measure)]
+    statistics = [coefficient(name, ratings) for name in (Measure.PERCENT, measure)]
     of_images = _members(images)
 
     def statistic(weights: Weights) -> NDArray[np.float64]:
         cases = weights @ of_images
-        return np.column_stack([one(cases) for one in statistics])
+        return np.column_stack([of_cases(cases) for of_cases in statistics])
 
     figures = bootstrap(statistic, of_images.shape[0], generator=generator, resamples=resamples)
     percent, other = (interval_estimate(column, len(decided)) for column in figures.T)

@@ -17,7 +17,7 @@ from concepts.store.store import Store
 SUBJECT_LIMIT = 200
 
 
-class Order(StrEnum):
+class RunOrder(StrEnum):
     """What is to be done about a run."""
 
     START = "start"
@@ -26,9 +26,9 @@ class Order(StrEnum):
 
 
 def order_run(
-    store: Store, actor: str, order: Order | str, subject: str, *, details: Mapping[str, Any] | None = None, key: str
+    store: Store, actor: str, order: RunOrder | str, subject: str, *, details: Mapping[str, Any] | None = None, key: str
 ) -> None:
-    """Enter an order into the audit chain; whoever carries it out does so after this.
+    """Enter an order about a run into the audit chain; whoever carries it out does so after this.
 
     Args:
         store: An open store.
@@ -41,9 +41,14 @@ def order_run(
     Raises:
         PermissionDeniedError: If the actor may not.
         StoreError: If there is no such order, or the subject is none.
+
+    Example:
+        >>> order_run(store, OPERATOR, RunOrder.START, "demo", key="1")
+        >>> [(order.actor, order.subject, order.payload["order"]) for order in read_runs(store, OPERATOR)]
+        [('operator', 'demo', 'start')]
     """
-    if order not in set(Order):
-        raise StoreError(f"{order!r:.40}: no order about a run; allowed are {', '.join(Order)}")
+    if order not in set(RunOrder):
+        raise StoreError(f"{order!r:.40}: no order about a run; allowed are {', '.join(RunOrder)}")
     if not 0 < len(subject) <= SUBJECT_LIMIT or not is_plain(subject):
         raise StoreError(f"an order needs a subject of 1 to {SUBJECT_LIMIT} characters (got {len(subject)})")
     payload = {"order": str(order), **(details or {})}
@@ -53,10 +58,14 @@ def order_run(
 
 
 def read_runs(store: Store, actor: str, *, limit: int = 100) -> list[Event]:
-    """The latest orders, newest first; who may read them may read the runs and their reports.
+    """List the latest orders, newest first; who may read them may read the runs and their reports.
 
     Raises:
         PermissionDeniedError: If the actor may not.
+
+    Example:
+        >>> read_runs(store, OPERATOR)
+        []
     """
     with looking(store, actor, Action.READ_RUNS) as session:
         query = select(EventRow).where(EventRow.action == Action.ORDER_RUN).order_by(EventRow.seq.desc()).limit(limit)

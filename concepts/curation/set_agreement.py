@@ -48,7 +48,7 @@ class ConceptAgreement:
     flag: str | None
 
     def to_json(self) -> dict[str, object]:
-        """The row as a JSON object."""
+        """Return the row as a JSON object."""
         figures = {str(measure): estimate.to_json() for measure, estimate in self.figures.items()}
         counts = {"readers": self.readers, "images": self.images, "undecided": self.undecided}
         return {"concept": self.concept, **counts, "figures": figures, "flag": self.flag}
@@ -76,7 +76,7 @@ class SetAgreement:
         return tuple(row.concept for row in self.concepts if row.flag)
 
     def to_json(self) -> dict[str, object]:
-        """The table as a JSON object."""
+        """Return the table as a JSON object."""
         mean = {str(measure): estimate.to_json() for measure, estimate in self.mean.items()}
         rows = [row.to_json() for row in self.concepts]
         return {"measure": str(self.measure), "threshold": self.threshold, "mean": mean, "concepts": rows}
@@ -92,9 +92,9 @@ def concept_agreement(
     uncertain_counts: bool = False,
     resamples: int = RESAMPLES,
 ) -> SetAgreement:
-    """The agreement of a set's readers, before anyone spoke with anyone: ordinary first readings only.
+    """Measure the agreement of a set's readers before they spoke with each other: ordinary first readings only.
 
-    What was measured or derived, second readings and what adjudicators said are left out. ``not assessable`` is about
+    Measured and derived verdicts, second readings and adjudications are left out. ``not assessable`` is about
     the picture and counts as missing. Images are drawn once for all concepts, so that the mean has the right interval.
 
     Args:
@@ -133,7 +133,7 @@ def concept_agreement(
 
 
 def _cells(judgements: Iterable[Judgement]) -> dict[str, dict[tuple[str, str], Verdict]]:
-    """By concept, the verdict of each (image, reader)."""
+    """Return, by concept, the verdict of each (image, reader)."""
     cells: dict[str, dict[tuple[str, str], Verdict]] = defaultdict(dict)
     for judgement in judgements:
         if judgement.kind is Kind.READING and judgement.reading == 1 and judgement.origin is Origin.JUDGED:
@@ -160,11 +160,11 @@ def _ratings(cells: Cells, images: Sequence[str], categories: Sequence[Verdict])
 def _figures(
     tables: Sequence[Ratings], images: int, *, generator: np.random.Generator, resamples: int
 ) -> NDArray[np.float64]:
-    """Concepts x measures x (1 + resamples)."""
+    """Compute concepts x measures x (1 + resamples)."""
     statistics = [_all_measures(table) for table in tables]
 
     def statistic(weights: Weights) -> NDArray[np.float64]:
-        return np.hstack([np.zeros((len(weights), 0)), *(one(weights) for one in statistics)])
+        return np.hstack([np.zeros((len(weights), 0)), *(of_concept(weights) for of_concept in statistics)])
 
     figures = bootstrap(statistic, images, generator=generator, resamples=resamples)
     return figures.T.reshape(len(tables), len(Measure), len(figures))
@@ -176,23 +176,22 @@ def _all_measures(table: Ratings) -> Statistic:
 
     def statistic(weights: Weights) -> NDArray[np.float64]:
         condensed = weights @ members
-        return np.column_stack([one(condensed) for one in statistics])
+        return np.column_stack([of_measure(condensed) for of_measure in statistics])
 
     return statistic
 
 
 def _means(figures: NDArray[np.float64], tables: Sequence[Ratings]) -> dict[Measure, Estimate]:
-    compared = [((table.codes >= 0).sum(axis=1) >= 2) for table in tables]
-    n = int(np.any(compared, axis=0).sum()) if compared else 0
+    n = int(np.any([table.is_compared for table in tables], axis=0).sum()) if tables else 0
     return {measure: interval_estimate(_mean_of_defined(figures[:, i]), n) for i, measure in enumerate(Measure)}
 
 
 def _mean_of_defined(figures: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Over the concepts with a figure on the data; a resample in which one of them has none counts the others."""
-    kept = figures[np.isfinite(figures[:, 0])]
-    defined = np.isfinite(kept)
+    """Average over the concepts with a figure on the data; a resample in which one has none counts the others."""
+    of_defined = figures[np.isfinite(figures[:, 0])]
+    defined = np.isfinite(of_defined)
     count = defined.sum(axis=0)
-    total = np.where(defined, kept, 0).sum(axis=0)
+    total = np.where(defined, of_defined, 0).sum(axis=0)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 

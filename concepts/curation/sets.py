@@ -13,51 +13,19 @@ from sqlalchemy.orm import Session
 from concepts.consensus import ConsensusRule
 from concepts.errors import DataError, StoreError
 from concepts.example import ConceptEntry, Origin
+from concepts.image_record import ImageRecord
 from concepts.judgement import is_plain
 from concepts.release import canonical_json
 from concepts.statistics.agreement import Measure
 from concepts.store.acts import looking, performing
 from concepts.store.audit import now
 from concepts.store.roles import Action
-from concepts.store.schema import ConceptRow, ImageRow, SetImageRow, SetRow
+from concepts.store.schema import ConceptRow, ImageRow, SetImageRow, SetRow, table
 from concepts.store.store import Store
 from concepts.vocabulary import load_vocabulary
 
 PARAMETERS = 900
 """Values in one statement; SQLite takes 999 at the least."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageRecord:
-    """An image as the store knows it.
-
-    Attributes:
-        id: As its sample calls it.
-        digest: SHA-256 of the file's bytes.
-        path: Relative to the image folder, with forward slashes.
-        width: In pixels; needed to freeze what readers drew in it.
-        height: In pixels.
-        diagnosis: Identifier in the vocabulary.
-        site: Where on the body.
-        sex: As its source spells it.
-        age: In years.
-        source: Data set or department.
-        lesion: Images of one lesion share it.
-        patient: Images of one patient share it.
-    """
-
-    id: str
-    digest: str
-    path: str
-    width: int | None = None
-    height: int | None = None
-    diagnosis: str | None = None
-    site: str | None = None
-    sex: str | None = None
-    age: float | None = None
-    source: str | None = None
-    lesion: str | None = None
-    patient: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +37,7 @@ class SetConcept:
         name: Name for people.
         definition: One sentence.
         parent: Identifier of the broader concept.
-        own: Whether it is the set's own and not a term of the vocabulary.
+        is_own: Whether it is the set's own and not a term of the vocabulary.
         rule: The rule with its thresholds, where it is measured or derived.
     """
 
@@ -77,7 +45,7 @@ class SetConcept:
     name: str
     definition: str
     parent: str | None = None
-    own: bool = False
+    is_own: bool = False
     rule: str | None = None
 
 
@@ -109,7 +77,7 @@ class ConceptSet:
 
 
 def add_images(store: Store, actor: str, images: Sequence[ImageRecord], *, key: str) -> int:
-    """Make images known. One that is known with the same file is passed over; another file under its name is refused.
+    """Make images known; one that is known with the same file is skipped, another file under its name is refused.
 
     Returns:
         How many are new.
@@ -117,13 +85,18 @@ def add_images(store: Store, actor: str, images: Sequence[ImageRecord], *, key: 
     Raises:
         PermissionDeniedError: If the actor is no curator.
         DataError: If an image is known with another file, or comes twice, or its path leaves the folder.
+
+    Example:
+        >>> image = ImageRecord(id="a", digest="0" * 64, path="clinic/a.png")
+        >>> add_images(store, OPERATOR, [image], key="1"), add_images(store, OPERATOR, [image], key="2")
+        (1, 0)
     """
     rows = [asdict(image) for image in images]
     with performing(store, actor, Action.ADD_IMAGES, key=key, request=rows) as act:
         if not act.is_repeat:
-            known = _known_digests(act.session, [image.id for image in images])
-            _refuse_bad_images(images, known)
-            new = [row for row in rows if row["id"] not in known]
+            digests = _stored_digests(act.session, [image.id for image in images])
+            _refuse_bad_images(images, digests)
+            new = [row for row in rows if row["id"] not in digests]
             if new:
                 act.session.execute(insert(ImageRow), new)
             act.record("images", {"images": new}, result=len(new))
@@ -160,6 +133,11 @@ def create_set(
     Raises:
         PermissionDeniedError: If the actor is no curator.
         StoreError: If the name is taken or not allowed.
+
+    Example:
+        >>> create_set(store, OPERATOR, "nails", description="Melanonychia", key="1")
+        >>> [concept_set.name for concept_set in list_sets(store, OPERATOR)]
+        ['derm', 'nails']
     """
     row = {
         "name": name,
@@ -186,6 +164,11 @@ def update_set(store: Store, actor: str, name: str, *, key: str, **changes: Any)
     Raises:
         PermissionDeniedError: If the actor is no curator.
         StoreError: If there is no such set, or something else is to be changed.
+
+    Example:
+        >>> update_set(store, OPERATOR, "derm", consensus={"minimum_readers": 3}, blinded=False, key="1")
+        >>> read_set(store, OPERATOR, "derm").consensus["minimum_readers"]
+        3
     """
     allowed = {"description", "licence", "consensus", "agreement_measure", "agreement_threshold", "blinded"}
     if not changes or changes.keys() - allowed:
@@ -221,9 +204,16 @@ def add_concept(
         PermissionDeniedError: If the actor is no curator.
         DataError: If the vocabulary does not know the word.
         StoreError: If the set has it already, or an own concept takes a word of the vocabulary.
+
+    Example:
+        >>> add_concept(store, OPERATOR, "derm", "Milia-like cyst", key="1")
+        'milia_like_cysts'
+        >>> blue_dots = SetConcept(id="blue_dots", name="Blue dots", definition="Small and blue.", is_own=True)
+        >>> add_concept(store, OPERATOR, "derm", blue_dots, key="2")
+        'blue_dots'
     """
     described = describe_concept(concept, rule)
-    request = [set_name, asdict(described)]
+    request = [set_name, concept_record(described)]
     with performing(store, actor, Action.ADD_CONCEPT, key=key, request=request) as act:
         if not act.is_repeat:
             find_set(act.session, set_name)
@@ -235,7 +225,7 @@ def add_concept(
 
 
 def add_to_set(store: Store, actor: str, set_name: str, image_ids: Sequence[str], *, key: str) -> int:
-    """Put known images at the end of a set's row; those that it has are passed over.
+    """Put known images at the end of a set's row; those that it has are skipped.
 
     Returns:
         How many are new to the set.
@@ -243,17 +233,23 @@ def add_to_set(store: Store, actor: str, set_name: str, image_ids: Sequence[str]
     Raises:
         PermissionDeniedError: If the actor is no curator.
         StoreError: If there is no such set, or an image is not known.
+
+    Example:
+        >>> image = ImageRecord(id="a", digest="0" * 64, path="clinic/a.png")
+        >>> _ = add_images(store, OPERATOR, [image], key="1")
+        >>> add_to_set(store, OPERATOR, "derm", ["image0", "a"], key="2")
+        1
     """
     with performing(store, actor, Action.ADD_TO_SET, key=key, request=[set_name, list(image_ids)]) as act:
         if not act.is_repeat:
             find_set(act.session, set_name)
-            wanted = list(dict.fromkeys(image_ids))
-            known = _known_digests(act.session, wanted)
-            unknown = [image for image in wanted if image not in known]
+            distinct = list(dict.fromkeys(image_ids))
+            digests = _stored_digests(act.session, distinct)
+            unknown = [image for image in distinct if image not in digests]
             if unknown:
                 raise StoreError(f"{len(unknown)} images are not known, the first: {unknown[0]!r:.80}; add them first")
             present = set(act.session.scalars(select(SetImageRow.image_id).filter_by(set_name=set_name)))
-            new = [image for image in wanted if image not in present]
+            new = [image for image in distinct if image not in present]
             rows = [
                 {"set_name": set_name, "image_id": image, "position": position}
                 for position, image in enumerate(new, start=len(present) + 1)
@@ -265,10 +261,14 @@ def add_to_set(store: Store, actor: str, set_name: str, image_ids: Sequence[str]
 
 
 def list_sets(store: Store, actor: str) -> list[ConceptSet]:
-    """All sets, by name.
+    """List all sets, by name.
 
     Raises:
         PermissionDeniedError: If none of the actor's roles allows it.
+
+    Example:
+        >>> [(derm.name, derm.images) for derm in list_sets(store, "ann")]
+        [('derm', 6)]
     """
     with looking(store, actor, Action.LIST_SETS) as session:
         rows = session.scalars(select(SetRow).order_by(SetRow.name)).all()
@@ -276,22 +276,30 @@ def list_sets(store: Store, actor: str) -> list[ConceptSet]:
 
 
 def read_set(store: Store, actor: str, name: str) -> ConceptSet:
-    """One set as it stands.
+    """Read one set as it stands.
 
     Raises:
         PermissionDeniedError: If none of the actor's roles allows it.
         StoreError: If there is no such set.
+
+    Example:
+        >>> [concept.id for concept in read_set(store, "ann", "derm").concepts]
+        ['streaks', 'pigment_network']
     """
     with looking(store, actor, Action.READ_SET) as session:
         return to_set(session, find_set(session, name), store=store)
 
 
 def read_images(store: Store, actor: str, set_name: str) -> list[ImageRecord]:
-    """All that is known of a set's images, in the order of its row; for those who do not judge.
+    """Read the records of a set's images, in the order of its row; for those who do not judge.
 
     Raises:
         PermissionDeniedError: If the actor's roles do not allow it.
         StoreError: If there is no such set.
+
+    Example:
+        >>> read_images(store, OPERATOR, "derm")[0].path
+        '0.png'
     """
     with looking(store, actor, Action.READ_IMAGES) as session:
         find_set(session, set_name)
@@ -302,20 +310,20 @@ def read_images(store: Store, actor: str, set_name: str) -> list[ImageRecord]:
 
 
 def find_set(session: Session, name: str) -> SetRow:
-    """The row of a set.
+    """Return the row of a set.
 
     Raises:
         StoreError: If there is none.
     """
     row = session.get(SetRow, name) if is_plain(name) else None
     if row is None:
-        known = ", ".join(session.scalars(select(SetRow.name).order_by(SetRow.name).limit(20))) or "none yet"
-        raise StoreError(f"there is no concept set {name!r:.80}; there are: {known}")
+        existing = ", ".join(session.scalars(select(SetRow.name).order_by(SetRow.name).limit(20))) or "none yet"
+        raise StoreError(f"there is no concept set {name!r:.80}; there are: {existing}")
     return row
 
 
 def to_set(session: Session, row: SetRow, *, store: Store | None = None) -> ConceptSet:
-    """The set that a row stands for, with its concepts and the number of its images.
+    """Build the set that a row stands for, with its concepts and the number of its images.
 
     Args:
         session: A transaction of the store.
@@ -348,7 +356,7 @@ def _concepts(session: Session, set_name: str) -> tuple[SetConcept, ...]:
 
 
 def count_images(session: Session, set_name: str) -> int:
-    """How many images a set has: the last position, as positions count from 1 and no image ever leaves a set."""
+    """Count a set's images: the last position, as positions count from 1 and no image ever leaves a set."""
     return session.scalar(select(func.max(SetImageRow.position)).filter_by(set_name=set_name)) or 0
 
 
@@ -357,9 +365,9 @@ def _rule_text(rule: Mapping[str, Any]) -> str:
         return canonical_json(ConsensusRule.model_validate(rule).model_dump(mode="json")).decode()
     except ValidationError as error:
         fault = error.errors()[0]
-        said = ": ".join([*([".".join(map(str, fault["loc"]))] if fault["loc"] else []), fault["msg"]])
+        reason = ": ".join([*([".".join(map(str, fault["loc"]))] if fault["loc"] else []), fault["msg"]])
         allowed = ", ".join(ConsensusRule.model_fields)
-        raise StoreError(f"rule of consensus: {' '.join(said.split())}; it has: {allowed}") from error
+        raise StoreError(f"rule of consensus: {' '.join(reason.split())}; it has: {allowed}") from error
 
 
 def _measure(word: str) -> str:
@@ -369,7 +377,7 @@ def _measure(word: str) -> str:
 
 
 def describe_concept(concept: str | SetConcept, rule: str | None = None) -> SetConcept:
-    """A word of the vocabulary with its name and definition, or an own concept as it is.
+    """Look a word of the vocabulary up, with its name and definition; return an own concept as it is.
 
     Raises:
         DataError: If the vocabulary does not know the word.
@@ -382,9 +390,16 @@ def describe_concept(concept: str | SetConcept, rule: str | None = None) -> SetC
         term = load_vocabulary().concept(concept.id)
     except DataError:
         return concept
-    if concept.own:
+    if concept.is_own:
         raise StoreError(f"{concept.id!r} is {term.name!r} in the vocabulary; give the set's own concept another name")
     return concept
+
+
+def concept_record(concept: SetConcept) -> dict[str, Any]:
+    """Return a concept as the audit chain and the table have it."""
+    content = asdict(concept)
+    is_own = content.pop("is_own")
+    return {**content, "own": is_own}
 
 
 def insert_concept(session: Session, set_name: str, concept: SetConcept) -> dict[str, Any]:
@@ -395,8 +410,8 @@ def insert_concept(session: Session, set_name: str, concept: SetConcept) -> dict
     """
     _entry(ConceptRow(id=concept.id, name=concept.name, definition=concept.definition), subject="concept")
     last = session.scalar(select(func.max(ConceptRow.position)).filter_by(set_name=set_name)) or 0
-    row = {"set_name": set_name, "position": last + 1, **asdict(concept)}
-    session.execute(insert(ConceptRow).values(**row))
+    row = {"set_name": set_name, "position": last + 1, **concept_record(concept)}
+    session.execute(insert(table(ConceptRow)).values(**row))
     return row
 
 
@@ -411,24 +426,24 @@ def _entry(row: ConceptRow, *, subject: str) -> ConceptEntry:
         ) from error
 
 
-def _known_digests(session: Session, image_ids: Sequence[str]) -> dict[str, str]:
-    known: dict[str, str] = {}
+def _stored_digests(session: Session, image_ids: Sequence[str]) -> dict[str, str]:
+    digests: dict[str, str] = {}
     for start in range(0, len(image_ids), PARAMETERS):
-        wanted = image_ids[start : start + PARAMETERS]
-        found = session.execute(select(ImageRow.id, ImageRow.digest).where(ImageRow.id.in_(wanted)))
-        known.update({row.id: row.digest for row in found})
-    return known
+        portion = image_ids[start : start + PARAMETERS]
+        rows = session.execute(select(ImageRow.id, ImageRow.digest).where(ImageRow.id.in_(portion)))
+        digests.update({row.id: row.digest for row in rows})
+    return digests
 
 
-def _refuse_bad_images(images: Sequence[ImageRecord], known: Mapping[str, str]) -> None:
-    seen: set[str] = set()
+def _refuse_bad_images(images: Sequence[ImageRecord], digests: Mapping[str, str]) -> None:
+    names: set[str] = set()
     faults = []
     for row, image in enumerate(images, start=1):
         texts = [value for value in asdict(image).values() if isinstance(value, str)]
         parts = PurePosixPath(image.path).parts
         checks = (
-            (known.get(image.id, image.digest) == image.digest, "is known with another file (SHA-256)"),
-            (image.id not in seen, "comes twice"),
+            (digests.get(image.id, image.digest) == image.digest, "is known with another file (SHA-256)"),
+            (image.id not in names, "comes twice"),
             (bool(image.id) and all(map(is_plain, texts)), "has an empty name, or text with NUL or broken Unicode"),
             (len(image.digest) == 64 and set(image.digest) <= set("0123456789abcdef"), "has no SHA-256"),
             (
@@ -437,7 +452,7 @@ def _refuse_bad_images(images: Sequence[ImageRecord], known: Mapping[str, str]) 
             ),
         )
         faults += [f"image {row}: {image.id!r:.80} {fault}" for holds, fault in checks if not holds]
-        seen.add(image.id)
+        names.add(image.id)
     if faults:
         raise DataError(
             f"{len(faults)} of {len(images)} images cannot be added, the first: {faults[0]}; nothing was added",

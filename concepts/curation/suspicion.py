@@ -38,6 +38,12 @@ def record_embeddings(
         PermissionDeniedError: If the actor is no researcher.
         DataError: If shapes do not fit or a number is not finite.
         StoreError: If an image is not known, or the run brought its vector before.
+
+    Example:
+        >>> add_account(store, OPERATOR, "rose", [Role.RESEARCHER], key="1")
+        >>> record_embeddings(store, "rose", "run-1", ["image0", "image1"], [[1.0, 0.0], [0.6, 0.8]], key="2")
+        >>> sorted(brought_images(store, "rose", "run-1"))
+        ['image0', 'image1']
     """
     matrix = np.asarray(vectors, dtype=VECTOR)
     if matrix.ndim != 2 or len(matrix) != len(image_ids) or not np.isfinite(matrix).all():  # N x D
@@ -71,6 +77,12 @@ def record_suspicion(
         PermissionDeniedError: If the actor is no researcher.
         DataError: If a value is outside 0..1.
         StoreError: If an image is not known, or the run brought its figure before.
+
+    Example:
+        >>> add_account(store, OPERATOR, "rose", [Role.RESEARCHER], key="1")
+        >>> record_suspicion(store, "rose", "run-1", "streaks", {"image3": 0.2, "image5": 0.9}, key="2")
+        >>> [case.image_id for case in queue(store, "ann", "derm", "streaks", order=Order.SUSPICION, run="run-1")]
+        ['image5', 'image3', 'image2', 'image4']
     """
     wrong = [image for image, value in values.items() if not 0 <= value <= 1]
     if wrong:
@@ -87,10 +99,15 @@ def record_suspicion(
 
 
 def brought_images(store: Store, actor: str, run: str) -> frozenset[str]:
-    """Images of which a run brought embeddings, so that only figures of the others are asked for.
+    """Return the images of which a run brought embeddings, so that only figures of the others are asked for.
 
     Raises:
         PermissionDeniedError: If the actor is no researcher.
+
+    Example:
+        >>> add_account(store, OPERATOR, "rose", [Role.RESEARCHER], key="1")
+        >>> brought_images(store, "rose", "run-1")
+        frozenset()
     """
     with looking(store, actor, Action.BROUGHT_IMAGES) as session:
         return frozenset(session.scalars(select(EmbeddingRow.image_id).filter_by(run=run)))
@@ -99,7 +116,7 @@ def brought_images(store: Store, actor: str, run: str) -> frozenset[str]:
 def similar_images(
     store: Store, actor: str, set_name: str, *, run: str, like: Sequence[str]
 ) -> list[tuple[str, float]]:
-    """Images of a set, the most similar first.
+    """List images of a set, the most similar first.
 
     Args:
         store: An open store.
@@ -114,6 +131,14 @@ def similar_images(
     Raises:
         PermissionDeniedError: If the actor's roles do not allow it.
         StoreError: If none of ``like`` has an embedding of the run.
+
+    Example:
+        >>> add_account(store, OPERATOR, "rose", [Role.RESEARCHER], key="1")
+        >>> vectors = [[1.0, 0.0], [0.0, 1.0], [0.6, 0.8]]
+        >>> record_embeddings(store, "rose", "run-1", ["image0", "image1", "image2"], vectors, key="2")
+        >>> alike = similar_images(store, "ann", "derm", run="run-1", like=["image0"])
+        >>> [(image, round(cosine, 2)) for image, cosine in alike]
+        [('image0', 1.0), ('image2', 0.6), ('image1', 0.0)]
     """
     with looking(store, actor, Action.SIMILAR_IMAGES) as session:
         number = select(func.count()).select_from(EmbeddingRow).filter_by(run=run)
@@ -121,10 +146,10 @@ def similar_images(
         gathered: Directions = store.keep(("directions", set_name), stamp, lambda: _directions(session, set_name, run))
     names, unit = gathered
     models = set(like)
-    wanted = [index for index, name in enumerate(names) if name in models]
-    if not wanted:
+    rows = [index for index, name in enumerate(names) if name in models]
+    if not rows:
         raise StoreError(f"run {run!r:.80} brought no embedding of the images to compare with")
-    mean = unit[wanted].mean(axis=0)
+    mean = unit[rows].mean(axis=0)
     cosines = unit @ (mean / max(float(np.linalg.norm(mean)), np.finfo(VECTOR).tiny))
     order = np.argsort(-cosines, kind="stable")
     return list(zip([names[index] for index in order.tolist()], cosines[order].tolist(), strict=True))
@@ -145,9 +170,11 @@ def _directions(session: Session, set_name: str, run: str) -> Directions:
 
 
 def _refuse_unknown(session: Session, image_ids: Sequence[str]) -> None:
-    known: set[str] = set()
+    stored: set[str] = set()
     for start in range(0, len(image_ids), PARAMETERS):
-        known.update(session.scalars(select(ImageRow.id).where(ImageRow.id.in_(image_ids[start : start + PARAMETERS]))))
-    unknown = [image for image in image_ids if image not in known]
+        stored.update(
+            session.scalars(select(ImageRow.id).where(ImageRow.id.in_(image_ids[start : start + PARAMETERS])))
+        )
+    unknown = [image for image in image_ids if image not in stored]
     if unknown:
         raise StoreError(f"{len(unknown)} images are not known, the first: {unknown[0]!r:.80}; add them first")

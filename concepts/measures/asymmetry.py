@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from concepts.errors import DataError
-from concepts.example import ConceptEntry, Example, Origin, Polarity, Region
+from concepts.example import ConceptEntry, Example, MaskFile, Origin, Polarity
 from concepts.measures.lesion_mask import Mask, coverage, cropped
 
 SIDE = 160
@@ -37,7 +37,7 @@ class AsymmetryMeasure:
 
 
 def asymmetry(mask: Mask) -> AsymmetryMeasure:
-    """Asymmetry of a lesion's outline about its two principal axes.
+    """Measure how far a lesion differs from its mirror images: 0 the same, 1 no overlap.
 
     The axes run through the centroid along the eigenvectors of the second moments. About each of them the lesion A is
     mirrored to A', and the asymmetry is 1 - |A ∩ A'| / |A ∪ A'|. It does not depend on where the lesion lies, how it
@@ -58,7 +58,7 @@ def asymmetry(mask: Mask) -> AsymmetryMeasure:
 
 
 def is_cut_off(mask: Mask) -> bool:
-    """Whether the lesion touches the edge of the picture, so that its shape and size are not known."""
+    """Tell whether the lesion touches the edge of the picture, so that its shape and size are not known."""
     return bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
 
 
@@ -107,9 +107,9 @@ class AsymmetryRule:
 
 
 def asymmetry_example(
-    mask: Mask, *, image_id: str, image_digest: str, region: Region, rule: AsymmetryRule
+    mask: Mask, *, image_id: str, image_digest: str, region: MaskFile, rule: AsymmetryRule
 ) -> Example | None:
-    """What a lesion's mask says about its asymmetry.
+    """Say what a lesion's mask tells about its asymmetry.
 
     Args:
         mask: H x W, true inside the lesion.
@@ -140,7 +140,7 @@ def asymmetry_example(
 
 
 def _aligned(shape: Image) -> Image:
-    """The lesion turned so that its long axis runs down the rows, with its centroid in the middle pixel."""
+    """Turn the lesion so that its long axis runs down the rows, with its centroid in the middle pixel."""
     # Without smoothing, the stairs of a slanting outline would count as asymmetry, more so in small lesions.
     smooth = ndimage.gaussian_filter(np.pad(shape, 4), sigma=1)
     points = np.argwhere(smooth > 0)
@@ -154,5 +154,5 @@ def _aligned(shape: Image) -> Image:
     return aligned
 
 
-def _difference(one: Image, other: Image) -> float:
-    return float(1 - np.minimum(one, other).sum() / np.maximum(one, other).sum())
+def _difference(image: Image, mirrored: Image) -> float:
+    return float(1 - np.minimum(image, mirrored).sum() / np.maximum(image, mirrored).sum())

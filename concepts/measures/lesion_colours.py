@@ -58,7 +58,7 @@ class ColoursRule:
         return ConceptEntry.from_vocabulary(MULTIPLE_COLOURS, origin=Origin.MEASURED, rule=self.text)
 
     def colours(self, shares: dict[str, float]) -> tuple[str, ...]:
-        """The colours that count, in the order of the ABCD rule."""
+        """Return the colours that count, in the order of the ABCD rule."""
         return tuple(colour for colour, share in shares.items() if share >= self.share)
 
     def polarity(self, shares: dict[str, float]) -> Polarity:
@@ -67,7 +67,7 @@ class ColoursRule:
 
 
 def colour_shares(image: Image, mask: Mask) -> dict[str, float]:
-    """How much of a lesion each of the six colours covers.
+    """Measure how much of a lesion each of the six colours covers.
 
     Every pixel goes to the nearest typical colour in CIELAB (Euclidean, D65), or to the skin where the median colour of
     a ring around the lesion is nearer. White must be lighter than that skin. The colours depend on camera and light:
@@ -102,7 +102,7 @@ def colour_shares(image: Image, mask: Mask) -> dict[str, float]:
 
 
 def lab(colours: Image) -> Numbers:
-    """CIELAB of sRGB colours.
+    """Convert sRGB colours to CIELAB.
 
     Args:
         colours: N x 3, 0..255.
@@ -111,6 +111,10 @@ def lab(colours: Image) -> Numbers:
         N x 3: L* in 0..100, a* and b* in about -128..127; white point D65, 2 degree observer.
 
     Source: IEC 61966-2-1 (sRGB) and CIE 15:2004 (L*a*b*).
+
+    Example:
+        >>> lab(np.array([[255, 255, 255]], dtype=np.uint8)).round(1).tolist()
+        [[100.0, 0.0, 0.0]]
     """
     encoded = colours.astype(np.float64) / 255
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)

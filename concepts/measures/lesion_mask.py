@@ -9,10 +9,14 @@ Mask = NDArray[np.bool_]
 
 
 def cropped(mask: Mask) -> Mask:
-    """The smallest part of a height x width mask that holds the lesion.
+    """Cut a height x width mask to the smallest part that holds the lesion.
 
     Raises:
         DataError: If the mask does not have two dimensions, or is empty.
+
+    Example:
+        >>> cropped(np.array([[0, 0, 0], [0, 1, 1], [0, 0, 0]], dtype=bool)).shape
+        (1, 2)
     """
     if mask.ndim != 2:
         raise DataError(f"a lesion mask has two dimensions, this one has shape {mask.shape}")
@@ -23,7 +27,7 @@ def cropped(mask: Mask) -> Mask:
 
 
 def coverage(mask: Mask, *, side: int) -> NDArray[np.float64]:
-    """Share of the lesion, in 0..1, in square blocks of pixels, so many that neither side has more than ``side``."""
+    """Return the share of the lesion, in 0..1, in square blocks of pixels; no side has more than ``side`` blocks."""
     factor = -(-max(mask.shape) // side)
     padded = np.pad(mask, [(0, -length % factor) for length in mask.shape])
     height, width = (length // factor for length in padded.shape)

@@ -21,7 +21,7 @@ SMOOTHING = 0.02
 
 
 def border_irregularity(mask: Mask) -> float:
-    """How notched or wavy a lesion's outline is: 0 where it bulges everywhere, as a circle or an ellipse does.
+    """Measure how notched or wavy a lesion's outline is: 0 where it bulges everywhere, as a circle or an ellipse does.
 
     The length P of the outline against the length P_hull of a band stretched around it: P / P_hull - 1. Both lengths
     are means over the level lines of the smoothed lesion, P = sum of |gradient| (co-area formula), which does not
@@ -48,7 +48,7 @@ def border_irregularity(mask: Mask) -> float:
 
 
 def diameter(mask: Mask, *, spacing: float = 1.0) -> float:
-    """The largest distance between two points of a lesion.
+    """Measure the largest distance between two points of a lesion.
 
     Args:
         mask: H x W, true inside the lesion.
@@ -61,6 +61,10 @@ def diameter(mask: Mask, *, spacing: float = 1.0) -> float:
         DataError: If the mask is not two-dimensional or is empty, or the spacing is not above 0.
 
     Source: the D of the clinical ABCD (Friedman, Rigel and Kopf, CA Cancer J Clin 1985), the largest Feret diameter.
+
+    Example:
+        >>> diameter(np.ones((1, 7), dtype=bool), spacing=0.5)
+        3.5
     """
     if not 0 < spacing < np.inf:
         raise DataError(f"pixel spacing {spacing:g}: allowed is a number of mm above 0; leave it out where not known")
@@ -164,7 +168,7 @@ def _outline(shape: Mask, smoothing: float) -> float:
 
 
 def _corners(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The corners of the convex hull; all points where they lie on a line."""
+    """Return the corners of the convex hull; all points where they lie on a line."""
     try:
         return np.asarray(points[ConvexHull(points).vertices]) if len(points) > 2 else points
     except QhullError:
@@ -172,7 +176,7 @@ def _corners(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _hull(shape: Mask) -> Mask:
-    """The pixels inside the convex hull of a shape."""
+    """Fill the convex hull of a shape."""
     points = np.argwhere(shape)
     try:
         sides = ConvexHull(points).equations if len(points) > 2 else None

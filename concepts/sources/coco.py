@@ -27,7 +27,7 @@ Points = Sequence[tuple[float, float]]
 
 
 def coco_document(judgements: Iterable[Judgement], sizes: Mapping[str, Size]) -> dict[str, Any]:
-    """Judgements with regions as a COCO document; the others are left out.
+    """Convert judgements with regions to a COCO document; the others are left out.
 
     Args:
         judgements: In any order.
@@ -75,7 +75,7 @@ def write_coco(judgements: Iterable[Judgement], path: Path, *, sizes: Mapping[st
 
 
 def read_coco(path: Path, *, reader: str, origin: Origin = Origin.JUDGED) -> tuple[Judgement, ...]:
-    """The regions of a COCO file as judgements, one for each reader, image and concept: all of them, or none.
+    """Read the regions of a COCO file as judgements, one for each reader, image and concept: all of them, or none.
 
     Args:
         path: A JSON file with images, categories and annotations.
@@ -90,16 +90,16 @@ def read_coco(path: Path, *, reader: str, origin: Origin = Origin.JUDGED) -> tup
     """
     document = _document(path)
     faults: list[str] = []
-    images = {one.id: one for one in _parts(document, "images", CocoImage, faults)}
-    categories = {one.id: one.name for one in _parts(document, "categories", CocoCategory, faults)}
+    images = {image.id: image for image in _parts(document, "images", CocoImage, faults)}
+    categories = {category.id: category.name for category in _parts(document, "categories", CocoCategory, faults)}
     _refuse(path, faults)
     cells: dict[tuple[str, str, str, int, Verdict], list[Region]] = defaultdict(list)
     for number, entry in enumerate(_list(document, "annotations"), start=1):
         try:
             annotation = CocoAnnotation.model_validate(entry)
             image, concept = _known(annotation, images, categories)
-            said = annotation.attributes
-            cell = (said.reader or reader, image.image_id, concept, said.reading, said.verdict)
+            attributes = annotation.attributes
+            cell = (attributes.reader or reader, image.image_id, concept, attributes.reading, attributes.verdict)
             cells[cell] += _regions(annotation, image)
         except (DataError, ValidationError) as error:
             faults.append(f"annotation {number}: {_reason(error)}")
@@ -111,12 +111,12 @@ def _judgements(
     path: Path, cells: Mapping[tuple[str, str, str, int, Verdict], list[Region]], origin: Origin
 ) -> list[Judgement]:
     judgements, faults = [], []
-    seen: set[tuple[object, ...]] = set()
+    judged: set[tuple[object, ...]] = set()
     for (reader, image_id, concept, reading, verdict), regions in cells.items():
         try:
-            if (reader, image_id, concept, reading) in seen:
+            if (reader, image_id, concept, reading) in judged:
                 raise DataError(f"image {image_id!r:.80}, {concept!r:.80}: two verdicts of {reader!r:.80}; keep one")
-            seen.add((reader, image_id, concept, reading))
+            judged.add((reader, image_id, concept, reading))
             judgement = Judgement(
                 reader=reader,
                 image_id=image_id,
@@ -134,7 +134,7 @@ def _judgements(
 
 
 def _shape(region: Region, size: Size) -> dict[str, Any]:
-    """The fields of an annotation that say where; a box has no segmentation."""
+    """Return the fields of an annotation that say where; a box has no segmentation."""
     if region.kind is RegionKind.BRUSH:
         mask = rasterise([region], *size)
         segmentation = {"size": [size[1], size[0]], "counts": run_lengths(mask)}

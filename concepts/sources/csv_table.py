@@ -23,17 +23,27 @@ Row = Mapping[str, str]
 
 
 def inert(text: str) -> str:
-    """The cell that a spreadsheet shows as this text and does not compute."""
+    """Write a text as a cell that a spreadsheet shows and does not compute.
+
+    Example:
+        >>> inert("=1+1"), inert("present")
+        ("'=1+1", 'present')
+    """
     return f"'{text}" if FORMULA.match(text) else text
 
 
 def plain(cell: str) -> str:
-    """The text that `inert` made the cell of."""
+    """Return the text that `inert` made the cell of.
+
+    Example:
+        >>> plain(inert("=1+1"))
+        '=1+1'
+    """
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
 def judgements_to_csv(judgements: Iterable[Judgement]) -> str:
-    """Judgements as a CSV table with a header; regions as JSON, brush masks in base64."""
+    """Write judgements as a CSV table with a header; regions as JSON, brush masks in base64."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(FIELDS)
@@ -47,7 +57,7 @@ def write_csv(judgements: Iterable[Judgement], path: Path) -> None:
 
 
 def read_csv(path: Path, *, reader: str | None = None) -> tuple[Judgement, ...]:
-    """The judgements of a CSV table: all of them, or none.
+    """Read the judgements of a CSV table: all of them, or none.
 
     Args:
         path: UTF-8 with a header: image_id, concept, verdict, reader, and any other of the record's fields. Empty
@@ -69,7 +79,7 @@ def read_csv(path: Path, *, reader: str | None = None) -> tuple[Judgement, ...]:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of any CSV table with a header, as text.
+    """Read the rows of any CSV table with a header, as text.
 
     Raises:
         DataError: If the file cannot be read, has no header or a column twice, or rows have another number of cells.
@@ -110,10 +120,10 @@ def _cell(value: object) -> str:
 
 
 def _typed(row: Row) -> dict[str, Any]:
-    """The cells that say something; regions as what their JSON holds."""
-    said: dict[str, Any] = {field: cell for field, cell in row.items() if cell}
+    """Return the cells that say something; regions as what their JSON holds."""
+    cells: dict[str, Any] = {field: cell for field, cell in row.items() if cell}
     try:
-        return {**said, "regions": json.loads(said["regions"])} if "regions" in said else said
+        return {**cells, "regions": json.loads(cells["regions"])} if "regions" in cells else cells
     except (ValueError, RecursionError) as error:
         raise DataError(f"regions: not JSON ({error})") from error
 

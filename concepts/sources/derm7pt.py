@@ -17,10 +17,10 @@ from concepts.vocabulary import load_vocabulary
 
 READER = "derm7pt"
 IMAGE_COLUMN = "derm"
-Said = Mapping[str, Verdict]
+Meanings = Mapping[str, Verdict]
 
 
-def _said(present: str = "", absent: str = "") -> Said:
+def _meanings(present: str = "", absent: str = "") -> Meanings:
     return {
         **dict.fromkeys(present.split(), Verdict.PRESENT),
         **dict.fromkeys(absent.split(), Verdict.ABSENT),
@@ -31,51 +31,51 @@ VESSELS = (
     "vascular_structures arborizing_vessels comma_vessels hairpin_vessels vessels_within_regression wreath_vessels "
     "dotted_vessels linear_irregular_vessels"
 )
-COLUMNS: Mapping[str, Mapping[str, Said]] = {
+COLUMNS: Mapping[str, Mapping[str, Meanings]] = {
     "pigment_network": {
-        "absent": _said(absent="pigment_network typical_network atypical_network"),
-        "typical": _said("pigment_network typical_network", "atypical_network"),
-        "atypical": _said("pigment_network atypical_network", "typical_network"),
+        "absent": _meanings(absent="pigment_network typical_network atypical_network"),
+        "typical": _meanings("pigment_network typical_network", "atypical_network"),
+        "atypical": _meanings("pigment_network atypical_network", "typical_network"),
     },
     "streaks": {
-        "absent": _said(absent="streaks regular_streaks irregular_streaks"),
-        "regular": _said("streaks regular_streaks", "irregular_streaks"),
-        "irregular": _said("streaks irregular_streaks", "regular_streaks"),
+        "absent": _meanings(absent="streaks regular_streaks irregular_streaks"),
+        "regular": _meanings("streaks regular_streaks", "irregular_streaks"),
+        "irregular": _meanings("streaks irregular_streaks", "regular_streaks"),
     },
     "pigmentation": {
-        "absent": _said(absent="pigmentation regular_pigmentation"),
-        "diffuse regular": _said("regular_pigmentation", "pigmentation"),
-        "localized regular": _said("regular_pigmentation", "pigmentation"),
-        "diffuse irregular": _said("pigmentation", "regular_pigmentation"),
-        "localized irregular": _said("pigmentation", "regular_pigmentation"),
+        "absent": _meanings(absent="pigmentation regular_pigmentation"),
+        "diffuse regular": _meanings("regular_pigmentation", "pigmentation"),
+        "localized regular": _meanings("regular_pigmentation", "pigmentation"),
+        "diffuse irregular": _meanings("pigmentation", "regular_pigmentation"),
+        "localized irregular": _meanings("pigmentation", "regular_pigmentation"),
     },
     "regression_structures": {
-        "absent": _said(absent="regression peppering scar_like_depigmentation"),
-        "blue areas": _said("regression peppering", "scar_like_depigmentation"),
-        "white areas": _said("regression scar_like_depigmentation", "peppering"),
-        "combinations": _said("regression peppering scar_like_depigmentation"),
+        "absent": _meanings(absent="regression peppering scar_like_depigmentation"),
+        "blue areas": _meanings("regression peppering", "scar_like_depigmentation"),
+        "white areas": _meanings("regression scar_like_depigmentation", "peppering"),
+        "combinations": _meanings("regression peppering scar_like_depigmentation"),
     },
     "dots_and_globules": {
-        "absent": _said(absent="dots_and_globules regular_dots_and_globules irregular_dots_and_globules"),
-        "regular": _said("dots_and_globules regular_dots_and_globules", "irregular_dots_and_globules"),
-        "irregular": _said("dots_and_globules irregular_dots_and_globules", "regular_dots_and_globules"),
+        "absent": _meanings(absent="dots_and_globules regular_dots_and_globules irregular_dots_and_globules"),
+        "regular": _meanings("dots_and_globules regular_dots_and_globules", "irregular_dots_and_globules"),
+        "irregular": _meanings("dots_and_globules irregular_dots_and_globules", "regular_dots_and_globules"),
     },
-    "blue_whitish_veil": {"absent": _said(absent="blue_whitish_veil"), "present": _said("blue_whitish_veil")},
+    "blue_whitish_veil": {"absent": _meanings(absent="blue_whitish_veil"), "present": _meanings("blue_whitish_veil")},
     "vascular_structures": {
-        "absent": _said(absent=VESSELS),
-        "arborizing": _said("vascular_structures arborizing_vessels"),
-        "comma": _said("vascular_structures comma_vessels"),
-        "hairpin": _said("vascular_structures hairpin_vessels"),
-        "within regression": _said("vascular_structures vessels_within_regression"),
-        "wreath": _said("vascular_structures wreath_vessels"),
-        "dotted": _said("vascular_structures dotted_vessels"),
-        "linear irregular": _said("vascular_structures linear_irregular_vessels"),
+        "absent": _meanings(absent=VESSELS),
+        "arborizing": _meanings("vascular_structures arborizing_vessels"),
+        "comma": _meanings("vascular_structures comma_vessels"),
+        "hairpin": _meanings("vascular_structures hairpin_vessels"),
+        "within regression": _meanings("vascular_structures vessels_within_regression"),
+        "wreath": _meanings("vascular_structures wreath_vessels"),
+        "dotted": _meanings("vascular_structures dotted_vessels"),
+        "linear irregular": _meanings("vascular_structures linear_irregular_vessels"),
     },
 }
 
 
 def derm7pt_judgements(path: Path) -> tuple[Judgement, ...]:
-    """The checklist of every case, about its dermoscopic image.
+    """Read the checklist of every case, about its dermoscopic image.
 
     Args:
         path: ``meta/meta.csv`` of the data set.
@@ -113,19 +113,19 @@ def derm7pt_diagnoses(path: Path) -> dict[str, str]:
 
 def _of_row(row: Row) -> list[Judgement]:
     image_id = _image_id(row)
-    said = {concept: verdict for column in COLUMNS for concept, verdict in _verdicts(column, row[column]).items()}
+    findings = {concept: verdict for column in COLUMNS for concept, verdict in _verdicts(column, row[column]).items()}
     return [
         Judgement(reader=READER, image_id=image_id, concept=concept, verdict=verdict, blinded=False)
-        for concept, verdict in said.items()
+        for concept, verdict in findings.items()
     ]
 
 
-def _verdicts(column: str, value: str) -> Said:
+def _verdicts(column: str, value: str) -> Meanings:
     values = COLUMNS[column]
-    said = values.get(" ".join(value.casefold().split()))
-    if said is None:
+    verdicts = values.get(" ".join(value.casefold().split()))
+    if verdicts is None:
         raise DataError(f"{column}: {value!r:.80}; allowed are {', '.join(values)}")
-    return said
+    return verdicts
 
 
 def _image_id(row: Row) -> str:

@@ -33,13 +33,17 @@ SUFFIXES = {
 
 
 def format_of(path: Path) -> Format:
-    """The format that a file's ending stands for.
+    """Tell the format by a file's ending.
 
     Raises:
         DataError: If the ending stands for none.
+
+    Example:
+        >>> format_of(Path("judgements.CSV"))
+        <Format.CSV: 'csv'>
     """
     try:
         return SUFFIXES[path.suffix.lower()]
     except KeyError as error:
-        known = ", ".join(SUFFIXES)
-        raise DataError(f"{path}: its ending names no format; known are {known}: else give --format") from error
+        endings = ", ".join(SUFFIXES)
+        raise DataError(f"{path}: its ending names no format; known are {endings}: else give --format") from error

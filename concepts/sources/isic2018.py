@@ -27,7 +27,7 @@ LICENCE = "CC0-1.0"
 
 
 def isic2018_release(root: Path, image_digests: Mapping[str, str], *, rule: AsymmetryRule | None = None) -> Release:
-    """The first release of the concepts of ISIC 2018; arguments and errors as for `isic2018_examples`."""
+    """Freeze the first release of the concepts of ISIC 2018; arguments and errors as for `isic2018_examples`."""
     concepts, examples = isic2018_examples(root, image_digests, rule=rule)
     return freeze(
         "isic2018",
@@ -42,7 +42,7 @@ def isic2018_release(root: Path, image_digests: Mapping[str, str], *, rule: Asym
 def isic2018_examples(
     root: Path, image_digests: Mapping[str, str], *, rule: AsymmetryRule | None = None
 ) -> tuple[tuple[ConceptEntry, ...], tuple[Example, ...]]:
-    """The concepts of ISIC 2018 and their examples.
+    """Read the concepts of ISIC 2018 and their examples.
 
     Args:
         root: Folder that holds the three challenge folders.

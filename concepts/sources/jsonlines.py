@@ -20,7 +20,7 @@ def write_jsonlines(judgements: Iterable[Judgement], path: Path) -> None:
 
 
 def read_jsonlines(path: Path, *, reader: str | None = None) -> tuple[Judgement, ...]:
-    """The judgements of a JSON Lines file: all of them, or none.
+    """Read the judgements of a JSON Lines file: all of them, or none.
 
     Args:
         path: UTF-8; each line an object with image_id, concept, verdict, reader, and any other of the record's fields.

@@ -22,17 +22,17 @@ class JudgementFile:
 
     Attributes:
         judgements: In the order of the file.
-        places: Where in the file each stands, for errors.
+        locations: Where in the file each stands, for errors.
         digests: By image, the SHA-256 of its file, where the format says it (a release does).
     """
 
     judgements: tuple[Judgement, ...]
-    places: tuple[str, ...]
+    locations: tuple[str, ...]
     digests: Mapping[str, str]
 
 
 def read_judgements(path: Path, format: Format | None = None, *, reader: str | None = None) -> JudgementFile:
-    """The judgements of a file: all of them, or none.
+    """Read the judgements of a file: all of them, or none.
 
     Args:
         path: The file.
@@ -62,8 +62,10 @@ def read_judgements(path: Path, format: Format | None = None, *, reader: str | N
 def within(
     judgements: Sequence[Judgement], *, images: Collection[str], concepts: Collection[str]
 ) -> tuple[Judgement, ...]:
-    """Those judgements of a whole data set that are about a set's images and concepts."""
-    return tuple(one for one in judgements if one.image_id in images and one.concept in concepts)
+    """Keep those judgements of a whole data set that are about a set's images and concepts."""
+    return tuple(
+        judgement for judgement in judgements if judgement.image_id in images and judgement.concept in concepts
+    )
 
 
 def write_judgements(
@@ -83,7 +85,7 @@ def write_judgements(
     Raises:
         DataError: If the file exists or cannot be written, the format is only read, or a size is not known.
     """
-    chosen = format or format_of(path)
+    file_format = format or format_of(path)
     if path.exists():
         raise DataError(f"{path}: exists already; nothing is overwritten: give another name")
     writers: Mapping[Format, Callable[[], None]] = {
@@ -91,49 +93,50 @@ def write_judgements(
         Format.JSONLINES: lambda: write_jsonlines(judgements, path),
         Format.COCO: lambda: write_coco(judgements, path, sizes=sizes),
     }
-    if chosen not in writers:
-        made = "made by freezing" if chosen is Format.RELEASE else "another's data set"
-        raise DataError(f"a {chosen} is {made}; judgements are written as {', '.join(writers)}")
+    if file_format not in writers:
+        made = "made by freezing" if file_format is Format.RELEASE else "another's data set"
+        raise DataError(f"a {file_format} is {made}; judgements are written as {', '.join(writers)}")
     try:
-        writers[chosen]()
+        writers[file_format]()
     except OSError as error:
         raise DataError(f"{path}: the file cannot be written: {error.strerror}") from error
-    return len(judgements) if chosen is not Format.COCO else sum(bool(one.regions) for one in judgements)
+    with_regions = sum(bool(judgement.regions) for judgement in judgements)
+    return with_regions if file_format is Format.COCO else len(judgements)
 
 
-def refuse_other_images(found: JudgementFile, digests: Mapping[str, str]) -> None:
+def refuse_other_images(file: JudgementFile, digests: Mapping[str, str]) -> None:
     """Refuse judgements of images of which other files are known under the same names.
 
     Args:
-        found: What a file holds.
+        file: What a file holds.
         digests: By image, the SHA-256 of the file that is known.
 
     Raises:
         DataError: If there are any; ``rows`` lists all.
     """
     faults = [
-        f"{place}: was decided on another file of this name (SHA-256)"
-        for place, one in zip(found.places, found.judgements, strict=True)
-        if len({table[one.image_id] for table in (found.digests, digests) if one.image_id in table}) > 1
+        f"{location}: was decided on another file of this name (SHA-256)"
+        for location, judgement in zip(file.locations, file.judgements, strict=True)
+        if len({table[judgement.image_id] for table in (file.digests, digests) if judgement.image_id in table}) > 1
     ]
     if faults:
         raise DataError(f"{faults[0]} ({len(faults)} such; nothing was imported)", rows=faults)
 
 
 def _numbered(path: Path, judgements: Sequence[Judgement], *, first: int) -> JudgementFile:
-    """Of a format with one judgement in each row."""
-    places = tuple(f"{path}: row {number}" for number, _ in enumerate(judgements, start=first))
-    return JudgementFile(tuple(judgements), places, {})
+    """Locate judgements of a format with one in each row by their row."""
+    locations = tuple(f"{path}: row {number}" for number, _ in enumerate(judgements, start=first))
+    return JudgementFile(tuple(judgements), locations, {})
 
 
 def _named(path: Path, judgements: Sequence[Judgement], digests: Mapping[str, str]) -> JudgementFile:
-    """Of a format in which a judgement is found by its image and concept."""
-    places = tuple(f"{path}: {one.image_id:.80}, {one.concept:.80}" for one in judgements)
-    return JudgementFile(tuple(judgements), places, digests)
+    """Locate judgements of other formats by their image and concept."""
+    locations = tuple(f"{path}: {judgement.image_id:.80}, {judgement.concept:.80}" for judgement in judgements)
+    return JudgementFile(tuple(judgements), locations, digests)
 
 
 def _of_table(path: Path, judgements: Sequence[Judgement], *, reader: str | None) -> JudgementFile:
-    return _named(path, [replace(one, reader=reader or one.reader) for one in judgements], {})
+    return _named(path, [replace(judgement, reader=reader or judgement.reader) for judgement in judgements], {})
 
 
 def _of_release(path: Path, *, reader: str | None) -> JudgementFile:
@@ -141,4 +144,4 @@ def _of_release(path: Path, *, reader: str | None) -> JudgementFile:
     verify_regions(release, path.parent)
     source = reader or f"{release.name}@{release.version}"
     judgements = example_judgements(release.concepts, release.examples, reader=source, root=path.parent)
-    return _named(path, judgements, {one.image_id: one.image_digest for one in release.examples})
+    return _named(path, judgements, {example.image_id: example.image_digest for example in release.examples})

@@ -43,7 +43,7 @@ def lesion_judgements(
     spacing: float | None = None,
     rules: LesionRules | None = None,
 ) -> tuple[Judgement, ...]:
-    """What a lesion's mask says about its shape, size and colours.
+    """Judge a lesion's shape, size and colours by its mask.
 
     Args:
         mask: H x W, true inside the lesion.
@@ -60,19 +60,21 @@ def lesion_judgements(
         DataError: If the mask is empty or does not fit the image, or the spacing is not above 0.
     """
     rules, cut_off = rules or LesionRules(), is_cut_off(mask)
-    found: list[tuple[ConceptEntry, Polarity | None, str]] = []
+    measures: list[tuple[ConceptEntry, Polarity | None, str]] = []
     if not cut_off:
         axes, border = asymmetry(mask), border_irregularity(mask)
-        found.append((rules.asymmetry.entry, rules.asymmetry.polarity(axes), f"{axes.major:.2f}, {axes.minor:.2f}"))
-        found.append((rules.border.entry, rules.border.polarity(border), f"{border:.3f}"))
+        figures = f"{axes.major:.2f}, {axes.minor:.2f}"
+        measures.append((rules.asymmetry.entry, rules.asymmetry.polarity(axes), figures))
+        measures.append((rules.border.entry, rules.border.polarity(border), f"{border:.3f}"))
     if image is not None:
         shares = colour_shares(image, mask)
-        shown = ", ".join(f"{colour} {shares[colour]:.0%}" for colour in rules.colours.colours(shares))
-        found.append((rules.colours.entry, rules.colours.polarity(shares), shown or "no colour but the skin's"))
+        colours = ", ".join(f"{colour} {shares[colour]:.0%}" for colour in rules.colours.colours(shares))
+        measures.append((rules.colours.entry, rules.colours.polarity(shares), colours or "no colour but the skin's"))
     unit = rules.diameter.unit
     if spacing is not None or unit == "px":
         across = diameter(mask) if unit == "px" or spacing is None else diameter(mask, spacing=spacing)
-        found.append((rules.diameter.entry, rules.diameter.polarity(across, cut_off=cut_off), f"{across:.1f} {unit}"))
+        large = rules.diameter.polarity(across, cut_off=cut_off)
+        measures.append((rules.diameter.entry, large, f"{across:.1f} {unit}"))
     return tuple(
         Judgement(
             reader=READER,
@@ -82,7 +84,7 @@ def lesion_judgements(
             note=f"measured: {figure}",
             origin=entry.origin,
         )
-        for entry, polarity, figure in found
+        for entry, polarity, figure in measures
         if polarity is not None
     )
 
@@ -90,7 +92,7 @@ def lesion_judgements(
 def example_judgements(
     concepts: Iterable[ConceptEntry], examples: Iterable[Example], *, reader: str, root: Path | None = None
 ) -> tuple[Judgement, ...]:
-    """The examples of a source (masks of ISIC 2018, a phantom, a release) as judgements for a store.
+    """Convert the examples of a source (masks of ISIC 2018, a phantom, a release) to judgements for a store.
 
     What nobody marked is left out, since nobody judged it.
 
@@ -126,7 +128,7 @@ def example_judgements(
 def _drawn(example: Example, root: Path | None) -> tuple[Region, ...]:
     if example.region is None or root is None:
         return ()
-    found, mask = read_mask(root, example.region.path)
-    if found.digest != example.region.digest:
+    stored, mask = read_mask(root, example.region.path)
+    if stored.digest != example.region.digest:
         raise DataError(f"{example.region.path}: is not the mask of {example.image_id!r:.80} (SHA-256); restore it")
     return (Region(RegionKind.BRUSH, mask=encode(mask)),)

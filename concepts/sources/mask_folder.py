@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from concepts.curation.sets import ImageRecord
 from concepts.errors import DataError
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement
 from concepts.sources.lesion_masks import LesionRules, lesion_judgements
 from concepts.sources.masks import UNREADABLE, read_each, read_mask
@@ -37,7 +37,7 @@ class MaskFolder:
 
 
 def measured_judgements(records: Sequence[ImageRecord], folder: MaskFolder) -> tuple[Judgement, ...]:
-    """What the masks of images say, as `lesion_judgements` has it; images without a mask are passed over.
+    """Judge images by their masks, see `lesion_judgements`; images without a mask are skipped.
 
     Raises:
         DataError: If the folder is not there or holds no mask of these images, or a mask or image cannot be used;
@@ -45,20 +45,20 @@ def measured_judgements(records: Sequence[ImageRecord], folder: MaskFolder) -> t
     """
     if not folder.masks.is_dir():
         raise DataError(f"{folder.masks}: there is no such folder; give the one with the lesion masks")
-    found = [(one, path) for one in records if (path := _mask_of(one.id, folder.masks)) is not None]
-    if not found:
+    with_mask = [(record, path) for record in records if (path := _mask_of(record.id, folder.masks)) is not None]
+    if not with_mask:
         tried = ", ".join(f"NAME{ending}" for ending in ENDINGS)
         raise DataError(f"{folder.masks}: holds no mask of the set's {len(records)} images; looked for {tried}")
-    said = read_each(partial(_of_image, folder=folder), found, root=folder.masks)
-    return tuple(judgement for of_image in said for judgement in of_image)
+    by_image = read_each(partial(_of_image, folder=folder), with_mask, root=folder.masks)
+    return tuple(judgement for of_image in by_image for judgement in of_image)
 
 
 def _mask_of(image_id: str, masks: Path) -> str | None:
     return next((f"{image_id}{ending}" for ending in ENDINGS if (masks / f"{image_id}{ending}").is_file()), None)
 
 
-def _of_image(found: tuple[ImageRecord, str], *, folder: MaskFolder) -> tuple[Judgement, ...]:
-    record, name = found
+def _of_image(record_and_mask: tuple[ImageRecord, str], *, folder: MaskFolder) -> tuple[Judgement, ...]:
+    record, name = record_and_mask
     size = (record.width, record.height) if record.width and record.height else None
     _, mask = read_mask(folder.masks, name, size=size)
     pixels = _pixels(folder.images / record.path) if folder.images is not None else None

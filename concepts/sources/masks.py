@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from concepts.errors import DataError
-from concepts.example import Region
+from concepts.example import MaskFile
 from concepts.release import shorten
 
 K = TypeVar("K")
@@ -23,8 +23,8 @@ V = TypeVar("V")
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
-def read_mask(root: Path, relative: str, *, size: tuple[int, int] | None = None) -> tuple[Region, NDArray[np.bool_]]:
-    """A mask file as a region, and its pixels.
+def read_mask(root: Path, relative: str, *, size: tuple[int, int] | None = None) -> tuple[MaskFile, NDArray[np.bool_]]:
+    """Read a mask file as a region, and its pixels.
 
     Args:
         root: The data root.
@@ -41,7 +41,7 @@ def read_mask(root: Path, relative: str, *, size: tuple[int, int] | None = None)
         content = (root / relative).read_bytes()
         with Image.open(BytesIO(content)) as image:
             mask = np.asarray(image if image.mode in ("1", "L") else image.convert("L")) > 0
-        region = Region(path=relative, digest=sha256(content).hexdigest())
+        region = MaskFile(path=relative, digest=sha256(content).hexdigest())
     except ValidationError as error:
         raise DataError(f"{relative}: not a path inside the data root with forward slashes; rename the file") from error
     except UNREADABLE as error:

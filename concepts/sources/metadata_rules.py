@@ -66,7 +66,7 @@ class MetadataRule:
         return COMPARISONS[self.comparison](number, self.value)
 
     def entry(self, concept: str) -> ConceptEntry:
-        """The concept as a release declares it: the vocabulary's where it has the word, else one of the set's own.
+        """Declare the concept for a release: the vocabulary's where it has the word, else one of the set's own.
 
         Raises:
             DataError: If the concept is not in the vocabulary and its name is no identifier.
@@ -81,7 +81,7 @@ class MetadataRule:
 
 
 def parse_rule(text: str) -> MetadataRule:
-    """A rule from words: column, comparison, number or word. Nothing in it is ever executed.
+    """Parse a rule from words: column, comparison, number or word. Nothing in it is ever executed.
 
     Args:
         text: E.g. ``age_approx < 20``, ``sex = female``, ``anatom_site_general != "head/neck"``; ``==`` is ``=``.
@@ -109,7 +109,7 @@ def parse_rule(text: str) -> MetadataRule:
 def rule_judgements(
     path: Path, rules: Mapping[str, MetadataRule], *, image_column: str = "isic_id"
 ) -> tuple[Judgement, ...]:
-    """What rules say about every image of a metadata table.
+    """Apply rules to every image of a metadata table.
 
     Args:
         path: A CSV file with one row for each image.

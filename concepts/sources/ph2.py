@@ -60,7 +60,7 @@ MARKED, UNMARKED = frozenset({"x", "1", "yes"}), frozenset({"", "0", "no"})
 
 
 def ph2_judgements(path: Path) -> tuple[Judgement, ...]:
-    """The criteria of every lesion: asymmetry, network, dots and globules, streaks, regression, veil and six colours.
+    """Read the criteria of every lesion: asymmetry, network, dots and globules, streaks, regression, veil, six colours.
 
     Args:
         path: ``PH2_dataset.txt``, or the spreadsheet saved as CSV (its header row first).
@@ -73,9 +73,9 @@ def ph2_judgements(path: Path) -> tuple[Judgement, ...]:
         DataError: If the file cannot be read, a column is missing, or a value is unknown; ``rows`` lists all such rows.
     """
     rows = _rows(path)
-    known = set(rows[0]) if rows else {NAME, *CRITERIA, COLOURS}
-    missing = [column for column in (NAME, *CRITERIA) if column not in known]
-    if missing or not (COLOURS in known or set(COLOUR_NAMES) <= known):
+    columns = set(rows[0]) if rows else {NAME, *CRITERIA, COLOURS}
+    missing = [column for column in (NAME, *CRITERIA) if column not in columns]
+    if missing or not (COLOURS in columns or set(COLOUR_NAMES) <= columns):
         raise DataError(f"{path}: row 1: no column {', '.join(missing) or COLOURS}; give the table of PH2")
     return read_rows(path, rows, _of_row, first=2)
 
@@ -87,7 +87,7 @@ def _rows(path: Path) -> list[Row]:
 
 
 def _barred(path: Path) -> Iterator[Row]:
-    """The rows of the text file; after the last one come legends, which have no bars at both ends."""
+    """Read the rows of the text file; after the last one come legends, which have no bars at both ends."""
     try:
         lines = path.read_bytes().decode("utf-8-sig").splitlines()
     except OSError as error:
@@ -109,28 +109,28 @@ def _cells(line: str) -> list[str]:
 
 
 def _column(name: str) -> str:
-    """``Dots/Globules (A/AT/T)`` and ``Dots/Globules`` are one; ``Image Name`` is the name."""
+    """Name a column: ``Dots/Globules (A/AT/T)`` and ``Dots/Globules`` are one; ``Image Name`` is the name."""
     words = " ".join(re.sub(r"\(.*|[^a-z]", " ", name.casefold(), flags=re.DOTALL).split())
     return {"image name": NAME, "colours": COLOURS, "blue grey": "blue gray"}.get(words, words)
 
 
 def _of_row(row: Row) -> list[Judgement]:
-    said: dict[str, Verdict] = {}
+    findings: dict[str, Verdict] = {}
     for column, values in CRITERIA.items():
         verdicts = values.get(row[column].strip().casefold())
         if verdicts is None:
             raise DataError(f"{column}: {row[column]!r:.80}; allowed are {', '.join(values).upper()}")
-        said.update(verdicts)
-    shown = _colours(row)
-    said.update({concept: PRESENT if concept in shown else ABSENT for concept in COLOUR_NAMES.values()})
+        findings.update(verdicts)
+    colours = _colours(row)
+    findings.update({concept: PRESENT if concept in colours else ABSENT for concept in COLOUR_NAMES.values()})
     return [
         Judgement(reader=READER, image_id=row[NAME].strip(), concept=concept, verdict=verdict, blinded=False)
-        for concept, verdict in said.items()
+        for concept, verdict in findings.items()
     ]
 
 
 def _colours(row: Row) -> set[str]:
-    """The colours by number (the text file) or by a mark in their column (the spreadsheet)."""
+    """Read the colours by number (the text file) or by a mark in their column (the spreadsheet)."""
     concepts = list(COLOUR_NAMES.values())
     if COLOURS in row:
         numbers = re.split(r"[\s,;]+", row[COLOURS].strip())

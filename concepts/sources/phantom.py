@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from concepts.errors import DataError
-from concepts.example import ConceptEntry, Example, Origin, Polarity, Region
+from concepts.example import ConceptEntry, Example, MaskFile, Origin, Polarity
 from concepts.release import Release, freeze, shorten
 from concepts.sources.masks import read_each, read_mask, require_files
 from concepts.vocabulary import ancestors, load_vocabulary
@@ -20,7 +20,7 @@ ARTEFACT = "artefact"
 
 
 def phantom_release(root: Path, image_digests: Mapping[str, str]) -> Release:
-    """The first release of the concepts planted in a phantom cohort; artefacts are left out.
+    """Freeze the first release of the concepts planted in a phantom cohort; artefacts are left out.
 
     Args:
         root: Folder of the phantom cohort, with ``metadata.csv`` and ``masks/``.
@@ -66,7 +66,7 @@ def read_concept_table(root: Path) -> pd.DataFrame:
 def phantom_examples(
     root: Path, image_digests: Mapping[str, str], *, table: pd.DataFrame
 ) -> tuple[tuple[ConceptEntry, ...], tuple[Example, ...]]:
-    """The planted concepts and their examples.
+    """Read the planted concepts and their examples.
 
     Args:
         root: Folder of the phantom cohort, with ``masks/<image>_<concept>.png`` for every concept that is present.
@@ -134,7 +134,7 @@ def _image_examples(
     ]
 
 
-def _region(root: Path, relative: str) -> Region:
+def _region(root: Path, relative: str) -> MaskFile:
     region, mask = read_mask(root, relative)
     if not mask.any():
         raise DataError(f"{relative}: the mask of a planted concept is empty")

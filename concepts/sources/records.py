@@ -45,7 +45,7 @@ REQUIRED = ("image_id", "concept", "verdict", "reader")
 
 
 def to_record(judgement: Judgement) -> dict[str, Any]:
-    """A judgement as plain values, in the order of `FIELDS`; None where nothing was said."""
+    """Return a judgement as plain values, in the order of `FIELDS`; None where nothing was said."""
     fields = {field: getattr(judgement, field) for field in FIELDS if field != "regions"}
     return {
         **{field: str(value) if field in ("verdict", "origin", "kind") else value for field, value in fields.items()},
@@ -55,7 +55,7 @@ def to_record(judgement: Judgement) -> dict[str, Any]:
 
 
 def from_record(record: Mapping[str, Any]) -> Judgement:
-    """The judgement that a record holds.
+    """Build the judgement that a record holds.
 
     Args:
         record: At least `REQUIRED`; other fields of `FIELDS` have defaults.
@@ -74,7 +74,7 @@ def from_record(record: Mapping[str, Any]) -> Judgement:
 def read_rows(
     path: Path, rows: Sequence[R], read: Callable[[R], Iterable[Judgement]], *, first: int
 ) -> tuple[Judgement, ...]:
-    """The judgements of all rows of a file, or none.
+    """Read the judgements of all rows of a file, or none.
 
     Args:
         path: The file, for the error.
@@ -88,27 +88,29 @@ def read_rows(
     """
     judgements: list[Judgement] = []
     faults: list[str] = []
-    seen: dict[tuple[object, ...], int] = {}
+    rows_of_cases: dict[tuple[object, ...], int] = {}
     for number, row in enumerate(rows, start=first):
         try:
-            found = tuple(read(row))
-            _refuse_repeated(found, seen, number)
+            of_row = tuple(read(row))
+            _refuse_repeated(of_row, rows_of_cases, number)
         except DataError as error:
             faults.append(f"{path}: row {number}: {error}")
         else:
-            judgements += found
+            judgements += of_row
     if faults:
         raise DataError(f"{faults[0]} ({len(faults)} of {len(rows)} rows are bad; nothing was imported)", rows=faults)
     return tuple(judgements)
 
 
-def _refuse_repeated(found: Iterable[Judgement], seen: dict[tuple[object, ...], int], number: int) -> None:
-    for judgement in found:
+def _refuse_repeated(of_row: Iterable[Judgement], rows_of_cases: dict[tuple[object, ...], int], number: int) -> None:
+    for judgement in of_row:
         cell = (judgement.reader, judgement.image_id, judgement.concept, judgement.kind, judgement.reading)
-        if cell in seen:
+        if cell in rows_of_cases:
             where = f"{judgement.image_id!r:.80}, concept {judgement.concept!r:.80}"
-            raise DataError(f"{judgement.reader!r:.80} judged {where} in row {seen[cell]} already; keep one of them")
-        seen[cell] = number
+            raise DataError(
+                f"{judgement.reader!r:.80} judged {where} in row {rows_of_cases[cell]} already; keep one of them"
+            )
+        rows_of_cases[cell] = number
 
 
 def _region_record(region: Region) -> dict[str, Any]:

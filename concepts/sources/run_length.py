@@ -15,7 +15,12 @@ OFFSET = 48
 
 
 def run_lengths(mask: Mask) -> list[int]:
-    """The counts of a mask; the first counts pixels outside and may be 0."""
+    """Count the runs of a mask, down the columns; the first counts pixels outside and may be 0.
+
+    Example:
+        >>> run_lengths(np.array([[0, 1, 1], [0, 0, 1]], dtype=bool))
+        [2, 1, 1, 2]
+    """
     pixels = mask.ravel(order="F")
     changes = np.flatnonzero(np.diff(pixels)) + 1
     starts = np.concatenate([[0], changes, [pixels.size]])
@@ -24,10 +29,14 @@ def run_lengths(mask: Mask) -> list[int]:
 
 
 def from_run_lengths(counts: Sequence[int], height: int, width: int) -> Mask:
-    """The mask, height x width, that counts describe.
+    """Draw the mask, height x width, that counts describe.
 
     Raises:
         DataError: If a count is negative or they do not sum to the number of pixels.
+
+    Example:
+        >>> from_run_lengths([2, 1, 1, 2], 2, 3).astype(int).tolist()
+        [[0, 1, 1], [0, 0, 1]]
     """
     if any(count < 0 for count in counts) or sum(counts) != height * width:
         raise DataError(f"run lengths sum to {sum(counts)}, the mask has {height} x {width} pixels")
@@ -36,7 +45,7 @@ def from_run_lengths(counts: Sequence[int], height: int, width: int) -> Mask:
 
 
 def uncompressed(text: str) -> list[int]:
-    """The counts in COCO's compressed string.
+    """Decode the counts in COCO's compressed string.
 
     Each count is written in groups of five bits, the lowest first, in characters from ``0``; from the fourth on it is
     the difference from the count before the last.

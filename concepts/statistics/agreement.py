@@ -1,167 +1,57 @@
-"""How far readers agree: five coefficients, each with its equation, its source and a bootstrap interval over items.
+"""How far readers agree: five coefficients, each with its equation and its source, as functions of item weights.
 
-Ratings are an N x R matrix: items (images) in rows, readers in columns, categories as any finite numbers, NaN or None
-where a reader gave no verdict. A coefficient is NaN where it says nothing: no item has two verdicts, or (Cohen, Fleiss,
-Krippendorff) all verdicts fall into one category, so that there is nothing to tell apart. Its n counts the items with
-two verdicts or more. Items are drawn for the interval and readers are not: it speaks of other images, not of other
+A coefficient is NaN where it says nothing: no item has two verdicts, or (Cohen, Fleiss, Krippendorff) all verdicts fall
+into one category, so that there is nothing to tell apart. For an interval, draw items with
+`concepts.statistics.bootstrap.bootstrap`. Readers are not drawn: the interval speaks of other images, not of other
 readers.
 
 Notation: r_i readers judged item i, n_ik of them chose category k, of q categories; n' items have r_i >= 2.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import StrEnum
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from concepts.statistics.bootstrap import RESAMPLES, Statistic, Weights, bootstrap, interval_estimate, ratio
-from concepts.statistics.estimate import Estimate
-from concepts.statistics.ratings import Ratings, coded, condense
+from concepts.statistics.bootstrap import Statistic, Weights, ratio
+from concepts.statistics.ratings import Ratings
 
 
 class Measure(StrEnum):
     """A coefficient of agreement."""
 
     PERCENT = "percent_agreement"
+    """Share of pairs of verdicts on one item that are the same, averaged over items; chance is not taken off."""
     COHEN = "cohen_kappa"
+    """Agreement of two readers beyond what their own habits give by chance; of more readers, the mean over pairs."""
     FLEISS = "fleiss_kappa"
+    """Agreement beyond chance of any number of readers. Falls to 0 or below, however well readers agree, where nearly
+    all verdicts are of one category."""
     GWET_AC1 = "gwet_ac1"
+    """Agreement beyond chance that stays meaningful where one category is rare: for concepts that few lesions show."""
     KRIPPENDORFF = "krippendorff_alpha"
-
-
-def percent_agreement(ratings: ArrayLike, *, generator: np.random.Generator, resamples: int = RESAMPLES) -> Estimate:
-    """Share of pairs of verdicts on one item that are the same, averaged over items; chance is not taken off.
-
-    P_a = 1/n' sum over items of sum_k n_ik (n_ik - 1) / (r_i (r_i - 1)).
-
-    Args:
-        ratings: N x R.
-        generator: Where the resamples come from.
-        resamples: Number of resamples of the items.
-
-    Raises:
-        DataError: If the ratings are no matrix of numbers.
-
-    Source: Fleiss, Psychol Bull 1971, 76:378, his P-bar; over items with two or more verdicts as in Gwet, Handbook of
-    Inter-Rater Reliability, 4th ed. 2014, chapter 2.
-    """
-    return agreement(Measure.PERCENT, ratings, generator=generator, resamples=resamples)
-
-
-def cohen_kappa(ratings: ArrayLike, *, generator: np.random.Generator, resamples: int = RESAMPLES) -> Estimate:
-    """Agreement of two readers beyond what their own habits give by chance; for more readers, the mean over pairs.
-
-    kappa = (p_o - p_e) / (1 - p_e), p_o = sum_k p_kk, p_e = sum_k p_k. p_.k over the items that both judged. Pairs of
-    readers for whom it is undefined (no common item, one category) are left out of the mean.
-
-    Args:
-        ratings: N x R.
-        generator: Where the resamples come from.
-        resamples: Number of resamples of the items.
-
-    Raises:
-        DataError: If the ratings are no matrix of numbers.
-
-    Source: Cohen, Educ Psychol Meas 1960, 20:37; the mean over pairs: Light, Psychol Bull 1971, 76:365.
-    """
-    return agreement(Measure.COHEN, ratings, generator=generator, resamples=resamples)
-
-
-def fleiss_kappa(ratings: ArrayLike, *, generator: np.random.Generator, resamples: int = RESAMPLES) -> Estimate:
-    """Agreement of any number of readers beyond chance, readers interchangeable, their number free to vary.
-
-    kappa = (P_a - P_e) / (1 - P_e), P_a as in `percent_agreement`, P_e = sum_k pi_k^2, pi_k = 1/n sum over items of
-    n_ik / r_i. Falls to 0 or below, however well readers agree, where nearly all verdicts are of one category.
-
-    Args:
-        ratings: N x R.
-        generator: Where the resamples come from.
-        resamples: Number of resamples of the items.
-
-    Raises:
-        DataError: If the ratings are no matrix of numbers.
-
-    Source: Fleiss, Psychol Bull 1971, 76:378, equations 3 to 7, for a fixed number of readers; with missing readers
-    as in Gwet, Handbook of Inter-Rater Reliability, 4th ed. 2014, chapter 2: items with one verdict count in pi_k only.
-    """
-    return agreement(Measure.FLEISS, ratings, generator=generator, resamples=resamples)
-
-
-def gwet_ac1(
-    ratings: ArrayLike,
-    *,
-    generator: np.random.Generator,
-    resamples: int = RESAMPLES,
-    categories: Sequence[float] | None = None,
-) -> Estimate:
-    """Agreement beyond chance that stays meaningful where one category is rare.
-
-    AC1 = (P_a - P_e) / (1 - P_e), P_e = 1/(q - 1) sum_k pi_k (1 - pi_k), P_a and pi_k as in `fleiss_kappa`. Use it for
-    concepts that few lesions show. Undefined for q = 1; with q = 2 and one of them never used it is P_a.
-
-    Args:
-        ratings: N x R.
-        generator: Where the resamples come from.
-        resamples: Number of resamples of the items.
-        categories: All that a reader could have chosen; default: those that occur.
-
-    Raises:
-        DataError: If the ratings are no matrix of numbers, or one is none of the categories.
-
-    Source: Gwet, Br J Math Stat Psychol 2008, 61:29; missing readers as for `fleiss_kappa`.
-    """
-    return agreement(Measure.GWET_AC1, ratings, generator=generator, resamples=resamples, categories=categories)
-
-
-def krippendorff_alpha(ratings: ArrayLike, *, generator: np.random.Generator, resamples: int = RESAMPLES) -> Estimate:
-    """Agreement beyond chance from all pairs of verdicts, with a correction for few items; nominal categories.
-
-    alpha = 1 - (n - 1) (n - sum_k o_kk) / (n^2 - sum_k n_k^2), o_kk = sum over items of n_ik (n_ik - 1) / (r_i - 1),
-    n_k = sum over items of n_ik, n = sum_k n_k; over items with two or more verdicts.
-
-    Args:
-        ratings: N x R.
-        generator: Where the resamples come from.
-        resamples: Number of resamples of the items.
-
-    Raises:
-        DataError: If the ratings are no matrix of numbers.
-
-    Source: Krippendorff, Computing Krippendorff's Alpha-Reliability, 2011, section C. He draws pairs for his interval;
-    we draw items, as for the other coefficients.
-    """
-    return agreement(Measure.KRIPPENDORFF, ratings, generator=generator, resamples=resamples)
-
-
-def agreement(
-    measure: Measure,
-    ratings: ArrayLike,
-    *,
-    generator: np.random.Generator,
-    resamples: int = RESAMPLES,
-    categories: Sequence[float] | None = None,
-) -> Estimate:
-    """A coefficient by its name; arguments and errors as for the function of that name."""
-    checked = coded(ratings, categories=categories)
-    unlike, members = condense(checked)
-    statistic = coefficient(measure, unlike)
-    figures = bootstrap(
-        lambda weights: statistic(weights @ members)[:, None],
-        len(checked.codes),
-        generator=generator,
-        resamples=resamples,
-    )
-    return interval_estimate(figures[:, 0], checked.compared)
+    """Agreement beyond chance from all pairs of verdicts, with a correction for few items; nominal categories."""
 
 
 def coefficient(measure: Measure, ratings: Ratings) -> Statistic:
-    """A coefficient as a function of item weights: B x N to B values, NaN where undefined."""
+    """Return a coefficient as a function of item weights: B x N to B values, NaN where undefined.
+
+    Example:
+        >>> ratings = Ratings(np.array([[1, 1], [0, 0], [1, 0], [0, 0]]), categories=2)
+        >>> coefficient(Measure.PERCENT, ratings)(np.ones((1, 4))).tolist()
+        [0.75]
+    """
     return _STATISTICS[measure](ratings)
 
 
 def _percent(ratings: Ratings) -> Statistic:
+    """Compute P_a = 1/n' sum over items of sum_k n_ik (n_ik - 1) / (r_i (r_i - 1)).
+
+    Source: Fleiss, Psychol Bull 1971, 76:378, his P-bar; over items with two or more verdicts as in Gwet, Handbook of
+    Inter-Rater Reliability, 4th ed. 2014, chapter 2.
+    """
     counts = ratings.counts
     readers = counts.sum(axis=1)
     paired = readers >= 2
@@ -171,7 +61,7 @@ def _percent(ratings: Ratings) -> Statistic:
 
 
 def _shares(ratings: Ratings, weights: Weights) -> NDArray[np.float64]:
-    """B x q: pi_k."""
+    """Compute pi_k, B x q: 1/n sum over items of n_ik / r_i; items with one verdict count too."""
     counts = ratings.counts
     readers = counts.sum(axis=1, keepdims=True)
     features = np.hstack([counts / np.maximum(readers, 1), readers > 0])
@@ -184,11 +74,20 @@ def _beyond_chance(observed: NDArray[np.float64], expected: NDArray[np.float64])
 
 
 def _fleiss(ratings: Ratings) -> Statistic:
+    """Compute kappa = (P_a - P_e) / (1 - P_e), P_e = sum_k pi_k^2.
+
+    Source: Fleiss, Psychol Bull 1971, 76:378, equations 3 to 7, for a fixed number of readers; with missing readers
+    as in Gwet, Handbook of Inter-Rater Reliability, 4th ed. 2014, chapter 2.
+    """
     observed = _percent(ratings)
     return lambda weights: _beyond_chance(observed(weights), (_shares(ratings, weights) ** 2).sum(axis=1))
 
 
 def _gwet(ratings: Ratings) -> Statistic:
+    """Compute AC1 = (P_a - P_e) / (1 - P_e), P_e = 1/(q - 1) sum_k pi_k (1 - pi_k); undefined for q = 1.
+
+    Source: Gwet, Br J Math Stat Psychol 2008, 61:29; missing readers as for Fleiss' kappa.
+    """
     observed = _percent(ratings)
 
     def statistic(weights: Weights) -> NDArray[np.float64]:
@@ -200,6 +99,13 @@ def _gwet(ratings: Ratings) -> Statistic:
 
 
 def _krippendorff(ratings: Ratings) -> Statistic:
+    """Compute alpha = 1 - (n - 1) (n - sum_k o_kk) / (n^2 - sum_k n_k^2) over items with two or more verdicts.
+
+    o_kk = sum over items of n_ik (n_ik - 1) / (r_i - 1), n_k = sum over items of n_ik, n = sum_k n_k.
+
+    Source: Krippendorff, Computing Krippendorff's Alpha-Reliability, 2011, section C. He draws pairs for his interval;
+    we draw items, as for the other coefficients.
+    """
     counts = ratings.counts
     readers = counts.sum(axis=1)
     paired = np.where((readers >= 2)[:, None], counts, 0)
@@ -217,6 +123,10 @@ def _krippendorff(ratings: Ratings) -> Statistic:
 
 
 def _cohen(ratings: Ratings) -> Statistic:
+    """Average kappa over pairs of readers; pairs without a common item, or with one category, are left out of it.
+
+    Source: Light, Psychol Bull 1971, 76:365.
+    """
     pairs = list(combinations(range(ratings.codes.shape[1]), 2))
 
     def statistic(weights: Weights) -> NDArray[np.float64]:
@@ -228,6 +138,12 @@ def _cohen(ratings: Ratings) -> Statistic:
 
 
 def _pair_kappa(ratings: Ratings, pair: tuple[int, int], weights: Weights) -> NDArray[np.float64]:
+    """Compute kappa = (p_o - p_e) / (1 - p_e) over the items that both readers judged.
+
+    p_o = sum_k p_kk, p_e = sum_k p_k. p_.k, where p_kl is the share of items with verdicts k and l.
+
+    Source: Cohen, Educ Psychol Meas 1960, 20:37.
+    """
     first, second = ratings.codes[:, pair[0]], ratings.codes[:, pair[1]]
     q = ratings.categories
     both = np.flatnonzero((first >= 0) & (second >= 0))

@@ -123,14 +123,14 @@ def looking(store: Store, actor: str, action: Action) -> Iterator[Session]:
 
 
 def roles_of(session: Session, actor: str) -> frozenset[Role]:
-    """The roles of an account.
+    """Return the roles of an account.
 
     Raises:
         PermissionDeniedError: If there is no such account, or it is disabled.
     """
-    known: frozenset[Role] | None = session.info.get((ROLES, actor))
-    if known is not None:
-        return known
+    remembered: frozenset[Role] | None = session.info.get((ROLES, actor))
+    if remembered is not None:
+        return remembered
     rows = session.execute(ROLES_OF, {"called": actor}).all() if is_plain(actor) else []
     if not rows or rows[0].disabled:
         state = "is disabled" if rows else "is no account"

@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 
 from concepts.release import canonical_json
 from concepts.store.judgement_rows import record_of
-from concepts.store.review_rows import stored_record
 from concepts.store.schema import CaseReviewRow, EventRow, JudgementRow, MaskRow, RegionRow, ReleaseRow, table
 from concepts.store.store import Store
 
@@ -70,12 +69,17 @@ class BrokenLink:
 
 
 def now() -> str:
-    """This moment as the store writes it: ISO 8601, UTC, with microseconds."""
+    """Return this moment as the store writes it: ISO 8601, UTC, with microseconds."""
     return instant(datetime.now(UTC))
 
 
 def instant(moment: datetime) -> str:
-    """A moment as the store writes it."""
+    """Write a moment as the store does.
+
+    Example:
+        >>> instant(datetime(2026, 5, 1, 12, tzinfo=UTC))
+        '2026-05-01T12:00:00.000000+00:00'
+    """
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
@@ -101,13 +105,13 @@ def append(session: Session, actor: str, action: str, *, subject: str, payload: 
 
 
 def history(session: Session, *, after: int = 0) -> Iterator[Event]:
-    """The events in order, from the one after ``after``."""
+    """Iterate over the events in order, from the one after ``after``."""
     rows = session.scalars(select(EventRow).where(EventRow.seq > after).order_by(EventRow.seq)).yield_per(BATCH)
     return map(to_event, rows)
 
 
 def to_event(row: EventRow) -> Event:
-    """The event that a row holds."""
+    """Build the event that a row holds."""
     return Event(
         seq=row.seq,
         previous=row.previous,
@@ -127,7 +131,7 @@ def verify(store: Store) -> BrokenLink | None:
 
 
 def last_link(store: Store) -> Event | None:
-    """The newest event, whose hash stands for the whole chain; None where nothing was done yet."""
+    """Return the newest event, whose hash stands for the whole chain; None where nothing was done yet."""
     with store.reading() as session:
         row = session.scalar(select(EventRow).order_by(EventRow.seq.desc()).limit(1))
         return to_event(row) if row else None
@@ -147,12 +151,12 @@ def _broken_chain(session: Session) -> BrokenLink | None:
 
 
 def _contradiction(session: Session) -> BrokenLink | None:
-    seen, reviews, last = 0, 0, 0
+    judgements, reviews, last = 0, 0, 0
     for event in history(session):
         last = event.seq
         written = event.payload.get("judgements", ())
         for record in written:
-            seen += 1
+            judgements += 1
             if not _stands(session, record):
                 return BrokenLink(event.seq, f"judgement {record['id']} is not what event {event.seq} wrote")
         if "review" in event.payload:
@@ -163,7 +167,7 @@ def _contradiction(session: Session) -> BrokenLink | None:
         if "release" in event.payload and not _release_stands(session, event.payload["release"]):
             name = "{name}@{version}".format(**event.payload["release"])
             return BrokenLink(event.seq, f"release {name} is not what event {event.seq} wrote")
-    if session.scalar(select(func.count()).select_from(JudgementRow)) != seen:
+    if session.scalar(select(func.count()).select_from(JudgementRow)) != judgements:
         return BrokenLink(last, "there are judgements that no event wrote")
     if session.scalar(select(func.count()).select_from(CaseReviewRow)) != reviews:
         return BrokenLink(last, "there are case reviews that no event wrote")
@@ -184,7 +188,12 @@ def _stands(session: Session, record: Mapping[str, Any]) -> bool:
 
 def _review_stands(session: Session, record: Mapping[str, Any]) -> bool:
     row = session.get(CaseReviewRow, record["id"])
-    return row is not None and canonical_json(stored_record(row)) == canonical_json(record)
+    return row is not None and canonical_json(_review_record(row)) == canonical_json(record)
+
+
+def _review_record(row: CaseReviewRow) -> dict[str, Any]:
+    columns = {column.name: getattr(row, column.name) for column in CaseReviewRow.__table__.columns}
+    return columns | {"corrections": json.loads(row.corrections)}
 
 
 def _mask_stands(session: Session, digest: str) -> bool:

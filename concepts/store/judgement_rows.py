@@ -19,34 +19,34 @@ COLUMNS = tuple(column.name for column in JudgementRow.__table__.columns if colu
 
 
 def record_of(row: JudgementRow, regions: Iterable[RegionRow]) -> dict[str, Any]:
-    """What the audit log says of a stored judgement."""
+    """Return what the audit log says of a stored judgement."""
     drawn = [{"kind": r.kind, "vertices": json.loads(r.vertices), "mask": r.mask} for r in regions]
     return {**{name: getattr(row, name) for name in COLUMNS}, "regions": drawn}
 
 
 def to_json(judgement: Judgement) -> dict[str, Any]:
-    """What a judgement says, as JSON; masks by their digests."""
-    said = ("reader", "image_id", "concept", "verdict", "confidence", "note", "seconds", "reading", "blinded")
-    fields = {name: getattr(judgement, name) for name in (*said, "origin", "kind")}
+    """Return what a judgement says, as JSON; masks by their digests."""
+    names = ("reader", "image_id", "concept", "verdict", "confidence", "note", "seconds", "reading", "blinded")
+    fields = {name: getattr(judgement, name) for name in (*names, "origin", "kind")}
     at = judgement.at.isoformat() if judgement.at else None
     return {**fields, "at": at, "regions": [region_json(region) for region in judgement.regions]}
 
 
 def region_json(region: Region) -> dict[str, Any]:
-    """A region as JSON; its mask by the digest."""
+    """Return a region as JSON; its mask by the digest."""
     return {"kind": region.kind, "vertices": [list(vertex) for vertex in region.vertices], "mask": region.digest}
 
 
 def to_judgements(session: Session, rows: Sequence[JudgementRow], *, with_regions: bool = True) -> list[Judgement]:
-    """The judgements that rows hold, with their regions unless these are not wanted; withdrawals are left out."""
-    kept = [(row, row.verdict) for row in rows if row.verdict is not None]
-    regions = regions_of(session, [row.id for row, _ in kept]) if with_regions else {}
-    return [_judgement(row, Verdict(verdict), regions.get(row.id, ())) for row, verdict in kept]
+    """Build the judgements that rows hold, with their regions unless told otherwise; withdrawals are left out."""
+    standing = [(row, row.verdict) for row in rows if row.verdict is not None]
+    regions = regions_of(session, [row.id for row, _ in standing]) if with_regions else {}
+    return [_judgement(row, Verdict(verdict), regions.get(row.id, ())) for row, verdict in standing]
 
 
 def regions_of(session: Session, judgement_ids: Sequence[int]) -> dict[int, tuple[Region, ...]]:
-    """The regions of judgements, by the judgement's number."""
-    found: dict[int, list[Region]] = defaultdict(list)
+    """Read the regions of judgements, by the judgement's number."""
+    regions: dict[int, list[Region]] = defaultdict(list)
     for start in range(0, len(judgement_ids), 500):
         query = (
             select(RegionRow, MaskRow.content)
@@ -56,8 +56,8 @@ def regions_of(session: Session, judgement_ids: Sequence[int]) -> dict[int, tupl
         )
         for row, content in session.execute(query):
             vertices = tuple((x, y) for x, y in json.loads(row.vertices))
-            found[row.judgement_id].append(Region(RegionKind(row.kind), vertices, content))
-    return {key: tuple(regions) for key, regions in found.items()}
+            regions[row.judgement_id].append(Region(RegionKind(row.kind), vertices, content))
+    return {key: tuple(of_judgement) for key, of_judgement in regions.items()}
 
 
 def _judgement(row: JudgementRow, verdict: Verdict, regions: tuple[Region, ...]) -> Judgement:

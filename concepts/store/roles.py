@@ -166,7 +166,12 @@ PERMISSIONS: Mapping[Role, frozenset[Action]] = {
 
 
 def is_permitted(roles: Collection[Role], action: Action) -> bool:
-    """Whether one of the roles allows the act."""
+    """Tell whether one of the roles allows the act.
+
+    Example:
+        >>> is_permitted([Role.ANNOTATOR], Action.JUDGE), is_permitted([Role.ANNOTATOR], Action.FREEZE)
+        (True, False)
+    """
     return any(action in PERMISSIONS.get(role, frozenset()) for role in roles)
 
 

@@ -43,7 +43,7 @@ class Table(DeclarativeBase):
 
 
 def table(row: type[Table]) -> sqlalchemy.Table:
-    """The table itself: statements that writers wait for are made of it once, and do without the object mapper."""
+    """Return the table itself: statements that writers wait for are built from it once, without the object mapper."""
     return cast(sqlalchemy.Table, row.__table__)
 
 
@@ -112,7 +112,7 @@ class ConceptRow(Table):
     name: Mapped[str] = mapped_column(Text)
     definition: Mapped[str] = mapped_column(Text)
     parent: Mapped[str | None] = mapped_column(String(100))
-    own: Mapped[bool]
+    is_own: Mapped[bool] = mapped_column("own")
     rule: Mapped[str | None] = mapped_column(Text)
 
 

@@ -52,7 +52,7 @@ class Store:
     _kept: dict[Hashable, tuple[Hashable, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def keep(self, key: Hashable, stamp: Hashable, make: Callable[[], Any]) -> Any:  # noqa: ANN401  # whatever is made
-        """What ``make`` gives, kept in memory as long as the stamp is the same.
+        """Keep what ``make`` gives in memory as long as the stamp is the same.
 
         For what follows from rows that are only ever added, and takes long to gather.
 
@@ -61,26 +61,26 @@ class Store:
             stamp: Changes when rows are added, e.g. their number.
             make: Gathers it.
         """
-        found = self._kept.get(key)
-        if found is None or found[0] != stamp:
-            found = self._kept[key] = (stamp, make())
-        return found[1]
+        kept_before = self._kept.get(key)
+        if kept_before is None or kept_before[0] != stamp:
+            kept_before = self._kept[key] = (stamp, make())
+        return kept_before[1]
 
     @property
     def url(self) -> str:
-        """Where it is, without a password."""
+        """Return where the store is, without a password."""
         return self.engine.url.render_as_string(hide_password=True)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A transaction that sees one state and changes nothing."""
+        """Open a transaction that sees one state and changes nothing."""
         options = {"isolation_level": "REPEATABLE READ"} if self.engine.dialect.name == "postgresql" else {}
         with _one_line(self.url), Session(self.engine.execution_options(**options)) as session:
             yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """A transaction that is alone in writing; commits at the end, or leaves no trace where an error comes through.
+        """Open a transaction that is alone in writing; it commits at the end, and leaves no trace after an error.
 
         Raises:
             StoreError: If the database cannot be written.
@@ -135,8 +135,8 @@ def migrate(url: str | None = None) -> tuple[str | None, str]:
     store = _connect(url, must_exist=True)
     with contextlib.closing(store), _one_line(store.url):
         before = revision(store)
-        known = {script.revision for script in _scripts().walk_revisions()}
-        if before is not None and before not in known:
+        revisions = {script.revision for script in _scripts().walk_revisions()}
+        if before is not None and before not in revisions:
             raise StoreError(f"{store.url}: revision {before} is not known here; update Dermaxis")
         upgrade(store, "head")
         return before, head_revision()
@@ -151,22 +151,22 @@ def upgrade(store: Store, target: str) -> None:
 
 
 def revision(store: Store) -> str | None:
-    """The revision that the store is at; None where there is none."""
+    """Return the revision that the store is at; None where there is none."""
     with store.engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
 @cache
 def head_revision() -> str:
-    """The revision that this Dermaxis works with."""
+    """Return the revision that this Dermaxis works with."""
     return str(_scripts().get_current_head())
 
 
 def _refuse_other_revision(store: Store) -> None:
-    found, head = revision(store), head_revision()
-    if found != head:
+    present, head = revision(store), head_revision()
+    if present != head:
         raise StoreError(
-            f"{store.url}: the store is at revision {found}, this Dermaxis needs {head}; "
+            f"{store.url}: the store is at revision {present}, this Dermaxis needs {head}; "
             "make a copy, then run 'dermaxis concepts migrate'"
         )
 

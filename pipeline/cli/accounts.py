@@ -1,4 +1,4 @@
-"""``dermaxis accounts …``: who may use the store, on the command line."""
+"""``dermaxis accounts …``: who may use the concept store, on the command line."""
 
 from typing import Annotated
 from uuid import uuid4
@@ -10,8 +10,8 @@ from pipeline.cli.concepts import StoreUrl, opened_store
 
 accounts_app = typer.Typer(help="Accounts of the concept store: who may do what.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the account")]
-Roles = Annotated[list[Role], typer.Option("--role", help="May be given several times")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the account")]
+Roles = Annotated[list[Role], typer.Option("--role", help="Role of the account; repeat the option for several")]
 Password = Annotated[
     str,
     typer.Option(
@@ -19,14 +19,14 @@ Password = Annotated[
         prompt=True,
         hide_input=True,
         confirmation_prompt=True,
-        help="Default: asked for",
+        help="Password of the account; default: you are asked for it",
     ),
 ]
 
 
 @accounts_app.command()
 def add(name: Name, role: Roles, password: Password, store: StoreUrl = None) -> None:
-    """Make an account. The password is asked for, or taken from DERMAXIS_PASSWORD."""
+    """Add an account. The store is made if it does not exist."""
     from concepts.curation.accounts import OPERATOR, add_account
 
     with opened_store(store, must_exist=False) as opened:
@@ -47,7 +47,7 @@ def list_all(store: StoreUrl = None) -> None:
 
 @accounts_app.command()
 def roles(name: Name, role: Roles, store: StoreUrl = None) -> None:
-    """Give an account these roles and no others."""
+    """Set the roles of an account; it loses all others."""
     from concepts.curation.accounts import OPERATOR, set_roles
 
     with opened_store(store) as opened:
@@ -56,7 +56,7 @@ def roles(name: Name, role: Roles, store: StoreUrl = None) -> None:
 
 @accounts_app.command()
 def password(name: Name, password: Password, store: StoreUrl = None) -> None:
-    """Give an account a new password."""
+    """Set a new password."""
     from concepts.curation.accounts import OPERATOR, set_password
 
     with opened_store(store) as opened:
@@ -65,13 +65,13 @@ def password(name: Name, password: Password, store: StoreUrl = None) -> None:
 
 @accounts_app.command()
 def disable(name: Name, store: StoreUrl = None) -> None:
-    """Shut an account out; what it judged stays."""
+    """Disable an account; its judgements remain."""
     _set_disabled(name, store, disabled=True)
 
 
 @accounts_app.command()
 def enable(name: Name, store: StoreUrl = None) -> None:
-    """Let an account in again."""
+    """Enable a disabled account."""
     _set_disabled(name, store, disabled=False)
 
 

@@ -1,6 +1,6 @@
-"""``dermaxis concepts import-rules``, ``measure`` and ``suspect``: what tables, masks and networks say of images."""
+"""``dermaxis concepts import-rules``, ``measure`` and ``suspect``: what metadata, masks and networks tell of images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +11,8 @@ import typer
 from concepts.errors import SettingsError
 from pipeline.cli.concepts import SetName, StoreUrl, opened_store
 
+UNITS = ("mm", "px")
+
 if TYPE_CHECKING:
     from concepts.example import ConceptEntry
     from concepts.judgement import Judgement
@@ -19,31 +21,37 @@ if TYPE_CHECKING:
 
 
 def import_rules(
-    table: Annotated[Path, typer.Argument(metavar="TABLE", help="A CSV file with one row for each image")],
-    rules: Annotated[list[str], typer.Argument(metavar="CONCEPT=RULE", help="E.g. 'young=age_approx < 20'")],
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="CSV file with one row for each image")],
+    rules: Annotated[list[str], typer.Argument(metavar="CONCEPT=RULE", help="Rules, e.g. 'young=age_approx < 20'")],
     set_name: SetName,
-    image_column: Annotated[str, typer.Option("--image-column", help="The column of the image's name")] = "isic_id",
+    image_column: Annotated[str, typer.Option("--image-column", help="Column with the images' names")] = "isic_id",
     store: StoreUrl = None,
 ) -> None:
-    """Bring in what rules on metadata say of a set's images; readers can correct it."""
+    """Import judgements that follow from rules on metadata; readers can correct them."""
     from concepts.sources.metadata_rules import rule_judgements
 
     parsed = dict(map(_rule, rules))
-    said = rule_judgements(table, parsed, image_column=image_column)
+    judgements = rule_judgements(table, parsed, image_column=image_column)
     entries = [rule.entry(concept) for concept, rule in parsed.items()]
     with opened_store(store) as opened:
-        typer.echo(bring(opened, set_name, entries, said))
+        typer.echo(import_into_set(opened, set_name, entries, judgements))
 
 
 def measure(
-    masks: Annotated[Path, typer.Argument(metavar="MASKS", help="A folder of lesion masks, called as their images")],
+    masks: Annotated[
+        Path, typer.Argument(metavar="MASKS", help="Folder of lesion masks that have their images' names")
+    ],
     set_name: SetName,
-    images: Annotated[Path | None, typer.Option("--images", help="The image folder; without it no colours")] = None,
-    spacing: Annotated[float | None, typer.Option("--spacing", help="Side of a pixel in mm; without it no mm")] = None,
-    large: Annotated[str, typer.Option("--large", help="From which diameter a lesion is large, e.g. 600px")] = "10mm",
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="FOLDER", help="Image folder; needed for colours")
+    ] = None,
+    spacing: Annotated[
+        float | None, typer.Option("--spacing", help="Side of a pixel in mm; default: lengths in pixels")
+    ] = None,
+    large: Annotated[str, typer.Option("--large", help="Diameter from which a lesion is large, e.g. 600px")] = "10mm",
     store: StoreUrl = None,
 ) -> None:
-    """Bring in what lesion masks say of asymmetry, border, colours and diameter; readers can correct it."""
+    """Import judgements measured in lesion masks: asymmetry, border, colours, diameter. Readers can correct them."""
     from concepts.curation import door as curation
     from concepts.curation.accounts import OPERATOR
     from concepts.measures.lesion_shape import DiameterRule
@@ -54,60 +62,66 @@ def measure(
     folder = MaskFolder(masks=masks, images=images, spacing=spacing, rules=rules)
     with opened_store(store) as opened:
         records = curation.read_images(opened, OPERATOR, set_name)
-        said = measured_judgements(records, folder)
-        shown = {judgement.concept for judgement in said}
-        typer.echo(bring(opened, set_name, [entry for entry in rules.entries if entry.id in shown], said))
+        judgements = measured_judgements(records, folder)
+        concepts = {judgement.concept for judgement in judgements}
+        entries = [entry for entry in rules.entries if entry.id in concepts]
+        typer.echo(import_into_set(opened, set_name, entries, judgements))
 
 
 def suspect(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, e.g. runs/phantom-20260101-120000")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run, e.g. runs/phantom-20260101-120000")],
     set_name: SetName,
-    images: Annotated[Path, typer.Option("--images", help="The image folder")],
+    images: Annotated[Path, typer.Option("--images", metavar="FOLDER", help="Image folder of the set")],
     store: StoreUrl = None,
 ) -> None:
-    """Compute what a run's network suspects in a set's images and how alike they are, to sort by in the tool."""
+    """Compute which concepts a run's network suspects in a set's images, and how alike the images are.
+
+    The tool sorts images by both.
+    """
     from concepts.curation import door as curation
     from concepts.curation.accounts import OPERATOR
     from pipeline.explanation.cases.suspect import suspect as suspicions
     from pipeline.run.progress import Bars
 
     with opened_store(store) as opened:
-        brought = curation.brought_images(opened, OPERATOR, run.resolve().name)
-        records = [one for one in curation.read_images(opened, OPERATOR, set_name) if one.id not in brought]
-        found = suspicions(run, records, images=images, tracker=Bars())
-        names = found.image_ids
-        # Named by what they are of, so that a start that was cut short is taken up where it ended.
-        part = f"{found.run} {sha256(' '.join(names).encode()).hexdigest()[:16]}"
-        for concept, values in found.suspected.items():
+        recorded = curation.brought_images(opened, OPERATOR, run.resolve().name)
+        records = [record for record in curation.read_images(opened, OPERATOR, set_name) if record.id not in recorded]
+        network = suspicions(run, records, images=images, tracker=Bars())
+        names = network.image_ids
+        # The keys follow from the content, so that the same command completes what an interrupted one began.
+        part = f"{network.run} {sha256(' '.join(names).encode()).hexdigest()[:16]}"
+        for concept, values in network.suspected.items():
             figures = dict(zip(names, values.tolist(), strict=True))
-            curation.record_suspicion(opened, OPERATOR, found.run, concept, figures, key=f"{part} {concept}")
-        # Last, since they say that the images are done.
-        curation.record_embeddings(opened, OPERATOR, found.run, names, found.embeddings, key=part)
-    lines = [f"{len(names)} images, {len(found.suspected)} concepts, by {found.run}"]
-    typer.echo("\n".join([*lines, *(f"no suspicion of {name}: {why}" for name, why in found.left_out.items())]))
+            curation.record_suspicion(opened, OPERATOR, network.run, concept, figures, key=f"{part} {concept}")
+        # Last, since an image that has an embedding counts as complete.
+        curation.record_embeddings(opened, OPERATOR, network.run, names, network.embeddings, key=part)
+    lines = [f"{len(names)} images, {len(network.suspected)} concepts, by {network.run}"]
+    typer.echo("\n".join([*lines, *(f"no suspicion of {name}: {why}" for name, why in network.left_out.items())]))
 
 
-def bring(store: "Store", set_name: str, entries: "Sequence[ConceptEntry]", said: "Sequence[Judgement]") -> str:
-    """Add the concepts that the set does not have, and what is said of its images; how much that was."""
+def import_into_set(
+    store: "Store", set_name: str, entries: "Sequence[ConceptEntry]", judgements: "Sequence[Judgement]"
+) -> str:
+    """Add the concepts that a set lacks and the judgements on its images; return how many in a sentence."""
     from concepts.curation import door as curation
     from concepts.curation.accounts import OPERATOR
     from concepts.sources.judgement_files import within
 
-    held = {one.id for one in curation.read_set(store, OPERATOR, set_name).concepts}
-    images = {one.id for one in curation.read_images(store, OPERATOR, set_name)}
-    own = within(said, images=images, concepts={entry.id for entry in entries})
+    concepts = {concept.id for concept in curation.read_set(store, OPERATOR, set_name).concepts}
+    images = {image.id for image in curation.read_images(store, OPERATOR, set_name)}
+    inside = within(judgements, images=images, concepts={entry.id for entry in entries})
     for entry in entries:
-        if entry.id not in held:
-            _add(store, set_name, entry)
-    written = curation.import_judgements(store, OPERATOR, set_name, own, key=uuid4().hex)
-    elsewhere = len(said) - len(own)
+        if entry.id not in concepts:
+            _add_concept(store, set_name, entry)
+    written = curation.import_judgements(store, OPERATOR, set_name, inside, key=uuid4().hex)
+    outside = len(judgements) - len(inside)
     return (
-        f"{written} judgements written, {len(own) - written} were there already"
-        f"{f', {elsewhere} of images that the set does not have' if elsewhere else ''}"
+        f"{written} judgements imported, {len(inside) - written} existed already"
+        f"{f', {outside} skipped: their image is not in the set' if outside else ''}"
     )
 
 
-def _add(store: "Store", set_name: str, entry: "ConceptEntry") -> None:
+def _add_concept(store: "Store", set_name: str, entry: "ConceptEntry") -> None:
     from concepts.curation import door as curation
     from concepts.curation.accounts import OPERATOR
     from concepts.curation.sets import SetConcept
@@ -116,8 +130,8 @@ def _add(store: "Store", set_name: str, entry: "ConceptEntry") -> None:
     if entry.id in load_vocabulary().concepts:
         curation.add_concept(store, OPERATOR, set_name, entry.id, rule=entry.rule, key=uuid4().hex)
         return
-    own = SetConcept(id=entry.id, name=entry.name, definition=entry.definition, own=True, rule=entry.rule)
-    curation.add_concept(store, OPERATOR, set_name, own, key=uuid4().hex)
+    concept = SetConcept(id=entry.id, name=entry.name, definition=entry.definition, is_own=True, rule=entry.rule)
+    curation.add_concept(store, OPERATOR, set_name, concept, key=uuid4().hex)
 
 
 def _rule(word: str) -> "tuple[str, MetadataRule]":
@@ -130,9 +144,10 @@ def _rule(word: str) -> "tuple[str, MetadataRule]":
 
 
 def _length(word: str) -> tuple[float, str]:
-    units: Mapping[str, str] = {"mm": "mm", "px": "px"}
-    number, unit = word[:-2].strip(), units.get(word[-2:])
+    number, unit = word[:-2], word[-2:]
     try:
-        return float(number), units[str(unit)]
-    except (ValueError, KeyError) as error:
-        raise SettingsError(f"--large {word!r:.80}: a number and its unit, mm or px, e.g. 10mm or 600px") from error
+        if unit in UNITS:
+            return float(number), unit
+    except ValueError:
+        pass
+    raise SettingsError(f"--large {word!r:.80}: expected a number and its unit, mm or px, e.g. 10mm or 600px")

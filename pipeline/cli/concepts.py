@@ -1,6 +1,6 @@
 """``dermaxis concepts …``: the concept store and its releases, on the command line.
 
-Here the operator of the machine acts: whoever has the store's address. What people do in the tool, they do by name.
+Every act here is that of the operator: whoever has the store's address. In the tool, people act under their own names.
 """
 
 from collections import Counter
@@ -21,21 +21,24 @@ if TYPE_CHECKING:
     from concepts.store.store import Store
 
 concepts_app = typer.Typer(
-    help="Concept sets: their store, and releases to freeze, compare, take along and check.", no_args_is_help=True
+    help="Concept sets and their releases: freeze, compare, import, export and verify.", no_args_is_help=True
 )
 
 StoreUrl = Annotated[
     str | None,
-    typer.Option("--store", envvar="DERMAXIS_STORE", help="A SQLite file or a PostgreSQL URL; default: your own"),
+    typer.Option(
+        "--store", envvar="DERMAXIS_STORE", help="SQLite file or PostgreSQL URL of the store; default: your own"
+    ),
 ]
-SetName = Annotated[str, typer.Option("--set", help="A set of the store")]
-FileFormat = Annotated[Format | None, typer.Option("--format", help="Default: what the file's ending stands for")]
-Word = Annotated[str, typer.Argument(metavar="RELEASE", help="NAME@VERSION in the store, or a release's file (JSON)")]
+SetName = Annotated[str, typer.Option("--set", metavar="SET", help="Name of the concept set")]
+FileFormat = Annotated[Format | None, typer.Option("--format", help="Format of the file; default: by its suffix")]
+RELEASE_HELP = "NAME@VERSION of the store, or the JSON file of a release"
+ReleaseName = Annotated[str, typer.Argument(metavar="RELEASE", help=RELEASE_HELP)]
 
 
 @contextmanager
 def opened_store(url: str | None, *, must_exist: bool = True) -> Iterator["Store"]:
-    """A store that is closed at the end; default: the user's own."""
+    """Open a store, the user's own by default, and close it at the end."""
     from concepts.store.store import open_store
 
     store = open_store(url, must_exist=must_exist)
@@ -47,7 +50,7 @@ def opened_store(url: str | None, *, must_exist: bool = True) -> Iterator["Store
 
 @concepts_app.command()
 def migrate(store: StoreUrl = None) -> None:
-    """Bring a store that an older Dermaxis made up to this one. Make a copy first."""
+    """Migrate a store that an older version of Dermaxis made. Make a copy first."""
     from concepts.store.store import migrate
 
     before, after = migrate(store)
@@ -56,12 +59,16 @@ def migrate(store: StoreUrl = None) -> None:
 
 @concepts_app.command()
 def freeze(
-    source: Annotated[str, typer.Argument(metavar="SET", help="A set of the store, or a YAML file of settings")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to settings")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="With settings: the release's file")] = None,
+    source: Annotated[str, typer.Argument(metavar="SET", help="Name of a concept set, or a YAML file with settings")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Settings to change; with a YAML file")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File for the release; with a YAML file")
+    ] = None,
     store: StoreUrl = None,
 ) -> None:
-    """Freeze a set of the store, or, given settings, the concept masks of their data source."""
+    """Freeze a concept set, or, given settings, the concept masks that came with their data source."""
     if Path(source).suffix in (".yaml", ".yml"):
         _freeze_source(Path(source), overrides or [], output)
         return
@@ -69,7 +76,9 @@ def freeze(
     from concepts.curation.accounts import OPERATOR
 
     if overrides or output:
-        raise DermaxisError("KEY=VALUE and --output go with settings; to write a frozen set: dermaxis concepts export")
+        raise DermaxisError(
+            "KEY=VALUE and --output go with a YAML file of settings; to write a frozen set: dermaxis concepts export"
+        )
     with opened_store(store) as opened:
         info = curation.freeze(opened, OPERATOR, source, key=uuid4().hex)
         release = curation.read_release(opened, OPERATOR, f"{info.name}@{info.version}")
@@ -78,7 +87,7 @@ def freeze(
 
 @concepts_app.command("list")
 def list_all(
-    name: Annotated[str | None, typer.Argument(metavar="SET", help="Only releases of this set")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="SET", help="List the releases of this set only")] = None,
     store: StoreUrl = None,
 ) -> None:
     """List the releases of the store."""
@@ -86,38 +95,42 @@ def list_all(
     from concepts.curation.accounts import OPERATOR
 
     with opened_store(store) as opened:
-        found = curation.list_releases(opened, OPERATOR, name)
-    typer.echo("\n".join(map(_line, found)) or "no releases yet: dermaxis concepts freeze SET")
+        releases = curation.list_releases(opened, OPERATOR, name)
+    typer.echo("\n".join(map(_line, releases)) or "no releases yet; make one: dermaxis concepts freeze SET")
 
 
 @concepts_app.command()
-def show(release: Word, store: StoreUrl = None) -> None:
-    """Show what a release holds, how far its readers agreed, and which concepts are flagged."""
+def show(release: ReleaseName, store: StoreUrl = None) -> None:
+    """Show the concepts of a release, their examples, and which concepts are flagged."""
     typer.echo(_describe(_read(release, store)))
 
 
 @concepts_app.command()
-def diff(one: Word, other: Word, store: StoreUrl = None) -> None:
+def diff(
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help=f"The earlier release: {RELEASE_HELP}")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="The later release, given likewise")],
+    store: StoreUrl = None,
+) -> None:
     """Show what changed from one release to another."""
     from concepts.release_diff import diff
 
-    changes = diff(_read(one, store), _read(other, store))
+    changes = diff(_read(before, store), _read(after, store))
     for name, entries in changes.to_json().items():
         rows = [f"{key}: {value}" for key, value in entries.items()] if isinstance(entries, dict) else entries
-        shown = [row if isinstance(row, str) else " ".join(map(str, row)) for row in rows]
-        if shown:
-            typer.echo("\n".join([f"{name.replace('_', ' ')}: {len(shown)}", *(f"  {row}" for row in shown)]))
+        lines = [row if isinstance(row, str) else " ".join(map(str, row)) for row in rows]
+        if lines:
+            typer.echo("\n".join([f"{name.replace('_', ' ')}: {len(lines)}", *(f"  {line}" for line in lines)]))
     if changes.is_empty:
         typer.echo("the same concepts and examples")
 
 
 @concepts_app.command()
 def export(
-    release: Word,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the manifest and its masks")],
+    release: ReleaseName,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder for the manifest and masks")],
     store: StoreUrl = None,
 ) -> None:
-    """Write a release of the store to a folder: NAME-VERSION.json, and its masks."""
+    """Write a release of the store to a folder: NAME-VERSION.json and the masks."""
     from concepts.curation import door as curation
     from concepts.curation.accounts import OPERATOR
 
@@ -127,11 +140,13 @@ def export(
 
 @concepts_app.command("import")
 def import_file(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="A release (JSON)")],
-    masks: Annotated[Path | None, typer.Option("--masks", help="Folder of its masks, to keep them as well")] = None,
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="JSON file of the release")],
+    masks: Annotated[
+        Path | None, typer.Option("--masks", metavar="FOLDER", help="Folder of its masks; default: import no masks")
+    ] = None,
     store: StoreUrl = None,
 ) -> None:
-    """Bring a release into the store; makes the store where there is none."""
+    """Import a release into the store, which is made if it does not exist."""
     from concepts.curation import door as curation
     from concepts.curation.accounts import OPERATOR
 
@@ -141,15 +156,16 @@ def import_file(
 
 @concepts_app.command("import-judgements")
 def import_judgements(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="Judgements, or regions in COCO, or a release")],
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="File with judgements, COCO regions or a release")],
     set_name: SetName,
     format: FileFormat = None,
-    reader: Annotated[str | None, typer.Option("--reader", help="Who judged, where the file does not say")] = None,
+    reader: Annotated[str | None, typer.Option("--reader", help="Name of the reader, if the file has none")] = None,
     store: StoreUrl = None,
 ) -> None:
-    """Bring judgements of a file into a set, all or none; bad rows are listed. What the set has is passed over.
+    """Import the judgements of a file into a concept set: all of them, or none if a row is faulty.
 
-    Of the table of a whole data set (derm7pt, ph2) only what is about the set's images and concepts comes in.
+    Judgements that the set has already are skipped. Of the table of a data set (derm7pt, ph2), the rows about the set's
+    images and concepts are imported.
     """
     from concepts.curation import door as curation
     from concepts.curation.accounts import OPERATOR
@@ -157,30 +173,32 @@ def import_judgements(
     from concepts.sources.judgement_files import read_judgements, refuse_other_images, within
 
     with opened_store(store) as opened:
-        found = read_judgements(path, format, reader=reader)
+        file = read_judgements(path, format, reader=reader)
         images = {image.id: image.digest for image in curation.read_images(opened, OPERATOR, set_name)}
-        refuse_other_images(found, images)
-        said, is_table = found.judgements, format in TABLES
+        refuse_other_images(file, images)
+        judgements, is_table = file.judgements, format in TABLES
         if is_table:
-            concepts = {one.id for one in curation.read_set(opened, OPERATOR, set_name).concepts}
-            said = within(said, images=images, concepts=concepts)
-        places = None if is_table else found.places
-        written = curation.import_judgements(opened, OPERATOR, set_name, said, places=places, key=uuid4().hex)
-    elsewhere = len(found.judgements) - len(said)
+            concepts = {concept.id for concept in curation.read_set(opened, OPERATOR, set_name).concepts}
+            judgements = within(judgements, images=images, concepts=concepts)
+        locations = None if is_table else file.locations
+        written = curation.import_judgements(
+            opened, OPERATOR, set_name, judgements, locations=locations, key=uuid4().hex
+        )
+    outside = len(file.judgements) - len(judgements)
     typer.echo(
-        f"{written} judgements written, {len(said) - written} were there already"
-        f"{f', {elsewhere} are about nothing in the set' if elsewhere else ''}"
+        f"{written} judgements imported, {len(judgements) - written} existed already"
+        f"{f', {outside} skipped: their image or concept is not in the set' if outside else ''}"
     )
 
 
 @concepts_app.command("export-judgements")
 def export_judgements(
-    set_name: Annotated[str, typer.Argument(metavar="SET", help="A set of the store")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="A new file")],
+    set_name: Annotated[str, typer.Argument(metavar="SET", help="Name of the concept set")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="New file for the judgements")],
     format: FileFormat = None,
     store: StoreUrl = None,
 ) -> None:
-    """Write the current judgements of a set to a file; COCO takes those with regions only."""
+    """Write the current judgements of a concept set to a file; COCO holds only those with regions."""
     from concepts.curation import door as curation
     from concepts.curation.accounts import OPERATOR
     from concepts.sources.judgement_files import write_judgements
@@ -188,18 +206,20 @@ def export_judgements(
     with opened_store(store) as opened:
         judgements = curation.read_judgements(opened, OPERATOR, set_name)
         images = curation.read_images(opened, OPERATOR, set_name)
-    sizes = {one.id: (one.width, one.height) for one in images if one.width and one.height}
+    sizes = {image.id: (image.width, image.height) for image in images if image.width and image.height}
     number = write_judgements(judgements, output, format, sizes=sizes)
     typer.echo(f"{output}: {number} of {len(judgements)} judgements")
 
 
 @concepts_app.command()
 def verify(
-    release: Annotated[Path | None, typer.Argument(metavar="FILE", help="A release (JSON); default: the store")] = None,
-    root: Annotated[Path | None, typer.Option("--root", help="With a release: the folder of its masks")] = None,
+    release: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="JSON file of a release; default: the store")
+    ] = None,
+    root: Annotated[Path | None, typer.Option("--root", metavar="FOLDER", help="Folder of the release's masks")] = None,
     store: StoreUrl = None,
 ) -> None:
-    """Check a store's audit chain and what it says was written; or a release's digest and those of its masks."""
+    """Verify the audit chain of a store and the rows that it records, or the digests of a release and its masks."""
     if release is None:
         _verify_store(store)
         return
@@ -216,7 +236,10 @@ def _verify_store(url: str | None) -> None:
     with opened_store(url) as store:
         broken = audit.verify(store)
         if broken is not None:
-            raise StoreError(f"{store.url}: the audit chain breaks at event {broken.seq}: {broken.reason}")
+            raise StoreError(
+                f"{store.url}: the audit chain breaks at event {broken.seq}: {broken.reason}; "
+                "compare the store with your last copy"
+            )
         last = audit.last_link(store)
     typer.echo(f"intact: {last.seq} events, the newest {last.hash}" if last else "intact: no events yet")
 
@@ -227,11 +250,11 @@ def _freeze_source(config: Path, overrides: list[str], output: Path | None) -> N
     from pipeline.data.cohort import load_samples, source_release
 
     if output is None:
-        raise DermaxisError("give --output FILE: where the release is to be written")
+        raise DermaxisError("a release frozen from settings needs a file: give --output FILE")
     settings = load_settings(config, overrides)
     release = source_release(settings, load_samples(settings))
     if output.exists():
-        raise DermaxisError(f"{output}: exists already; a release is never overwritten: give another name")
+        raise DermaxisError(f"{output}: exists already, and a release is never overwritten; give another file")
     write_release(release, output)
     typer.echo(_describe(read_release(output)))
 
@@ -257,8 +280,8 @@ def _describe(release: "Release") -> str:
     flags = {entry.concept: entry.flag for entry in release.agreement or () if entry.flag}
     for concept in release.concepts:
         counts = Counter(example.polarity for example in release.examples if example.concept == concept.id)
-        shown = ", ".join(f"{number} {polarity}" for polarity, number in sorted(counts.items()))
-        lines.append(f"  {concept.id:<24}{shown} ({concept.origin})")
+        examples = ", ".join(f"{number} {polarity}" for polarity, number in sorted(counts.items()))
+        lines.append(f"  {concept.id:<24}{examples} ({concept.origin})")
         if concept.id in flags:
             lines.append(f"  {'':<24}flagged: {flags[concept.id]}")
     return "\n".join(lines)

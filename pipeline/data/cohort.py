@@ -58,7 +58,7 @@ class Cohort:
     unmarked_is_absent: bool
 
     def part(self, part: Part) -> list[Sample]:
-        """The samples of one part, in order."""
+        """Return the samples of one part, in the cohort's order."""
         wanted = set(self.split.image_ids(part))
         return [sample for sample in self.samples if sample.image_id in wanted]
 
@@ -74,16 +74,16 @@ class Cohort:
         refuse_held_out((one for one in self.release.examples if one.image_id in names), held_out)
 
     def groups(self, samples: Sequence[Sample]) -> list[str]:
-        """The group (patient, lesion or near-duplicates) of each sample."""
+        """Return the group (patient, lesion or near-duplicates) of each sample."""
         return [self.split.groups[sample.image_id] for sample in samples]
 
     def concept_labels(self, samples: Sequence[Sample]) -> NDArray[np.float64]:
-        """N x k: 1 present, 0 absent, NaN not known."""
+        """Return what the release says of each concept in each sample, N x k: 1 present, 0 absent, NaN not known."""
         names = [sample.image_id for sample in samples]
         return label_table(self.release, names, concepts=self.concepts, unmarked_is_absent=self.unmarked_is_absent)
 
     def concept_regions(self, samples: Sequence[Sample]) -> list[list[Path | None]]:
-        """The mask file of each concept in each sample, or None."""
+        """Return the mask file of each concept in each sample, or None."""
         names = [sample.image_id for sample in samples]
         return region_table(self.release, names, concepts=self.concepts, root=self.root)
 
@@ -94,7 +94,7 @@ class Cohort:
         return sha256("\n".join(lines).encode()).hexdigest()
 
     def summary(self) -> dict[str, Any]:
-        """Counts by part and diagnosis, for the report."""
+        """Count images, groups and diagnoses by part, for the report."""
         return {
             "source": self.samples[0].source,
             "parts": {str(part): _counts(self.part(part), self.split) for part in Part},
@@ -151,7 +151,7 @@ def prepare_cohort(
 
 
 def load_samples(settings: RunSettings) -> list[Sample]:
-    """The samples of the settings' source, filtered and limited as asked.
+    """Load the samples of the settings' data source, filtered and limited as the settings ask.
 
     Raises:
         DataError: If the source cannot be read or fewer than two diagnoses are left.
@@ -170,7 +170,7 @@ def load_samples(settings: RunSettings) -> list[Sample]:
 
 
 def data_root(settings: DataSettings, tracker: Tracker | None = None) -> Path:
-    """The folder of the data set; generated first where it is the phantom's and not there yet.
+    """Return the folder of the data set; a phantom cohort that does not exist yet is generated first.
 
     Raises:
         SettingsError: If the source needs ``data.root`` and there is none.
@@ -187,7 +187,7 @@ def data_root(settings: DataSettings, tracker: Tracker | None = None) -> Path:
 
 
 def decoded_cache(settings: RunSettings) -> DecodedCache:
-    """The cache of decoded images for these transforms."""
+    """Return the cache of decoded images for the settings' transforms."""
     return DecodedCache(
         settings.data.cache.expanduser() / "decoded",
         size=settings.transforms.size + settings.transforms.margin,
@@ -212,14 +212,14 @@ def decode(samples: Sequence[Sample], cache: DecodedCache, *, workers: int, trac
 
 
 def duplicate_labels(samples: Sequence[Sample], cache: DecodedCache, *, bits: int) -> NDArray[np.int64] | None:
-    """The near-duplicate group of each sample, from its decoded image; None where the source knows every patient."""
+    """Find the near-duplicate group of each sample; None where the source knows every patient."""
     if all(sample.patient_id is not None for sample in samples):
         return None
     return near_duplicates((cache.get(sample) for sample in samples), bits=bits)
 
 
 def read_or_freeze(settings: RunSettings, samples: Sequence[Sample]) -> Release:
-    """The release that the settings name, or one frozen from the source's own masks."""
+    """Read the release that the settings name, or freeze one from the masks of the data source."""
     if settings.concepts.release is not None:
         release = _named_release(settings.concepts.release, settings)
         verify_images(release, {sample.image_id: sample.digest for sample in samples})

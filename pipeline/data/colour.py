@@ -37,7 +37,7 @@ class Jitter:
     hue: float = 0.0
 
     def matrix(self) -> npt.NDArray[np.float64]:
-        """The 3 x 3 map of RGB columns, contrast's offset apart."""
+        """Return the 3 x 3 map of RGB columns, without the offset that contrast adds."""
         cosine, sine = np.cos(2 * np.pi * self.hue), np.sin(2 * np.pi * self.hue)
         turn = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
         chroma = np.diag([1, self.saturation, self.saturation])

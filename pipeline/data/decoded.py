@@ -5,8 +5,6 @@ version of the reader), so an entry is never stale and may be deleted at any tim
 """
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from concepts.errors import ImageError
+from concepts.files import replacing
 from pipeline.choices import Fit
 from pipeline.data.sample import Sample
 from pipeline.images.reader import MAX_PIXELS, READER_VERSION, Mask, Pixels, image_size, open_rgb, read_mask
@@ -43,7 +42,7 @@ class BadRow:
 
 
 def fit_square(array: npt.NDArray[np.uint8], fit: Fit) -> npt.NDArray[np.uint8]:
-    """What of an image, at its own scale, becomes the square.
+    """Cut or extend an image, at its own scale, to what becomes the square.
 
     ``squash`` keeps everything and leaves the aspect to the resize. ``crop`` keeps the central square. ``pad`` extends
     the shorter side: an image by repeating its border (a mirrored lesion would be a second lesion), a mask by zeros.
@@ -67,7 +66,7 @@ def fit_square(array: npt.NDArray[np.uint8], fit: Fit) -> npt.NDArray[np.uint8]:
 
 
 def decode_square(path: Path, *, size: int, fit: Fit, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """An image file as a square.
+    """Decode an image file as a square.
 
     Args:
         path: The file.
@@ -91,7 +90,7 @@ def decode_square(path: Path, *, size: int, fit: Fit, max_pixels: int = MAX_PIXE
 
 
 def mask_square(mask: Mask, *, size: int, fit: Fit) -> npt.NDArray[np.uint8]:
-    """A mask as a square, by the same geometry as its image.
+    """Resize a mask to a square, by the same geometry as its image.
 
     Args:
         mask: Height x width, True inside.
@@ -130,7 +129,7 @@ class DecodedCache:
         return max(1, self.size // REGION_STRIDE)
 
     def get(self, sample: Sample) -> Pixels:
-        """The image of a sample: uint8, size x size x 3.
+        """Return the image of a sample: uint8, size x size x 3.
 
         Raises:
             ImageError: If it is not in the cache and its file cannot be read.
@@ -142,7 +141,7 @@ class DecodedCache:
         )
 
     def get_masks(self, sample: Sample, paths: Paths, *, identity: str | None = None) -> npt.NDArray[np.uint8]:
-        """The masks of a sample, so placed that they coincide with its image.
+        """Return the masks of a sample, aligned with its image.
 
         Args:
             sample: Whose masks they are.
@@ -171,7 +170,7 @@ class DecodedCache:
         region_paths: Sequence[Paths] | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> list[BadRow]:
-        """Decode what is not yet in the cache, and find every row that cannot be decoded.
+        """Decode what is not in the cache yet, and collect every row that cannot be decoded.
 
         Args:
             samples: The cohort.
@@ -248,17 +247,7 @@ def _cached(entry: Path, shape: tuple[int, ...], decode: Callable[[], npt.NDArra
     except (OSError, ValueError, EOFError):  # not there yet, or damaged: built again below
         pass
     array = np.ascontiguousarray(decode())
-    _write(entry, array)
-    return array
-
-
-def _write(entry: Path, array: npt.NDArray[np.uint8]) -> None:
     entry.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=entry.parent, suffix=".part")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            np.save(file, array, allow_pickle=False)
-        Path(name).replace(entry)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with replacing(entry, durable=False) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+    return array

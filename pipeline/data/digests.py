@@ -9,7 +9,7 @@ from concepts.errors import DataError
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, 64 hexadecimal digits.
+    """Compute the SHA-256 of a file's bytes, 64 hexadecimal digits.
 
     Raises:
         DataError: If the file cannot be read.
@@ -22,7 +22,7 @@ def file_digest(path: Path) -> str:
 
 
 def file_digests(paths: Sequence[Path], *, threads: int = 4) -> list[str]:
-    """`file_digest` of many files, in their order; reading and hashing release the interpreter, so threads help.
+    """Compute `file_digest` of many files, in order; threads help, since reading and hashing release the interpreter.
 
     Raises:
         DataError: If a file cannot be read.

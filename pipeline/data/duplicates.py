@@ -48,7 +48,7 @@ PAIR_BLOCK = 2_000
 
 
 def near_duplicates(images: Iterable[NDArray[np.uint8]], *, bits: int, correlation: float = CORRELATION) -> Rows:
-    """The near-duplicate group of each image; each image is taken from the iterable once, so memory stays small.
+    """Find the near-duplicate group of each image; the iterable is read once, so memory stays small.
 
     Args:
         images: RGB, height x width x 3, of any size; as squares they may be compared turned by a right angle.
@@ -63,7 +63,7 @@ def near_duplicates(images: Iterable[NDArray[np.uint8]], *, bits: int, correlati
 
 
 def grey_thumbnails(images: Iterable[NDArray[np.uint8]]) -> Thumbnails:
-    """The images in grey, reduced by averaging: N x 32 x 32, 0 to 255.
+    """Reduce images to grey by averaging: N x 32 x 32, 0 to 255.
 
     Args:
         images: RGB, height x width x 3, of any size; or one array, N x height x width x 3.
@@ -78,7 +78,7 @@ def perceptual_hashes(images: Iterable[NDArray[np.uint8]]) -> Hashes:
 
 
 def hash_thumbnails(thumbnails: Thumbnails) -> Hashes:
-    """The 64-bit perceptual hash of each thumbnail, and of its seven turned and mirrored versions.
+    """Hash each thumbnail, and its seven turned and mirrored versions, to 64 bits.
 
     A hash holds the signs of 64 low-frequency cosine coefficients, so it hardly changes with size, compression,
     brightness or contrast. Turning by right angles and mirroring only swap the directions and the signs of odd orders;
@@ -104,7 +104,7 @@ def hash_thumbnails(thumbnails: Thumbnails) -> Hashes:
 def near_duplicate_groups(
     hashes: Hashes, *, bits: int, thumbnails: Thumbnails | None = None, correlation: float = CORRELATION
 ) -> Rows:
-    """The group of each image: images joined by near-duplicate pairs, or by chains of them.
+    """Group images that are joined by near-duplicate pairs, or by chains of them.
 
     Args:
         hashes: N x 8, from `perceptual_hashes`.
@@ -130,7 +130,7 @@ def near_duplicate_groups(
 
 
 def correlations(thumbnails: Thumbnails, pairs: tuple[Rows, Rows], positions: Rows) -> NDArray[np.float32]:
-    """How alike the thumbnails of pairs are, allowing for a small shift.
+    """Correlate the thumbnails of pairs, allowing for a small shift.
 
     The middle of the first of a pair is compared with each part of the second that is as large; pairs that are far from
     alike even before that are spared it.
@@ -153,7 +153,7 @@ def _thumbnail(image: NDArray[np.uint8]) -> Thumbnails:
 
 
 def _close_pairs(hashes: Hashes, *, bits: int) -> Iterator[tuple[Rows, Rows]]:
-    """Pairs of rows whose hashes differ by at most so many bits, block by block."""
+    """Yield, block by block, the pairs of rows whose hashes differ by at most so many bits."""
     step = max(1, HASH_BLOCK // max(1, len(hashes)))
     for start in range(0, len(hashes), step):
         rows = hashes[start : start + step, :1]
@@ -165,7 +165,7 @@ def _close_pairs(hashes: Hashes, *, bits: int) -> Iterator[tuple[Rows, Rows]]:
 
 
 def _joined(labels: Rows, first: Rows, second: Rows) -> Rows:
-    """The labels after joining the groups of each pair."""
+    """Return the labels after joining the groups of each pair."""
     n = len(labels)
     ends = labels[first], labels[second]
     _, merged = connected_components(coo_array((np.ones(len(first), dtype=bool), ends), shape=(n, n)), directed=False)
@@ -174,7 +174,7 @@ def _joined(labels: Rows, first: Rows, second: Rows) -> Rows:
 
 
 def _placed(images: Thumbnails, positions: Rows) -> Thumbnails:
-    """Each image in its position: bit 0 swaps the axes, then bit 1 turns it upside down and bit 2 left to right."""
+    """Bring each image into its position: bit 0 swaps the axes, then bit 1 flips rows and bit 2 columns."""
     swap, upside_down, left_to_right = ((positions[:, None, None] >> bit & 1).astype(bool) for bit in range(3))
     placed = np.where(swap, images.transpose(0, 2, 1), images)
     placed = np.where(upside_down, placed[:, ::-1], placed)
@@ -192,7 +192,7 @@ def _correlate(first: Thumbnails, second: Thumbnails) -> NDArray[np.float32]:
 
 
 def _standardised(images: Thumbnails) -> Thumbnails:
-    """Images of mean 0 and norm 1; what is flat becomes 0."""
+    """Scale images to mean 0 and norm 1; a flat image becomes 0."""
     centred = images - images.mean(axis=(1, 2), keepdims=True)
     norm = np.sqrt((centred**2).sum(axis=(1, 2), keepdims=True))
     return np.where(norm > 1e-3, centred / np.maximum(norm, 1e-3), np.float32(0))

@@ -21,7 +21,7 @@ REGIONS = "regions"
 
 
 def crop_image(image: npt.NDArray[Any], *, offset: Window, size: int) -> npt.NDArray[Any]:
-    """The square of ``size`` pixels whose corner is ``offset`` (row, column), as a view of height x width x channel."""
+    """Cut the square of ``size`` pixels at ``offset`` (row, column) from height x width x channel, as a view."""
     top, left = offset
     return image[top : top + size, left : left + size]
 
@@ -29,7 +29,7 @@ def crop_image(image: npt.NDArray[Any], *, offset: Window, size: int) -> npt.NDA
 def crop_regions(
     regions: npt.NDArray[Any], *, offset: Window, size: int, of: int, cells: int
 ) -> npt.NDArray[np.float32]:
-    """The masks of a crop.
+    """Crop masks as their image is cropped.
 
     Args:
         regions: k x n x n, the masks of the whole image.
@@ -47,13 +47,13 @@ def crop_regions(
 
 
 def turn(array: npt.NDArray[Any], symmetry: int, axes: tuple[int, int]) -> npt.NDArray[Any]:
-    """One of the eight symmetries of the square: ``symmetry % 4`` quarter turns, then a flip if it is 4 or more."""
+    """Apply one of the square's eight symmetries: ``symmetry % 4`` quarter turns, then a flip from 4 on."""
     turned = np.rot90(array, symmetry % 4, axes)
     return np.flip(turned, axes[1]) if symmetry >= 4 else turned
 
 
 def _overlap(start: float, length: float, *, n: int, cells: int) -> npt.NDArray[np.float32]:
-    """Share of each of ``cells`` equal parts of [start, start + length] that lies in each of n unit intervals."""
+    """Return the share of each of ``cells`` equal parts of [start, start + length] in each of n unit intervals."""
     edges = start + np.linspace(0, length, cells + 1)
     starts, ends = edges[:-1, None], edges[1:, None]
     units = np.arange(n)

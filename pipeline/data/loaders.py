@@ -4,6 +4,7 @@ What is random about an item depends on the seed, the epoch, the row and how oft
 and on nothing else: neither on the number of workers nor on that of machines.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from concepts.errors import DataError, SettingsError
 from pipeline.choices import Balance
 from pipeline.data.decoded import DecodedCache, Paths
 from pipeline.data.sample import Sample
+from pipeline.run.seeds import Stream, random_generator
 
 Item = dict[str, Any]
 Rows = npt.NDArray[np.int64]
@@ -64,6 +66,7 @@ class CaseDataset(Dataset[Item]):
         self.samples = list(samples)
         self.cache = cache
         self.transform = transform
+        self.random_steps = [step for step in transform.transforms if isinstance(step, Randomizable)]
         self.classes = tuple(classes)
         self.labels = _labels(self.samples, self.classes)
         self.concept_labels = None if concept_labels is None else np.array(concept_labels, dtype=np.float32)
@@ -95,20 +98,19 @@ class CaseDataset(Dataset[Item]):
 
     def _reseed(self, row: int, repeat: int) -> None:
         # One PCG64 for all steps: MONAI's own seeding makes a Mersenne twister for each, which takes a millisecond.
-        state = np.random.RandomState(np.random.PCG64((self.seed, self.epoch, row, repeat)))
-        for step in self.transform.transforms:
-            if isinstance(step, Randomizable):
-                step.set_random_state(state=state)
+        state = np.random.RandomState(np.random.PCG64((self.seed, Stream.AUGMENTATION, self.epoch, row, repeat)))
+        for step in self.random_steps:
+            step.set_random_state(state=state)
 
     def _unmarked(self, row: int) -> npt.NDArray[np.bool_]:
-        """Concepts of a row that have no mask, though they are not known to be absent."""
+        """Mark the concepts of a row that have no mask, though they are not known to be absent."""
         paths = () if self.region_paths is None else self.region_paths[row]
         missing = np.array([path is None for path in paths], dtype=np.bool_)
         return missing if self.concept_labels is None else missing & (self.concept_labels[row] != 0)
 
 
 def epoch_order(labels: npt.ArrayLike, *, balance: Balance, seed: int, epoch: int) -> Rows:
-    """The rows of one epoch, in the order in which they are drawn.
+    """Draw the rows of one epoch, in order.
 
     With ``Balance.SAMPLER`` every class that occurs gets an equal share of the N places, and inside a class no row
     comes again before all have come. Against independent draws with weights (PyTorch's ``WeightedRandomSampler``) the
@@ -124,13 +126,13 @@ def epoch_order(labels: npt.ArrayLike, *, balance: Balance, seed: int, epoch: in
         N row numbers.
     """
     labels = np.asarray(labels)
-    generator = np.random.default_rng((seed, epoch))
+    generator = random_generator(seed, Stream.ORDER, epoch)
     if balance is not Balance.SAMPLER:
         return generator.permutation(len(labels))
     present = generator.permutation(np.unique(labels))
     shares = np.diff(np.linspace(0, len(labels), len(present) + 1).astype(np.int64))
-    chosen = [_cycle(np.flatnonzero(labels == k), int(n), generator) for k, n in zip(present, shares, strict=True)]
-    return generator.permutation(np.concatenate(chosen)) if chosen else np.arange(0)
+    rows = [_cycle(np.flatnonzero(labels == k), int(n), generator) for k, n in zip(present, shares, strict=True)]
+    return generator.permutation(np.concatenate(rows)) if rows else np.arange(0)
 
 
 class EpochBatches(Sampler[list[Draw]]):
@@ -187,7 +189,7 @@ def train_loader(
     rank: int = 0,
     world_size: int = 1,
 ) -> DataLoader[Item]:
-    """Shuffled, full batches of the epoch that ``dataset.set_epoch`` chose, in an order that depends on seed and epoch.
+    """Load shuffled, full batches of the epoch set by ``dataset.set_epoch``, in an order by seed and epoch.
 
     Args:
         dataset: The training data.
@@ -207,7 +209,7 @@ def train_loader(
 def eval_loader(
     dataset: CaseDataset, *, batch_size: int, workers: int = 0, rank: int = 0, world_size: int = 1
 ) -> DataLoader[Item]:
-    """All cases in their order; the last batch may be smaller.
+    """Load all cases in their order; the last batch may be smaller.
 
     Args:
         dataset: The cases.
@@ -231,7 +233,7 @@ def eval_loader(
 
 
 def place_images(images: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """N x C x H x W images where the network is, in the order of memory that convolutions are fastest with.
+    """Move N x C x H x W images to the network's device, in the memory order that suits convolutions best.
 
     Channels last: on a CPU a third faster than PyTorch's own order for the networks used here.
     """
@@ -239,17 +241,17 @@ def place_images(images: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def _cycle(rows: Rows, count: int, generator: np.random.Generator) -> Rows:
-    """``count`` of the rows: as many permutations of them as it takes, one after the other."""
+    """Draw ``count`` of the rows: as many permutations of them as it takes, one after the other."""
     rounds = -(-count // len(rows))
     return np.concatenate([generator.permutation(rows) for _ in range(rounds)] or [rows])[:count]
 
 
 def _count_repeats(order: Rows) -> list[Draw]:
-    seen: dict[int, int] = {}
+    repeats: Counter[int] = Counter()
     draws = []
     for row in order.tolist():
-        draws.append(Draw(row, seen.get(row, 0)))
-        seen[row] = seen.get(row, 0) + 1
+        draws.append(Draw(row, repeats[row]))
+        repeats[row] += 1
     return draws
 
 

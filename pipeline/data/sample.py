@@ -1,7 +1,12 @@
-"""One image with what is known about it."""
+"""One image with what is known about it, and the table of a run's images."""
 
-from dataclasses import dataclass
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+
+from concepts.files import write_atomically
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +44,12 @@ class Sample:
     image_type: str | None = None
     licence: str | None = None
     lesion_mask: Path | None = None
+
+
+def write_samples(samples: Sequence[Sample], path: Path) -> None:
+    """Write one row per sample as CSV, with the columns of `Sample`; what is not known stays empty."""
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, [field.name for field in fields(Sample)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(asdict, samples))
+    write_atomically(path, table.getvalue())

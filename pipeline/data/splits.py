@@ -21,9 +21,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from concepts.errors import DataError, LeakError
+from concepts.files import write_atomically
 from pipeline.data.sample import Sample
 from pipeline.data.stratify import assign_groups, proportional_quotas
-from pipeline.run.folder import write_atomically
+from pipeline.run.seeds import Stream, random_generator
 
 COLUMNS = ("image_id", "part", "group")
 
@@ -54,12 +55,12 @@ class Split:
         return hashlib.sha256(_table(self).encode()).hexdigest()
 
     def image_ids(self, part: Part) -> tuple[str, ...]:
-        """The images of a part, sorted."""
+        """Return the images of a part, sorted."""
         return tuple(sorted(image_id for image_id, other in self.parts.items() if other is part))
 
 
 def group_ids(samples: Sequence[Sample], duplicates: NDArray[np.int64] | None) -> list[str]:
-    """The group of each sample: images linked, directly or through others, by anything that makes them related.
+    """Group samples that are linked, directly or through others, by anything that makes them related.
 
     Two images are linked that have the same patient, the same lesion, the same file content, or the same near-duplicate
     label. Links add up: where a near-duplicate joins two patients, their images form one group.
@@ -104,7 +105,7 @@ def make_split(samples: Sequence[Sample], *, groups: Sequence[str], validation: 
         DataError: If a diagnosis has too few groups to be in every part.
     """
     names, diagnoses, counts = _count_by_group(samples, groups)
-    generator = np.random.default_rng(seed)
+    generator = random_generator(seed, Stream.SPLIT)
     assigned = assign_groups(counts, (1 - validation - test, validation, test), generator)
     _refuse_uncovered(counts, assigned, diagnoses)
     part_of = {name: list(Part)[number] for name, number in zip(names, assigned, strict=True)}
@@ -167,7 +168,7 @@ def read_split(path: Path) -> Split:
 
 
 def limit_samples(samples: Sequence[Sample], limit: int, seed: int) -> list[Sample]:
-    """A random subset with the diagnoses in proportion, for trials.
+    """Draw a random subset with the diagnoses in proportion, for trials.
 
     A rare diagnosis keeps up to three images where the limit allows, so that a split remains possible. Groups may come
     apart: what is left out is not used at all.
@@ -188,16 +189,16 @@ def limit_samples(samples: Sequence[Sample], limit: int, seed: int) -> list[Samp
     diagnoses = sorted(rows_of)
     sizes = np.array([len(rows_of[diagnosis]) for diagnosis in diagnoses])
     quotas = proportional_quotas(sizes, limit, least=len(Part))
-    generator = np.random.default_rng(seed)
-    kept = [
+    generator = random_generator(seed, Stream.LIMIT)
+    rows = [
         generator.choice(rows_of[diagnosis], quota, replace=False)
         for diagnosis, quota in zip(diagnoses, quotas, strict=True)
     ]
-    return [samples[row] for row in np.sort(np.concatenate(kept))]
+    return [samples[row] for row in np.sort(np.concatenate(rows))]
 
 
 def _links(keys: Iterable[Hashable]) -> list[tuple[int, int]]:
-    """Pairs of rows that chain together all rows with the same key; None is no key."""
+    """Return pairs of rows that chain together all rows with the same key; None is no key."""
     rows: dict[Hashable, list[int]] = defaultdict(list)
     for row, key in enumerate(keys):
         if key is not None:
@@ -220,7 +221,7 @@ def _group_name(related: Sequence[Sample]) -> str:
 
 
 def _count_by_group(samples: Sequence[Sample], groups: Sequence[str]) -> tuple[list[str], list[str], NDArray[np.int64]]:
-    """Names of the groups, names of the diagnoses, and images by group and diagnosis."""
+    """Return the groups' names, the diagnoses' names, and the number of images by group and diagnosis."""
     names, rows = np.unique(np.array(groups), return_inverse=True)
     diagnoses, columns = np.unique(np.array([sample.diagnosis for sample in samples]), return_inverse=True)
     counts = np.zeros((len(names), len(diagnoses)), dtype=np.int64)
@@ -239,7 +240,7 @@ def _refuse_uncovered(counts: NDArray[np.int64], assigned: NDArray[np.int64], di
 
 
 def _leaks(parts: Mapping[str, Part], groups: Mapping[str, str]) -> list[str]:
-    """One sentence for each group in more than one part."""
+    """Return one sentence for each group in more than one part."""
     members: dict[str, dict[Part, list[str]]] = defaultdict(lambda: defaultdict(list))
     for image_id, group in sorted(groups.items()):
         members[group][parts[image_id]].append(image_id)

@@ -39,7 +39,7 @@ def assign_groups(counts: Counts, shares: Sequence[float], generator: np.random.
 
 
 def proportional_quotas(sizes: Counts, total: int, *, least: int) -> Counts:
-    """How many to draw of each diagnosis, so that they add up to the total.
+    """Decide how many to draw of each diagnosis, so that they add up to the total.
 
     Args:
         sizes: How many there are of each diagnosis.

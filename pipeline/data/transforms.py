@@ -19,7 +19,7 @@ from pipeline.data.geometry import IMAGE, REGIONS, Cropd, RandomSymmetryd
 
 
 def train_transforms(settings: TransformSettings, mean: Sequence[float], std: Sequence[float]) -> Compose:
-    """Random crop, flips, turns and colours, then the network's units.
+    """Compose random crop, flips, turns and colours, then the network's units.
 
     Args:
         settings: Which of them, and how far.
@@ -42,12 +42,12 @@ def train_transforms(settings: TransformSettings, mean: Sequence[float], std: Se
 
 
 def eval_transforms(settings: TransformSettings, mean: Sequence[float], std: Sequence[float]) -> Compose:
-    """The central crop in the network's units; nothing random. Arguments and items as in `train_transforms`."""
+    """Compose the central crop and the network's units. Arguments and items are those of `train_transforms`."""
     return Compose([_crop(settings, random=False), NetworkUnitsd(mean, std)])
 
 
 def display_transforms(settings: TransformSettings) -> Compose:
-    """What the network sees in evaluation, for people: ``image`` stays uint8, size x size x 3, RGB.
+    """Compose what shows people the network's view in evaluation: ``image`` stays uint8, size x size x 3, RGB.
 
     ``regions``, where they came, are float32 k x size/4 x size/4, 0 to 255.
     """

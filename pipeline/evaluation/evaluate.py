@@ -31,11 +31,12 @@ from pipeline.evaluation.trajectory import activations_by_layer
 from pipeline.evaluation.whiteness import BlockMoments, block_numbers, residual_estimate
 from pipeline.models.checkpoint import load_model, main_layer
 from pipeline.models.concept_head import concept_head
+from pipeline.models.inputs import evaluation_loader
 from pipeline.models.whitened import subspaces_of
+from pipeline.run.files import AUXILIARY, MODEL, PLAIN
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
 from pipeline.run.seeds import Stream, random_generator
-from pipeline.training.phases import AUXILIARY, MODEL, PLAIN, evaluation_loader
 from pipeline.whitening.subspaces import AxisLayout
 from pipeline.whitening.surgery import whitening_layers
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipeline.choices import Baseline
 from pipeline.config import RunSettings
@@ -29,10 +28,13 @@ from pipeline.explanation.sanity.check import check_sanity
 from pipeline.explanation.shortcuts.audit import audit_shortcuts
 from pipeline.explanation.stability import order_stability
 from pipeline.explanation.tcav import choose_examples, sides_of, tcav_scores
+from pipeline.models.backbones import layer_name
 from pipeline.models.checkpoint import load_model
+from pipeline.models.inputs import evaluation_loader
+from pipeline.run.files import PLAIN
 from pipeline.run.folder import RunFolder
+from pipeline.run.pictures import save_picture
 from pipeline.run.progress import Tracker
-from pipeline.training.phases import PLAIN, evaluation_loader, layer_name
 
 PERMUTATIONS = 2
 """Distinguishes the generator of the permutations from the run's others."""
@@ -41,7 +43,6 @@ VECTORS = 3
 TAIL_BATCH = 128
 """Images that the tail takes at a time; it keeps nothing for a backward pass, so more than in training."""
 PICTURES = "exemplars"
-JPEG_QUALITY = 88
 
 
 def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker) -> None:
@@ -102,7 +103,7 @@ def _tcav(settings: RunSettings, cohort: Cohort, run: RunFolder, tracker: Tracke
     train, test = cohort.part(Part.TRAIN), cohort.part(Part.TEST)
     rows = choose_examples(cohort.concept_labels(train), generator)
     examples = [train[row] for row in rows]
-    layer = layer_name(settings, cohort)
+    layer = layer_name(settings.model)
 
     def outputs(samples: Sequence[Sample], title: str) -> LayerOutputs:
         loader = evaluation_loader(settings, cohort, description, samples)
@@ -128,7 +129,6 @@ def _exemplars(
     by_id = {sample.image_id: row for row, sample in enumerate(test)}
     labels = cohort.concept_labels(test)
     found = most_activated(activations, list(by_id), count=settings.explanation.exemplars)
-    run.file(PICTURES).mkdir(exist_ok=True)
     entries: dict[str, Any] = {}
     for column, (concept, exemplars) in enumerate(zip(cohort.concepts, found, strict=True)):
         entries[concept] = []
@@ -155,9 +155,7 @@ def _save_picture(settings: RunSettings, cohort: Cohort, sample: Sample, run: Ru
     shown: NDArray[np.uint8] = np.asarray(
         display_transforms(settings.transforms)({"image": cohort.cache.get(sample)})["image"]
     )
-    temporary = run.file(f".{name.replace('/', '-')}.tmp")
-    Image.fromarray(shown).save(temporary, format="JPEG", quality=JPEG_QUALITY)
-    temporary.replace(run.file(name))
+    save_picture(run, name, shown)
 
 
 def _truth(cohort: Cohort) -> dict[str, Any]:

@@ -21,10 +21,11 @@ from pipeline.data.transforms import display_transforms
 from pipeline.evaluation.evaluation_data import EvaluatedParts, evaluated_parts
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
 from pipeline.models.checkpoint import ModelDescription, load_model, main_layer
+from pipeline.models.inputs import evaluation_loader
 from pipeline.models.tail import Head, Tail, split_at
+from pipeline.run.files import MODEL
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
-from pipeline.training.phases import MODEL, evaluation_loader
 from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.surgery import whitening_layers
 

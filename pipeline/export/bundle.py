@@ -58,7 +58,7 @@ def export_bundle(run: Path, folder: Path) -> None:
 
 
 def inference_config(description: ModelDescription) -> dict[str, Any]:
-    """The content of ``configs/inference.json``: from a folder of images to a table of predictions."""
+    """Return the content of ``configs/inference.json``: from a folder of images to a table of predictions."""
     reader = {
         "_target_": "pipeline.export.inference.NetworkViewReader",
         **description.model_dump(mode="json", include={"size", "margin", "fit"}),
@@ -129,7 +129,7 @@ def inference_config(description: ModelDescription) -> dict[str, Any]:
 
 
 def model_card(run: RunFolder, description: ModelDescription, metadata: Mapping[str, Any]) -> str:
-    """The text of ``docs/README.md``: what the network is, how to run it, how well it did, and what it is not."""
+    """Write the text of ``docs/README.md``: what the network is, how to run it, how well it did, and what it is not."""
     whitening = whitening_of(description)
     figures = [f"| {name} | {_figure(one)} |" for name, one in metadata["eval_metrics"].items()]
     return Template(CARD.read_text(encoding="utf-8")).substitute(
@@ -148,7 +148,7 @@ def model_card(run: RunFolder, description: ModelDescription, metadata: Mapping[
 
 
 def licence_text() -> str:
-    """The licence of the code, as it was installed.
+    """Read the licence of the code, as it was installed.
 
     Raises:
         DermaxisError: If the installation has lost it.

@@ -58,13 +58,13 @@ class OneTensorClassifier(ConceptClassifier):
     """The same with all outputs in one tensor, which is what MONAI's verification and inferers take."""
 
     def forward(self, image: Tensor) -> Tensor:  # type: ignore[override]
-        """N x (D + k): the D probabilities, then the k activations."""
+        """Classify: N x (D + k), the D probabilities, then the k activations."""
         _, probabilities, activations = super().forward(image)
         return torch.cat([probabilities, activations], dim=1)
 
 
 def open_whole_run(path: Path) -> RunFolder:
-    """A run that came to its end.
+    """Open a finished run.
 
     Raises:
         RunError: If there is no run, or it is unfinished.
@@ -76,7 +76,7 @@ def open_whole_run(path: Path) -> RunFolder:
 
 
 def load_classifier(run: RunFolder) -> tuple[ConceptClassifier, ModelDescription]:
-    """A run's whitened network, folded, on the CPU.
+    """Load a run's whitened network, folded, on the CPU.
 
     Raises:
         WeightsError: If the run's files are missing or damaged.
@@ -90,7 +90,7 @@ def load_classifier(run: RunFolder) -> tuple[ConceptClassifier, ModelDescription
 
 
 def build_classifier(description: ModelDescription) -> OneTensorClassifier:
-    """The classifier of a description with random weights: a bundle loads its own into it.
+    """Build the classifier of a description with random weights, into which a bundle loads its state.
 
     Raises:
         RunError: If the network has no named axes.
@@ -102,7 +102,7 @@ def build_classifier(description: ModelDescription) -> OneTensorClassifier:
 
 
 def whitening_of(description: ModelDescription) -> WhiteningDescription:
-    """The description's concept whitening.
+    """Return the description's concept whitening.
 
     Raises:
         RunError: If it has none, or one without names.

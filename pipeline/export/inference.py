@@ -1,7 +1,7 @@
 """What a bundle's inference configuration names: which images, how they are read, and the table of results."""
 
 import csv
-import os
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from monai.utils import ImageMetaKey, MetaKeys
 from torch import Tensor
 
 from concepts.errors import DataError, ImageError
+from concepts.files import write_atomically
 from pipeline.choices import Fit
 from pipeline.data.decoded import decode_square
 from pipeline.data.geometry import crop_image
+from pipeline.images.formats import SUFFIXES
 from pipeline.images.reader import MAX_PIXELS, Pixels
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".dcm", ".dicom", ".ima"}
 
 
 class NetworkViewReader(ImageReader):
@@ -42,11 +42,11 @@ class NetworkViewReader(ImageReader):
         self.max_pixels = max_pixels
 
     def verify_suffix(self, filename: Any) -> bool:  # noqa: ANN401 - MONAI's signature
-        """True: files are told by their content."""
+        """Accept any suffix: formats are told by content."""
         return True
 
     def read(self, data: Any, **kwargs: Any) -> Path:  # noqa: ANN401 - MONAI's signature
-        """The file to decode; decoding waits for `get_data`, since MONAI answers an error here with other readers.
+        """Return the file to decode, without decoding it: MONAI answers an error here with other readers.
 
         Raises:
             ImageError: If several files are given for one image.
@@ -72,7 +72,7 @@ class NetworkViewReader(ImageReader):
 
 
 def list_images(folder: Path | str) -> list[dict[str, str]]:
-    """The image files of a folder, by name, as items for a MONAI data set.
+    """List the image files of a folder, by name, as items for a MONAI data set.
 
     Raises:
         DataError: If there is no such folder, or no image in it.
@@ -87,7 +87,7 @@ def list_images(folder: Path | str) -> list[dict[str, str]]:
 
 
 def image_metadata(batch: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The metadata of each image of a decollated batch, where MONAI's ``ClassificationSaver`` looks for file names."""
+    """Return the metadata of a decollated batch, in which MONAI's ``ClassificationSaver`` looks for file names."""
     return [dict(item["image"].meta) for item in batch]
 
 
@@ -105,7 +105,7 @@ class PredictionTable:
         self.rows: list[list[str]] = []
 
     def save_batch(self, batch_data: Tensor, meta_data: Mapping[str, Sequence[str]]) -> None:
-        """Take up predictions (N x columns) with the files that they are of.
+        """Add predictions (N x columns) and the names of their image files.
 
         Raises:
             DataError: If there are more or fewer numbers than columns.
@@ -118,8 +118,7 @@ class PredictionTable:
     def finalize(self) -> None:
         """Write the table."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([["image", *self.columns], *self.rows])
-        temporary.replace(self.path)
+        table = io.StringIO(newline="")
+        csv.writer(table, lineterminator="\n").writerows([["image", *self.columns], *self.rows])
+        write_atomically(self.path, table.getvalue())
         self.rows = []

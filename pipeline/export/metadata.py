@@ -21,7 +21,7 @@ BY_CLASS = ("auc", "sensitivity_at_specificity_80", "sensitivity_at_specificity_
 
 
 def bundle_metadata(run: RunFolder, description: ModelDescription) -> dict[str, Any]:
-    """The content of ``configs/metadata.json``.
+    """Return the content of ``configs/metadata.json``.
 
     Raises:
         RunError: If the run lacks a file or a figure.
@@ -74,7 +74,7 @@ def bundle_metadata(run: RunFolder, description: ModelDescription) -> dict[str, 
 
 
 def network_data_format(description: ModelDescription) -> dict[str, Any]:
-    """What goes in and what comes out, channel by channel."""
+    """Describe the network's input and output, channel by channel."""
     whitening = whitening_of(description)
     size, columns = description.size, prediction_columns(description)
     image = {
@@ -108,12 +108,12 @@ def network_data_format(description: ModelDescription) -> dict[str, Any]:
 
 
 def prediction_columns(description: ModelDescription) -> tuple[str, ...]:
-    """What each number of a prediction is: the classes, then the concepts."""
+    """Name each number of a prediction: the classes, then the concepts."""
     return (*description.classes, *whitening_of(description).concepts)
 
 
 def evaluation_metrics(run: RunFolder) -> dict[str, Any]:
-    """The whitened network's figures on the run's test images, each with its interval and n.
+    """Return the whitened network's figures on the run's test images, each with its interval and n.
 
     Raises:
         RunError: If the run was not evaluated, or a figure is missing.
@@ -133,7 +133,7 @@ def evaluation_metrics(run: RunFolder) -> dict[str, Any]:
 
 
 def image_licences(run: RunFolder) -> str:
-    """The licences of the run's images, with how many have each, most first.
+    """Count the run's images by licence, most frequent first.
 
     Raises:
         RunError: If the run has no table of its samples.

@@ -86,7 +86,7 @@ def require_mlflow() -> None:
 
 
 def tracking_address(target: str) -> tuple[str, str | None]:
-    """The tracking address for a target, and where artefacts of a new experiment go; None: where the store wants them.
+    """Return the tracking address for a target, and where a new experiment keeps artefacts; None: the store's default.
 
     A folder becomes a SQLite store in it: MLflow no longer writes plain files.
     """
@@ -100,7 +100,7 @@ def tracking_address(target: str) -> tuple[str, str | None]:
 
 
 def parameters(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
-    """Settings as dotted keys and text."""
+    """Yield settings as dotted keys and text."""
     for key, value in tree.items():
         name = f"{path}{key}"
         if isinstance(value, Mapping) and value:
@@ -110,7 +110,7 @@ def parameters(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, s
 
 
 def metrics(trees: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Every figure that is known: its value, ``.low`` and ``.high`` end of the 95 % interval, and ``.n``."""
+    """Yield every figure that is known: its value, ``.low`` and ``.high`` end of the 95 % interval, and ``.n``."""
     for path, value, low, high, n in figure_rows(trees):
         name = metric_key(str(path))
         if value is None:
@@ -122,7 +122,7 @@ def metrics(trees: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def metric_key(name: str) -> str:
-    """A name with only what MLflow allows."""
+    """Replace each character that MLflow does not allow in a name."""
     return "".join(letter if letter in ALLOWED else "_" for letter in name)
 
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from concepts.errors import DermaxisError
+from concepts.files import replacing
 from pipeline.export.classifier import INTENDED_USE, ConceptClassifier, load_classifier, open_whole_run, whitening_of
 from pipeline.models.checkpoint import ModelDescription
 from pipeline.run.folder import RunFolder
@@ -73,7 +73,7 @@ def check_packages(names: Sequence[str]) -> None:
 
 
 def onnx_properties(run: RunFolder, description: ModelDescription) -> dict[str, str]:
-    """What a user of the file must know, as strings; lists and objects as JSON."""
+    """Return what a user of the file must know, as strings; lists and objects as JSON."""
     whitening = whitening_of(description)
     return {
         "classes": json.dumps(description.classes),
@@ -95,7 +95,7 @@ def onnx_properties(run: RunFolder, description: ModelDescription) -> dict[str, 
 
 
 def largest_difference(classifier: ConceptClassifier, path: Path, *, size: int) -> float:
-    """How far onnxruntime is from PyTorch, over all outputs, for one image and for three of noise and plain colours.
+    """Return how far onnxruntime is from PyTorch over all outputs, for one image and for three of fading noise.
 
     Returns:
         max |a - b| / max(1, |b|).
@@ -118,18 +118,15 @@ def largest_difference(classifier: ConceptClassifier, path: Path, *, size: int) 
 
 @contextmanager
 def _appearing(path: Path, *, of: str) -> Iterator[Path]:
-    """A temporary file that becomes ``path`` if all goes well; ``of`` says what is written, in errors."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Yield a temporary file that replaces ``path`` if all goes well; ``of`` says what is written, in errors."""
     try:
-        yield temporary
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            yield temporary
     except torch.onnx.OnnxExporterError as error:
         reason = " ".join(str(error).split())[:200]
         raise DermaxisError(f"{path}: torch cannot export {of} ({reason}); nothing was written") from error
     except OSError as error:
-        raise DermaxisError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise DermaxisError(f"{path}: cannot be written ({error.strerror or error}); give another file") from error
 
 
 def _write(classifier: ConceptClassifier, size: int, path: Path) -> None:
@@ -149,7 +146,7 @@ def _write(classifier: ConceptClassifier, size: int, path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's remarks on its own deprecated parts and on torchvision, which is not used here."""
+    """Silence the exporter's remarks on its deprecated parts and on torchvision, which is not used here."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

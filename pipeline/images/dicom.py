@@ -1,8 +1,8 @@
 """Pixels of a DICOM file as a picture: 8 bits, grey or RGB.
 
-pydicom decodes and converts YBR to RGB; the palettes, the windows and the bit depths are applied here. Grey values go
-through the modality transform, then through the file's first window or VOI table where it has one, else through the
-full range that its stored bits allow. One frame only: a dermoscopic image is one picture.
+pydicom decodes and converts YBR to RGB; palettes, windows and bit depths are applied here. Grey values pass through the
+modality transform, then through the file's first window or VOI table where it has one, else through the full range that
+its stored bits allow. One frame only: a dermoscopic image is one picture.
 
 Source: DICOM PS3.3, C.7.6.3 (image pixel), C.7.9 (palettes), C.11.1 (modality LUT), C.11.2 (VOI LUT, windows).
 """
@@ -41,7 +41,7 @@ def check_pixels(path: Path, size: tuple[int, int], *, max_pixels: int) -> None:
 
 
 def dicom_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels, from the header.
+    """Read width and height in pixels from the header.
 
     Raises:
         ImageError: If the file is not DICOM or holds no image.
@@ -50,7 +50,7 @@ def dicom_size(path: Path) -> tuple[int, int]:
 
 
 def read_dicom(path: Path, *, max_pixels: int) -> tuple[npt.NDArray[np.uint8], bytes | None]:
-    """The picture in a DICOM file.
+    """Read the picture in a DICOM file.
 
     Args:
         path: A DICOM file with one frame: RGB, YBR, PALETTE COLOR, MONOCHROME1 or MONOCHROME2; uncompressed, deflated,
@@ -70,7 +70,7 @@ def read_dicom(path: Path, *, max_pixels: int) -> tuple[npt.NDArray[np.uint8], b
         raise ImageError(f"{path}: a DICOM file without pixel data; expected an image")
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
-        raise ImageError(f"{path}: {frames} frames, and no saying which is meant; save the one as a file of its own")
+        raise ImageError(f"{path}: {frames} frames; expected a single picture: save the right one as a separate file")
     _check_decoder(path, dataset.file_meta.TransferSyntaxUID)
     return _picture(path, dataset, pixel_array(dataset)), _profile(dataset)
 
@@ -87,7 +87,7 @@ def _read(path: Path, *, stop_before_pixels: bool = False) -> Dataset:
 
 def _size(path: Path, dataset: Dataset) -> tuple[int, int]:
     if not dataset.get("Rows") or not dataset.get("Columns"):
-        raise ImageError(f"{path}: a DICOM file without an image (no Rows and Columns)")
+        raise ImageError(f"{path}: a DICOM file without an image (no Rows and Columns); give one that holds a picture")
     return int(dataset.Columns), int(dataset.Rows)
 
 
@@ -158,7 +158,7 @@ def _grey(dataset: Dataset, values: Values) -> npt.NDArray[np.uint8]:
 
 
 def _window(dataset: Dataset, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """The first window (PS3.3 C.11.2.1.2 and C.11.2.1.3), mapped onto 0 to 1."""
+    """Map the first window (PS3.3 C.11.2.1.2 and C.11.2.1.3) onto 0 to 1."""
     centre, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
     function = dataset.get("VOILUTFunction") or "LINEAR"
     if function == "SIGMOID":
@@ -173,7 +173,7 @@ def _first(value: Any) -> float:  # noqa: ANN401 - one number or several, as the
 
 
 def _range(dataset: Dataset) -> Range:
-    """What the stored bits can express, after the modality transform."""
+    """Return the range that the stored bits can express, after the modality transform."""
     if dataset.get("ModalityLUTSequence"):
         return 0, 2 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
     bits, signed = int(dataset.BitsStored), int(dataset.PixelRepresentation)

@@ -3,16 +3,16 @@
 The format is told by the file's first bytes, never by its suffix. What differs between files is settled here, once:
 
 * EXIF and TIFF orientation, mirrored ones included, is applied; an EXIF block that cannot be parsed counts as upright.
-* An embedded ICC profile that fits the pixels is converted to sRGB; one that does not is left out of account.
+* An embedded ICC profile that fits the pixels is converted to sRGB; one that does not is ignored.
 * Transparency is laid over white. Inks (CMYK, also Adobe's inverted ones) become RGB.
 * 16-bit values are scaled by their full range, not by the range that one image happens to use.
-* A file with several pages or frames is refused, for there is no saying which one was meant. The previews that cameras
-  append to a JPEG do not count.
+* A file with several pages or frames is refused, since any of them may be meant. The previews that cameras append to a
+  JPEG do not count.
 * Truncated files are refused; nothing is filled in.
 """
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +22,6 @@ import numpy.typing as npt
 from monai.data.image_reader import ImageReader
 from monai.utils import MetaKeys
 from PIL import Image
-from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -30,6 +29,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from concepts.errors import ImageError
 from pipeline.images.dicom import check_pixels, dicom_size, read_dicom
+from pipeline.images.formats import is_dicom, pillow_format
 from pipeline.images.rgb import to_rgb, to_srgb, without_palette
 
 Pixels = npt.NDArray[np.uint8]
@@ -41,7 +41,6 @@ READER_VERSION = 1
 MAX_PIXELS = 100_000_000
 """Default limit on width times height; an image at the limit takes 300 MB decoded."""
 
-_DICOM_SUFFIXES = {".dcm", ".dicom", ".ima"}
 _ORIENTATION_TAG = 0x0112
 _UPRIGHTING = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -52,19 +51,10 @@ _UPRIGHTING = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_FORMATS: dict[bytes, Callable[[IO[bytes]], ImageFile]] = {
-    b"\xff\xd8\xff": JpegImageFile,
-    b"\x89PNG\r\n\x1a\n": PngImageFile,
-    b"II*\x00": TiffImageFile,
-    b"MM\x00*": TiffImageFile,
-    b"II+\x00": TiffImageFile,
-    b"MM\x00+": TiffImageFile,
-    b"BM": BmpImageFile,
-}
 
 
 def read_image(path: Path, *, longest_side: int | None = None, max_pixels: int = MAX_PIXELS) -> Pixels:
-    """An image file as upright RGB.
+    """Read an image file as upright RGB.
 
     Args:
         path: A JPEG, PNG, TIFF, BMP or DICOM file.
@@ -88,7 +78,7 @@ def read_image(path: Path, *, longest_side: int | None = None, max_pixels: int =
 
 
 def open_rgb(path: Path, *, at_least: tuple[int, int] | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """An image file as a decoded upright picture of mode RGB, for callers that resize it next.
+    """Decode an image file as an upright picture of mode RGB, for callers that resize it next.
 
     Args:
         path: A JPEG, PNG, TIFF, BMP or DICOM file.
@@ -105,7 +95,7 @@ def open_rgb(path: Path, *, at_least: tuple[int, int] | None = None, max_pixels:
 
 
 def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> Mask:
-    """A mask file as upright booleans.
+    """Read a mask file as upright booleans.
 
     Inside is what is not zero in any channel, so masks of 0 and 1, of 0 and 255 and painted ones read alike; what is
     fully transparent is outside. JPEG smears the values, so there inside starts at half of the range.
@@ -125,7 +115,7 @@ def read_mask(path: Path, *, max_pixels: int = MAX_PIXELS) -> Mask:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels as `read_image` would give them, from the file's header alone.
+    """Read width and height in pixels as `read_image` would give them, from the file's header alone.
 
     Raises:
         ImageError: If the file is missing or is not an image.
@@ -155,11 +145,11 @@ class DermoscopyReader(ImageReader):
         self.max_pixels = max_pixels
 
     def verify_suffix(self, filename: Any) -> bool:  # noqa: ANN401 - MONAI's signature
-        """True: files are told by their content."""
+        """Accept any suffix: formats are told by content."""
         return True
 
     def read(self, data: Any, **kwargs: Any) -> list[Path]:  # noqa: ANN401 - MONAI's signature
-        """The files to decode, as paths."""
+        """Return the files to decode, as paths."""
         return [Path(data)] if isinstance(data, str | Path) else [Path(name) for name in data]
 
     def get_data(self, img: Sequence[Path]) -> tuple[Pixels, dict[str, Any]]:
@@ -200,7 +190,7 @@ def _reason(error: Exception) -> str:
 
 
 def _decode(path: Path, *, at_least: tuple[int, int] | None, max_pixels: int) -> Image.Image:
-    if _is_dicom(path):
+    if is_dicom(path):
         pixels, profile = read_dicom(path, max_pixels=max_pixels)
         return to_srgb(Image.fromarray(pixels), profile)
     with path.open("rb") as file:
@@ -213,8 +203,8 @@ def _decode(path: Path, *, at_least: tuple[int, int] | None, max_pixels: int) ->
 
 
 def _decode_mask(path: Path, *, max_pixels: int) -> Mask:
-    if _is_dicom(path):
-        raise ImageError(f"{path}: a DICOM file; a mask is expected as PNG, TIFF, BMP or JPEG")
+    if is_dicom(path):
+        raise ImageError(f"{path}: a DICOM file; a mask is expected as PNG, TIFF, BMP or JPEG: convert it")
     with path.open("rb") as file:
         image = _open(path, file, max_pixels=max_pixels)
         orientation = _orientation(image)
@@ -227,39 +217,32 @@ def _decode_mask(path: Path, *, max_pixels: int) -> Mask:
 
 
 def _size(path: Path) -> tuple[int, int]:
-    if _is_dicom(path):
+    if is_dicom(path):
         return dicom_size(path)
     with path.open("rb") as file:
         image = _open(path, file, max_pixels=None)
         return image.size[::-1] if _orientation(image) >= 5 else image.size
 
 
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        head = file.read(132)
-    known = any(head.startswith(signature) for signature in _FORMATS)
-    return head[128:] == b"DICM" or (not known and path.suffix.lower() in _DICOM_SUFFIXES)
-
-
 def _open(path: Path, file: IO[bytes], *, max_pixels: int | None) -> ImageFile:
-    """Read the header by the class of the format: ``Image.open`` would bring a size limit of its own."""
+    """Read the header with the class of the format: ``Image.open`` would impose a size limit as well."""
     head = file.read(8)
     file.seek(0)
-    classes = [kind for signature, kind in _FORMATS.items() if head.startswith(signature)]
-    if not classes:
-        found = f"begins with {head!r}" if head else "is empty"
-        raise ImageError(f"{path}: not an image: {found}; expected JPEG, PNG, TIFF, BMP or DICOM")
-    image = classes[0](file)
+    kind = pillow_format(head)
+    if kind is None:
+        beginning = f"begins with {head!r}" if head else "is empty"
+        raise ImageError(f"{path}: not an image: {beginning}; expected JPEG, PNG, TIFF, BMP or DICOM")
+    image = kind(file)
     if max_pixels is not None:
         check_pixels(path, image.size, max_pixels=max_pixels)
     pages = getattr(image, "n_frames", 1)
     if pages != 1:
-        raise ImageError(f"{path}: {pages} pages, and no saying which is meant; save the one as a file of its own")
+        raise ImageError(f"{path}: {pages} pages; expected a single picture: save the right one as a separate file")
     return image
 
 
 def _orientation(image: ImageFile) -> int:
-    """The EXIF orientation, 1 to 8, that is still to be applied."""
+    """Return the EXIF orientation, 1 to 8, that is still to be applied."""
     if isinstance(image, TiffImageFile):  # Pillow turns these while it loads them
         return 1
     if isinstance(image, PngImageFile) and "exif" not in image.info:  # asking would decode the whole file

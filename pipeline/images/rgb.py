@@ -17,7 +17,7 @@ _PROFILE_OF_MODE = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK", "LAB": "Lab"}
 
 
 def to_rgb(path: Path, image: ImageFile) -> Image.Image:
-    """A loaded picture of any mode as RGB; the path names it in errors.
+    """Convert a loaded picture of any mode to RGB; the path names it in errors.
 
     Raises:
         ImageError: If its values are floating-point or do not fit 16 bits.
@@ -34,7 +34,7 @@ def to_rgb(path: Path, image: ImageFile) -> Image.Image:
 
 
 def without_palette(image: Image.Image) -> Image.Image:
-    """The picture as RGBA where it is transparent anywhere, else as a mode without a palette."""
+    """Convert to RGBA a picture that is transparent anywhere, else to a mode without a palette."""
     if image.mode.startswith(("I", "F")):
         return image
     if image.has_transparency_data:
@@ -45,7 +45,7 @@ def without_palette(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(path: Path, image: ImageFile) -> npt.NDArray[np.uint8]:
-    """Grey values of 16 bits as 8 bits; Pillow's own conversion would clip at 255."""
+    """Scale grey values of 16 bits to 8 bits; Pillow's conversion would clip at 255."""
     values = np.asarray(image)
     if image.mode == "F" or values.min() < 0 or values.max() > 65535:
         raise ImageError(f"{path}: values of a kind that no picture has (mode {image.mode}); save it with 8 or 16 bits")
@@ -55,7 +55,7 @@ def _eight_bits(path: Path, image: ImageFile) -> npt.NDArray[np.uint8]:
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """RGB by way of the embedded profile where that is usable; profiles that say that they are sRGB change nothing."""
+    """Convert to sRGB through the embedded profile if usable; a profile that names itself sRGB changes nothing."""
     if not profile:
         return image.convert("RGB")
     try:

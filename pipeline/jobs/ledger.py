@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from concepts.errors import RunError
+from concepts.files import write_atomically
 from pipeline.config import RunSettings, dump_settings, load_settings
 from pipeline.jobs.job import Job, State, checked_id, from_json, moment
-from pipeline.run.folder import write_atomically
 from pipeline.run.progress_file import Progress, read_progress
 
 FOLDER = ".jobs"

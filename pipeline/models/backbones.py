@@ -51,7 +51,7 @@ class _Architecture:
 
 
 def build_backbone(settings: ModelSettings, num_classes: int) -> Backbone:
-    """A network by its name, with random weights drawn from torch's global generator.
+    """Build a network by its name, with random weights drawn from torch's global generator.
 
     Activations do not work in place, so that what a hook or a caller kept of a layer's output stays as it was.
 
@@ -62,17 +62,40 @@ def build_backbone(settings: ModelSettings, num_classes: int) -> Backbone:
     Raises:
         SettingsError: If the architecture is unknown, or has no width to set.
     """
-    architecture = _ARCHITECTURES.get(settings.architecture)
-    if architecture is None:
-        known = ", ".join(_ARCHITECTURES)
-        raise SettingsError(f"model.architecture: '{settings.architecture}' is not known; choose one of {known}")
+    architecture = _architecture(settings)
     width = architecture.width if settings.width is None else settings.width
     if width != architecture.width and not architecture.scales:
         raise SettingsError(f"model.width: {settings.architecture} has no width to set (got {width:g}); leave it out")
     network = architecture.build(num_classes, width)
     _work_out_of_place(network)
-    layer = architecture.replace if settings.placement is Placement.REPLACE else architecture.insert
-    return Backbone(network, architecture.mean, architecture.std, layer)
+    return Backbone(network, architecture.mean, architecture.std, _recommended_layer(settings))
+
+
+def layer_name(settings: ModelSettings) -> str:
+    """Return the module that concept whitening replaces or follows: the one asked for, or the recommended one.
+
+    Raises:
+        SettingsError: If the architecture is unknown.
+
+    Example:
+        >>> layer_name(ModelSettings(architecture="resnet18", placement=Placement.REPLACE))
+        'layer4.1.bn1'
+        >>> layer_name(ModelSettings(architecture="resnet18", layer="layer2"))
+        'layer2'
+    """
+    return settings.layer or _recommended_layer(settings)
+
+
+def _recommended_layer(settings: ModelSettings) -> str:
+    architecture = _architecture(settings)
+    return architecture.replace if settings.placement is Placement.REPLACE else architecture.insert
+
+
+def _architecture(settings: ModelSettings) -> _Architecture:
+    if settings.architecture not in _ARCHITECTURES:
+        names = ", ".join(_ARCHITECTURES)
+        raise SettingsError(f"model.architecture: '{settings.architecture}' is not known; choose one of {names}")
+    return _ARCHITECTURES[settings.architecture]
 
 
 def _resnet(block: str, layers: tuple[int, int, int, int]) -> Callable[[int, float], nn.Module]:

@@ -8,13 +8,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
 from concepts.errors import SettingsError, WeightsError
+from concepts.files import write_atomically
 from pipeline.choices import Activation, Fit, Placement
 from pipeline.config import ModelSettings
 from pipeline.models.backbones import Channels, build_backbone
 from pipeline.models.concept_head import HEAD, put_head
 from pipeline.models.state import read_named_tensors, write_tensors
 from pipeline.models.whitened import whitening_refusals
-from pipeline.run.folder import write_atomically
 from pipeline.whitening.subspaces import Subspace
 from pipeline.whitening.surgery import insert_after, replace_norm, whitening_layers
 

@@ -1,7 +1,6 @@
 """State of a training on disk: nested tensors, numbers and strings as safetensors with a JSON header; no pickle."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from concepts.errors import WeightsError
+from concepts.files import replacing
 
 TREE = "tree"
 
@@ -31,18 +31,14 @@ def save_state(path: Path, tree: Mapping[Any, Any]) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], *, metadata: Mapping[str, str]) -> None:
-    """Write named tensors as safetensors under a temporary name beside the file, then rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Write named tensors as safetensors in one step."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Copies: the file format refuses tensors that share memory or are not laid out in order.
     copies = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
     }
-    try:
+    with replacing(path) as temporary:
         save_file(copies, temporary, metadata=dict(metadata))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_named_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

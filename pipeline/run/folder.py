@@ -4,8 +4,8 @@ A run is written to ``runs/<id>.partial/`` and renamed to ``runs/<id>/`` when it
 temporary name and renamed, so a file that exists is complete, and a run killed at any point can be resumed.
 """
 
-import fcntl
 import json
+import logging
 import math
 import os
 import platform
@@ -20,11 +20,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from concepts.errors import RunError
+from filelock import FileLock, Timeout
+
+from concepts.errors import RunError, SettingsError
+from concepts.files import write_atomically
 from pipeline.config import RunSettings, dump_settings, load_settings
 from pipeline.results.result import F, ResultFile, parse_result
 
+logger = logging.getLogger(__name__)
+
 PARTIAL = ".partial"
+LOCK = ".lock"
+MOST_OF_ONE_NAME = 1000
+"""Runs that may have one name, which ends with the second in which they were started."""
 PACKAGES = (
     "dermaxis",
     "torch",
@@ -37,6 +45,7 @@ PACKAGES = (
     "pillow",
     "pydicom",
 )
+"""Packages whose versions a run records."""
 
 
 @dataclass(frozen=True)
@@ -59,25 +68,26 @@ class RunFolder:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every stage was finished."""
+        """Whether every stage is finished."""
         return not self.path.name.endswith(PARTIAL)
 
     def file(self, name: str) -> Path:
-        """Path of one of the run's files."""
+        """Return the path of one of the run's files."""
         return self.path / name
 
     def has(self, name: str) -> bool:
-        """Whether a file was already written (files appear only when complete)."""
+        """Tell whether a file is written (files appear only when complete)."""
         return self.file(name).exists()
 
     def settings(self) -> RunSettings:
-        """The settings with which the run was started.
+        """Read the settings with which the run was started.
 
         Raises:
             RunError: If the folder has none.
+            SettingsError: If they cannot be read, or are those of another version.
         """
         if not self.has("settings.yaml"):
-            raise RunError(f"{self.path}: not a run folder: it has no settings.yaml")
+            raise RunError(f"{self.path}: not a run folder: settings.yaml is missing; give the folder of a run")
         return load_settings(self.file("settings.yaml"))
 
     def read(self, model: type[F]) -> F:
@@ -95,22 +105,22 @@ class RunFolder:
         self.write_text(result.file, result.to_text())
 
     def read_json(self, name: str) -> Any:  # noqa: ANN401  # JSON is whatever the file holds
-        """One of the run's JSON files.
+        """Read one of the run's JSON files.
 
         Raises:
-            RunError: If the run did not come so far, or the file is damaged.
+            RunError: If the file is missing or damaged.
         """
         if not self.has(name):
-            raise RunError(f"{self.path}: {name} is missing; the run did not come so far: continue it with --resume")
+            raise RunError(f"{self.path}: {name} is missing; resume the run: dermaxis run CONFIG --resume")
         try:
             return json.loads(self.file(name).read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:
             raise RunError(
-                f"{self.file(name)}: damaged JSON ({error}); delete the file and --resume the run"
+                f"{self.file(name)}: damaged JSON ({error}); delete the file, then resume the run with --resume"
             ) from error
 
     def write_json(self, name: str, content: Any) -> None:  # noqa: ANN401
-        """Write a JSON file in one step; what is not finite becomes null."""
+        """Write a JSON file in one step; a number that is not finite becomes null."""
         text = json.dumps(_finite(content), indent=1, ensure_ascii=False, allow_nan=False)
         self.write_text(name, text + "\n")
 
@@ -137,7 +147,7 @@ class RunFolder:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for this process; released by the system even when the process is killed.
+        """Hold the folder for this process; the system releases it even when the process is killed.
 
         Raises:
             RunError: If another process holds it.
@@ -145,27 +155,26 @@ class RunFolder:
         if not self.writes:
             yield
             return
-        with self.file(".lock").open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise RunError(
-                    f"{self.path}: another process is working on this run; wait for it or stop it"
-                ) from error
+        lock = FileLock(self.file(LOCK), blocking=False, fallback_to_soft=False)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise RunError(f"{self.path}: another process is working on this run; wait for it or stop it") from error
+        try:
             yield
+        finally:
+            lock.release()
 
     def finish(self) -> "RunFolder":
-        """Rename the folder: the run is whole."""
-        self.file(".lock").unlink(missing_ok=True)
-        whole = self.path.with_name(self.id)
-        self.path.rename(whole)
-        return RunFolder(whole)
+        """Rename the folder: the run is whole. Nobody may hold its lock."""
+        self.file(LOCK).unlink(missing_ok=True)
+        return RunFolder(self.path.rename(self.path.with_name(self.id)))
 
 
 def create_run(settings: RunSettings) -> RunFolder:
-    """A new, empty run folder with its settings in it."""
+    """Make a new run folder that holds its settings and where it comes from."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    folder = _first_free(settings.runs, f"{settings.name}-{stamp}")
+    folder = _free_folder(settings.runs, f"{settings.name}-{stamp}")
     folder.mkdir(parents=True)
     run = RunFolder(folder)
     run.write_text("settings.yaml", dump_settings(settings))
@@ -174,23 +183,25 @@ def create_run(settings: RunSettings) -> RunFolder:
 
 
 def find_unfinished(settings: RunSettings) -> RunFolder:
-    """The newest unfinished run with exactly these settings.
+    """Find the newest unfinished run with exactly these settings.
+
+    A run beside it whose settings cannot be read, as one of another version, is skipped with a warning.
 
     Raises:
         RunError: If there is none; names the unfinished runs that there are.
     """
     unfinished = [RunFolder(path) for path in sorted(settings.runs.glob(f"*{PARTIAL}")) if path.is_dir()]
-    fitting = [run for run in unfinished if run.has("settings.yaml") and run.settings() == settings]
-    if fitting:
-        return max(fitting, key=lambda run: run.file("settings.yaml").stat().st_mtime)
-    others = ", ".join(run.id for run in unfinished) or "none"
+    same = [run for run in unfinished if _settings_or_none(run) == settings]
+    if same:
+        return max(same, key=lambda run: run.file("settings.yaml").stat().st_mtime)
+    names = ", ".join(run.id for run in unfinished) or "none"
     raise RunError(
-        f"no unfinished run in {settings.runs}/ has these settings (unfinished: {others}); start without --resume"
+        f"no unfinished run in {settings.runs}/ has these settings (unfinished: {names}); start without --resume"
     )
 
 
 def open_run(path: Path) -> RunFolder:
-    """A run folder by its path, whole or unfinished.
+    """Open a run folder by its path, whole or unfinished; the ending of an unfinished one may be left out.
 
     Raises:
         RunError: If there is no run.
@@ -198,11 +209,11 @@ def open_run(path: Path) -> RunFolder:
     for candidate in (path, path.with_name(path.name + PARTIAL)):
         if (candidate / "settings.yaml").is_file():
             return RunFolder(candidate)
-    raise RunError(f"{path}: no run folder here; 'dermaxis run CONFIG' makes one under runs/")
+    raise RunError(f"{path}: no run folder; give the folder of a run, which 'dermaxis run CONFIG' makes under runs/")
 
 
 def provenance(settings: RunSettings) -> dict[str, Any]:
-    """What a reader needs to repeat the run: versions, seed, commit, machine."""
+    """Record what a reader needs to repeat the run: versions, seed, commit, machine, command."""
     return {
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "seed": settings.seed,
@@ -212,30 +223,33 @@ def provenance(settings: RunSettings) -> dict[str, Any]:
     }
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file under a temporary name beside it, then rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def _settings_or_none(run: RunFolder) -> RunSettings | None:
+    try:
+        return run.settings()
+    except (RunError, SettingsError, OSError) as error:
+        logger.warning("skipped the unfinished run %s: its settings cannot be read (%s)", run.id, error)
+        return None
 
 
-def _first_free(parent: Path, name: str) -> Path:
-    candidates = [name, *(f"{name}-{number}" for number in range(2, 1000))]
-    for candidate in candidates:
+def _free_folder(parent: Path, name: str) -> Path:
+    for candidate in [name, *(f"{name}-{number}" for number in range(2, MOST_OF_ONE_NAME))]:
         if not (parent / candidate).exists() and not (parent / f"{candidate}{PARTIAL}").exists():
             return parent / f"{candidate}{PARTIAL}"
-    raise RunError(f"{parent}: a thousand runs are called {name}; move some away")
+    raise RunError(f"{parent}: {MOST_OF_ONE_NAME - 1} runs are called {name}; move or delete some")
 
 
 def _commit() -> str | None:
-    here = Path(__file__).parents[1]
     try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True, check=False
+        description = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except OSError:
         return None
-    return done.stdout.strip() or None if done.returncode == 0 else None
+    return description.stdout.strip() or None if description.returncode == 0 else None
 
 
 def _finite(content: Any) -> Any:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""Progress of long work, shown or not: the work itself never asks which."""
+"""Progress of long work: the work reports it to a tracker and need not know whether anyone sees it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -8,38 +8,39 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 Advance = Callable[[int], None]
+"""Called with the number of steps that were completed since the last call."""
 
 
 class Tracker(Protocol):
     """Something that can show how far long work has come."""
 
     def stage(self, name: str) -> None:
-        """A stage of a run begins."""
+        """Begin a stage of a run."""
 
     def task(self, title: str, total: int) -> AbstractContextManager[Advance]:
-        """A context in which calling the given function with n moves the bar by n of ``total``."""
+        """Open a task of ``total`` steps; calling the function that the context gives with n completes n of them."""
 
     def say(self, text: str) -> None:
-        """One line about what happened."""
+        """Report in one line what happened."""
 
 
 class Silent:
     """A tracker that shows nothing: for tests, and for every process but the first."""
 
     def stage(self, name: str) -> None:
-        """Show no stage."""
+        """Ignore the stage."""
 
     @contextmanager
     def task(self, title: str, total: int) -> Iterator[Advance]:
-        """Accept progress and show none."""
+        """Accept progress and ignore it."""
         yield lambda steps: None
 
     def say(self, text: str) -> None:
-        """Say nothing."""
+        """Ignore the line."""
 
 
 class Bars:
-    """Progress bars with time left on a terminal; one line a task where the output is a file."""
+    """Progress bars with the time left on a terminal; one line a task where the output is not a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True)
@@ -50,7 +51,7 @@ class Bars:
 
     @contextmanager
     def task(self, title: str, total: int) -> Iterator[Advance]:
-        """Show a bar with the time left while the context is open."""
+        """Show a bar while the context is open."""
         if not self.console.is_terminal:
             self.console.print(f"{title} ({total})", markup=False, highlight=False)
             yield lambda steps: None

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pipeline.run.folder import write_atomically
+from concepts.files import write_atomically
 from pipeline.run.progress import Advance, Silent, Tracker
 
 EVERY_SECONDS = 0.5
+"""Least time between two writings while a task advances."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,13 +20,13 @@ class Progress:
     """How far a run has come.
 
     Attributes:
-        stages: All its stages, in order.
-        stage: The one that it is in; None before the first.
-        title: What it does there.
-        done: How much of that is done, of ``total`` steps.
-        total: 0 where steps are not counted.
-        seconds_left: Until that is done, at the pace so far; None where not known yet.
-        said: Its last message.
+        stages: All stages of the run, in order.
+        stage: The current stage; None before the first.
+        title: The current task.
+        steps: Completed steps of the task, of ``total``.
+        total: Steps of the task; 0 where they are not counted.
+        seconds_left: Time left for the task at its pace so far; None where not known yet.
+        message: The last message.
         at: When this was written, ISO 8601 in UTC.
         run: Identifier of the run once it is whole.
     """
@@ -33,26 +34,26 @@ class Progress:
     stages: tuple[str, ...] = ()
     stage: str | None = None
     title: str = ""
-    done: int = 0
+    steps: int = 0
     total: int = 0
     seconds_left: float | None = None
-    said: str = ""
+    message: str = ""
     at: str = ""
     run: str | None = None
 
     @property
     def share(self) -> float:
-        """How much of what it does now is done, 0 to 1."""
-        return min(self.done / self.total, 1.0) if self.total else 0.0
+        """Share of the current task that is completed, 0 to 1."""
+        return min(self.steps / self.total, 1.0) if self.total else 0.0
 
 
 class ProgressFile:
-    """A tracker that writes `Progress`, in one step and at most every half second, and shows it elsewhere too.
+    """A tracker that writes `Progress` in one step, at most every half second, and passes it on to another tracker.
 
     Args:
         path: The file.
         stages: All stages of the run, in order.
-        shown: Where progress is shown besides.
+        further: The tracker to pass it on to; default: none.
         clock: Seconds; for tests.
     """
 
@@ -61,34 +62,34 @@ class ProgressFile:
         path: Path,
         stages: Sequence[str] = (),
         *,
-        shown: Tracker | None = None,
+        further: Tracker | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.path, self.shown, self.clock = path, shown or Silent(), clock
+        self.path, self.further, self.clock = path, further or Silent(), clock
         self._now: dict[str, object] = {"stages": tuple(stages)}
         self._written = float("-inf")
         self._write()
 
     def stage(self, name: str) -> None:
-        """A stage begins."""
-        self.shown.stage(name)
-        self._now |= {"stage": name, "title": "", "done": 0, "total": 0, "seconds_left": None}
+        """Begin a stage."""
+        self.further.stage(name)
+        self._now |= {"stage": name, "title": "", "steps": 0, "total": 0, "seconds_left": None}
         self._write()
 
     @contextmanager
     def task(self, title: str, total: int) -> Iterator[Advance]:
-        """Write how many steps are done while the context is open."""
-        start, steps_done = self.clock(), 0
-        self._now |= {"title": title, "done": 0, "total": total, "seconds_left": None}
+        """Write how many steps are completed while the context is open."""
+        start, completed = self.clock(), 0
+        self._now |= {"title": title, "steps": 0, "total": total, "seconds_left": None}
         self._write()
-        with self.shown.task(title, total) as advance_shown:
+        with self.further.task(title, total) as advance_further:
 
             def advance(steps: int) -> None:
-                nonlocal steps_done
-                steps_done += steps
-                advance_shown(steps)
-                pace = (self.clock() - start) / max(steps_done, 1)
-                self._now |= {"done": steps_done, "seconds_left": round(pace * max(total - steps_done, 0), 1)}
+                nonlocal completed
+                completed += steps
+                advance_further(steps)
+                pace = (self.clock() - start) / max(completed, 1)
+                self._now |= {"steps": completed, "seconds_left": round(pace * max(total - completed, 0), 1)}
                 if self.clock() - self._written >= EVERY_SECONDS:
                     self._write()
 
@@ -96,13 +97,13 @@ class ProgressFile:
         self._write()
 
     def say(self, text: str) -> None:
-        """Keep the last message."""
-        self.shown.say(text)
-        self._now["said"] = text
+        """Write the last message."""
+        self.further.say(text)
+        self._now["message"] = text
         self._write()
 
     def finished(self, run: str) -> None:
-        """The run is whole."""
+        """Write the identifier of the run, which is whole now."""
         self._now["run"] = run
         self._write()
 
@@ -113,13 +114,13 @@ class ProgressFile:
 
 
 def read_progress(path: Path) -> Progress | None:
-    """What a run wrote last; None where it wrote nothing that can be read."""
+    """Read the progress that was written last; None where there is none that can be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return None
     if not isinstance(content, dict):
         return None
-    known = {field.name for field in fields(Progress)}
-    kept = {key: entry for key, entry in content.items() if key in known}
-    return Progress(**{**kept, "stages": tuple(kept.get("stages", ()))})
+    names = {field.name for field in fields(Progress)}
+    entries = {key: entry for key, entry in content.items() if key in names}
+    return Progress(**{**entries, "stages": tuple(entries.get("stages", ()))})

@@ -1,6 +1,7 @@
 """One phase of training on MONAI's `SupervisedTrainer`: seeded, validated each epoch, resumable."""
 
 import math
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,25 +11,23 @@ import numpy as np
 import torch
 from ignite import distributed as idist
 from ignite.engine import Engine, Events
-from monai.engines import SupervisedEvaluator, SupervisedTrainer
+from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
-from monai.handlers import ROCAUC
-from monai.utils import evenly_divisible_all_gather
 from monai.utils.enums import CommonKeys as Keys
-from sklearn.metrics import roc_auc_score
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.data import DataLoader
 
 from concepts.errors import RunError
-from pipeline.choices import Precision
 from pipeline.config import TrainingSettings
-from pipeline.data.loaders import CaseDataset, place_images
+from pipeline.data.loaders import CaseDataset
 from pipeline.models.concept_head import ConceptHead
 from pipeline.models.state import load_state, save_state
 from pipeline.run.progress import Tracker
+from pipeline.run.seeds import Stream, torch_seed
 from pipeline.training.loss import TrainingLoss
-from pipeline.training.precision import PrecisionInferer, at_least_float32
+from pipeline.training.precision import PrecisionInferer
 from pipeline.training.processes import agreed, is_first
+from pipeline.training.validation import prepare_batch, validate
 from pipeline.training.whole_batch import see_whole_batch
 from pipeline.whitening.distributed import average_gradients, take_from_first
 from pipeline.whitening.layer import ConceptWhitening
@@ -41,7 +40,7 @@ class EpochHandler(Protocol):
         """Register on the trainer's events."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and numbers."""
+        """Return the state: tensors and numbers."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up a state."""
@@ -52,10 +51,10 @@ class Phase:
     """A stretch of training.
 
     Attributes:
-        name: ``plain`` or ``whitened``; names files and progress bars.
+        name: ``plain``, ``auxiliary`` or ``whitened``; names files and progress bars.
         epochs: Passes over the training loader.
         learning_rate: Peak of the schedule.
-        seed: From which every epoch's own seed is derived.
+        seed: The run's, from which every epoch's own seed is derived.
         layer: The whitened layer, or concept head, whose axes count in the choice of the checkpoint, or None.
     """
 
@@ -68,21 +67,52 @@ class Phase:
 
 @dataclass
 class History:
-    """What was measured after each epoch on the validation part, and which epoch was kept."""
+    """What was measured after each epoch on the validation part, and which epoch is the best.
+
+    Attributes:
+        epochs: By epoch, its number, its figures (`pipeline.training.validation.validate`) and its mean training loss.
+        best_epoch: Number of the best epoch, from 1; 0 before the first.
+        best_score: Its score (`checkpoint_score`).
+    """
 
     epochs: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     best_score: float = -math.inf
 
+    def add(self, epoch: int, figures: Mapping[str, float]) -> bool:
+        """Add an epoch and return whether it is the best so far; the earlier of two equally good ones stays the best.
+
+        Example:
+            >>> history = History()
+            >>> [history.add(1, {"macro_auc": 0.7}), history.add(2, {"macro_auc": 0.7})]
+            [True, False]
+        """
+        self.epochs.append({"epoch": epoch, **figures})
+        score = checkpoint_score(figures)
+        if score > self.best_score:
+            self.best_score, self.best_epoch = score, epoch
+        return self.best_epoch == epoch
+
 
 class PhaseTrainer:
-    """Trains a network for one phase; writes its state after every epoch, and goes on from it.
+    """Trains a network for one phase; writes its state after every epoch, and resumes from it.
 
-    The kept checkpoint is the epoch with the highest validation score: the macro AUC of the diagnosis, averaged with
-    the mean AUC of the named axes where the phase has a whitened layer. The test part is never seen here.
+    The network ends with the parameters of the epoch that has the highest `checkpoint_score` on the validation part.
+    The test part is never seen here.
 
     In a distributed run every process has its share of the training batches and of the validation images; it ends with
     the network that one process with the whole batches would have, and the first process writes the files.
+
+    Args:
+        network: On its device; changed in place.
+        loss: What is minimised.
+        phase: Name, length, learning rate and seed.
+        settings: Weight decay, warm-up and precision are read.
+        train: Training batches; the data set draws by epoch (`CaseDataset.set_epoch`).
+        validation: Validation batches.
+        folder: Where the state and the best parameters are written.
+        tracker: Where progress is shown.
+        handlers: What else takes part in training; attached before the end of an epoch is handled here.
     """
 
     def __init__(
@@ -112,16 +142,20 @@ class PhaseTrainer:
 
     @property
     def state_file(self) -> Path:
-        """Where the state after the last finished epoch lies."""
+        """The file that holds the state after the last finished epoch."""
         return self.folder / f"{self.phase.name}.state.safetensors"
 
     @property
     def best_file(self) -> Path:
-        """Where the best epoch's parameters lie."""
+        """The file that holds the best epoch's parameters."""
         return self.folder / f"{self.phase.name}.best.safetensors"
 
     def run(self) -> History:
-        """Train to the last epoch, then load the best epoch's parameters into the network."""
+        """Train to the last epoch, then load the best epoch's parameters into the network.
+
+        Raises:
+            RunError: If the loss is no longer finite.
+        """
         trainer = self._trainer()
         self._resume(trainer)
         take_from_first(self.network)
@@ -176,17 +210,15 @@ class PhaseTrainer:
         self._losses.append(value)
 
     def _finish_epoch(self, engine: Engine) -> None:
+        epoch = engine.state.epoch
         figures = validate(self.network, self.validation, layer=self.phase.layer, precision=self.settings.precision)
         figures["loss"] = float(np.mean(self._losses))
         self._losses = []
-        score = float(np.mean([figures[name] for name in ("macro_auc", "axis_auc") if name in figures]))
-        self.history.epochs.append({"epoch": engine.state.epoch} | figures)
-        if score > self.history.best_score:
-            self.history.best_score, self.history.best_epoch = score, engine.state.epoch
+        if self.history.add(epoch, figures):
             self._write(self.best_file, {"network": self.network.state_dict()})
-        self._write(self.state_file, self._state(engine.state.epoch))
-        shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
-        self.tracker.say(f"{self.phase.name} epoch {engine.state.epoch}/{self.phase.epochs}: {shown}")
+        self._write(self.state_file, self._state(epoch))
+        sentence = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+        self.tracker.say(f"{self.phase.name} epoch {epoch}/{self.phase.epochs}: {sentence}")
 
     def _state(self, epoch: int) -> dict[str, Any]:
         return {
@@ -211,91 +243,54 @@ class PhaseTrainer:
         self.network.load_state_dict(state["network"])
         self.loss.load_state_dict(state["loss"])
         self.optimizer.load_state_dict(state["optimizer"])
-        for handler, kept in zip(self.handlers, state["handlers"], strict=True):
-            handler.load_state_dict(kept)
+        for handler, handler_state in zip(self.handlers, state["handlers"], strict=True):
+            handler.load_state_dict(handler_state)
         self.history = History(state["history"], state["best"]["epoch"], state["best"]["score"])
         trainer.state.epoch = state["epoch"]
         trainer.state.iteration = state["epoch"] * len(self.train)
         self.tracker.say(f"{self.phase.name}: resumed after epoch {state['epoch']}")
 
 
-def prepare_batch(
-    batch: Mapping[str, Tensor],
-    device: torch.device,
-    non_blocking: bool = False,
-    **_: Any,  # noqa: ANN401
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Split a batch into the network's input and everything that the loss may need."""
-    moved = {key: value.to(device, non_blocking=non_blocking) for key, value in batch.items()}
-    return place_images(moved.pop("image"), device), moved
-
-
-@torch.no_grad()
-def validate(
-    network: nn.Module,
-    loader: DataLoader[Any],
-    *,
-    layer: ConceptWhitening | ConceptHead | None,
-    precision: Precision = Precision.FLOAT32,
-) -> dict[str, float]:
-    """Macro AUC of the diagnosis and, with a whitened layer, the mean AUC of its named axes, on one loader.
-
-    In a distributed run: on the loaders of all processes together.
-    """
-    device = next(network.parameters()).device
-    metric = ROCAUC(average="macro", output_transform=_scores_and_targets)
-    evaluator = SupervisedEvaluator(
-        device=device,
-        val_data_loader=loader,
-        network=network,
-        prepare_batch=prepare_batch,
-        inferer=PrecisionInferer(precision),
-        key_val_metric={"macro_auc": metric},
-        decollate=False,
-    )
-    rows: list[tuple[Tensor, Tensor]] = []
-    kept: list[Tensor] = []
-    hook = (
-        layer.register_forward_hook(lambda module, _, output: kept.append(module.pool(at_least_float32(output))))
-        if layer
-        else None
-    )
-    evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda engine: _collect(engine, kept, rows))
-    evaluator.run()
-    if hook:
-        hook.remove()
-    figures = {"macro_auc": float(evaluator.state.metrics["macro_auc"])}
-    if rows:
-        figures["axis_auc"] = mean_axis_auc(*(_whole(part).cpu().numpy() for part in zip(*rows, strict=True)))
-    return figures
-
-
-def mean_axis_auc(activations: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over concepts of the AUC of an axis, present against absent; concepts with one kind only are left out.
+def checkpoint_score(figures: Mapping[str, float]) -> float:
+    """Return the figure by which the checkpoint is chosen: the diagnosis and the axes count the same.
 
     Args:
-        activations: N x k.
-        labels: N x k; 1 present, 0 absent, NaN unknown.
+        figures: From `pipeline.training.validation.validate`.
+
+    Returns:
+        The macro AUC of the diagnosis; averaged with the mean AUC of the named axes, where that was measured.
+
+    Example:
+        >>> checkpoint_score({"macro_auc": 0.75, "axis_auc": 0.25, "loss": 9.0})
+        0.5
     """
-    values = []
-    for axis, truth in zip(activations.T, labels.T, strict=True):
-        known = ~np.isnan(truth)
-        if len(np.unique(truth[known])) == 2:
-            values.append(float(roc_auc_score(truth[known], axis[known])))
-    return float(np.mean(values)) if values else 0.5
+    return float(np.mean([figures[name] for name in ("macro_auc", "axis_auc") if name in figures]))
 
 
 def parameter_groups(modules: Sequence[nn.Module], *, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices decay, vectors (norms, offsets) do not."""
+    """Group the parameters that are trained: matrices decay, vectors (normalisations, offsets) do not."""
     parameters = [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]
     return [
-        {"params": [one for one in parameters if one.ndim > 1], "weight_decay": weight_decay},
-        {"params": [one for one in parameters if one.ndim <= 1], "weight_decay": 0.0},
+        {"params": [parameter for parameter in parameters if parameter.ndim > 1], "weight_decay": weight_decay},
+        {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
     ]
 
 
 def warmup_cosine(step: int, total: int, *, warmup: float) -> float:
-    """Factor of the learning rate at a step: a linear rise over the first share of steps, then a cosine to zero."""
+    """Return the factor of the learning rate at a step.
+
+    It rises linearly to 1 over the first share of steps, then falls along a cosine: with r steps of rise it is
+    (step + 1) / r before step r, and (1 + cos(pi (step - r) / (total - r))) / 2 from there on.
+
+    Args:
+        step: From 0.
+        total: Steps of the phase.
+        warmup: Share of the steps in which it rises; at least one step.
+
+    Example:
+        >>> [warmup_cosine(step, 4, warmup=0.5) for step in range(4)]
+        [0.5, 1.0, 1.0, 0.5]
+    """
     rise = max(1, round(warmup * total))
     if step < rise:
         return (step + 1) / rise
@@ -303,22 +298,5 @@ def warmup_cosine(step: int, total: int, *, warmup: float) -> float:
 
 
 def epoch_seed(phase: Phase, epoch: int) -> int:
-    """The seed of one epoch of one phase; the same whether or not the run was interrupted before."""
-    words = [phase.seed, *phase.name.encode(), epoch]
-    return int(np.random.SeedSequence(words).generate_state(1)[0])
-
-
-def _whole(parts: Sequence[Tensor]) -> Tensor:
-    """Rows of all batches, of all processes."""
-    return cast(Tensor, evenly_divisible_all_gather(torch.cat(list(parts))))
-
-
-def _scores_and_targets(output: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-    scores = output[Keys.PRED].softmax(dim=1)
-    return scores, nn.functional.one_hot(output[Keys.LABEL]["label"], scores.shape[1])
-
-
-def _collect(engine: Engine, kept: list[Tensor], rows: list[tuple[Tensor, Tensor]]) -> None:
-    if kept and "concepts" in engine.state.output[Keys.LABEL]:
-        rows.append((kept.pop(), engine.state.output[Keys.LABEL]["concepts"]))
-    kept.clear()
+    """Return the seed of one epoch of one phase; the same whether or not the run was interrupted before."""
+    return torch_seed(phase.seed, Stream.EPOCH, zlib.crc32(phase.name.encode()), epoch)

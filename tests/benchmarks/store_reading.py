@@ -31,8 +31,9 @@ from sqlalchemy import insert
 from concepts.curation import door as curation
 from concepts.curation.accounts import OPERATOR, add_account, find_account
 from concepts.curation.queue import Filter, Order
-from concepts.curation.sets import ImageRecord, SetConcept
+from concepts.curation.sets import SetConcept
 from concepts.example import ConceptEntry, Example, Origin, Polarity
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Kind, Verdict
 from concepts.release import freeze, write_release
 from concepts.store.roles import Role
@@ -102,7 +103,7 @@ def fill(store: Store, asked: argparse.Namespace) -> None:
     curation.add_images(store, OPERATOR, images, key="images")
     curation.add_to_set(store, OPERATOR, SET, names, key="row")
     for number in range(asked.concepts):
-        own = SetConcept(id=concept(number), name=f"Concept {number}", definition="Drawn by lot.", own=True)
+        own = SetConcept(id=concept(number), name=f"Concept {number}", definition="Drawn by lot.", is_own=True)
         curation.add_concept(store, OPERATOR, SET, own, key=own.id)
     for number in range(asked.sessions):
         add_account(store, OPERATOR, reader(number), [Role.ANNOTATOR], key=reader(number))
@@ -303,15 +304,15 @@ def grid(store: Store, name: str, concept_id: str, order: Order, *, by_likeness:
     curation.read_set(store, name, SET)
     curation.facets(store, name, SET)
     place = (store, name, SET, concept_id)
-    unread = Filter(own=False)
+    unread = Filter(judged=False)
     if not by_likeness:
-        page = curation.browse(*place, chosen=unread, order=order, run=RUN, limit=GRID_PAGE)
+        page = curation.browse(*place, filter_by=unread, order=order, run=RUN, limit=GRID_PAGE)
         return [case.image_id for case in page.cases[:GRID_SELECTED]]
-    found = curation.browse(*place, chosen=Filter(verdict=Verdict.PRESENT), limit=NEAREST)
+    found = curation.browse(*place, filter_by=Filter(verdict=Verdict.PRESENT), limit=NEAREST)
     like = [case.image_id for case in found.cases] or [image(0).id]
     ranked = [one for one, _ in curation.similar_images(store, name, SET, run=RUN, like=like)]
-    near = Filter(own=False, images=ranked[:NEAREST])
-    cases = curation.browse(*place, chosen=near, run=RUN, limit=NEAREST).cases
+    near = Filter(judged=False, images=ranked[:NEAREST])
+    cases = curation.browse(*place, filter_by=near, run=RUN, limit=NEAREST).cases
     return [case.image_id for case in cases[:GRID_SELECTED]]
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import func, select
 
 from concepts.curation.accounts import OPERATOR, add_account
 from concepts.curation.door import add_concept, add_images, add_to_set, create_set, judge
-from concepts.curation.sets import ImageRecord
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Verdict
 from concepts.store import audit
 from concepts.store.roles import Role

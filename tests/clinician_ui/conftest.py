@@ -23,7 +23,8 @@ from clinician_ui.sessions import SESSIONS
 from concepts.curation import accounts
 from concepts.curation.accounts import OPERATOR, add_account, set_password
 from concepts.curation.judging import judge
-from concepts.curation.sets import ImageRecord, add_concept, add_images, add_to_set, create_set
+from concepts.curation.sets import add_concept, add_images, add_to_set, create_set
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Verdict
 from concepts.store.roles import Role
 from concepts.store.store import Store, open_store

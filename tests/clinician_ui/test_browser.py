@@ -7,7 +7,8 @@ import pytest
 
 from concepts.curation import door as curation
 from concepts.curation.accounts import OPERATOR, set_roles
-from concepts.curation.sets import ImageRecord, SetConcept
+from concepts.curation.sets import SetConcept
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Kind, RegionKind, Verdict
 from concepts.mask import rasterise
 from concepts.store.roles import Role
@@ -206,7 +207,7 @@ def test_names_notes_and_file_names_stay_text_on_every_page(sign_in, place):
     for record in records:
         (folder / record.path).write_bytes(content)
     curation.create_set(store, OPERATOR, "odd", description=CANARIES[0], licence=CANARIES[1], key="odd")
-    odd = SetConcept(id="odd", name=CANARIES[0], definition=CANARIES[0], own=True)
+    odd = SetConcept(id="odd", name=CANARIES[0], definition=CANARIES[0], is_own=True)
     curation.add_concept(store, OPERATOR, "odd", odd, key="concept")
     curation.add_images(store, OPERATOR, records, key="odd images")
     curation.add_to_set(store, OPERATOR, "odd", list(CANARIES), key="odd row")

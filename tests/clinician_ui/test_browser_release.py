@@ -12,7 +12,7 @@ import pytest
 
 from concepts.curation import door as curation
 from concepts.curation.accounts import OPERATOR, add_account
-from concepts.curation.sets import ImageRecord
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Verdict
 from concepts.store.roles import Role
 from concepts.store.store import Store, open_store

@@ -2,20 +2,18 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from argon2 import PasswordHasher
+from fake_stores import CHEAP_HASHER, MEMORY, fill
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from concepts.curation import accounts
-from concepts.curation.accounts import OPERATOR, add_account
-from concepts.curation.sets import ImageRecord, add_concept, add_images, add_to_set, create_set
-from concepts.store.roles import Role
 from concepts.store.store import Store, open_store
 
 
@@ -23,7 +21,7 @@ from concepts.store.store import Store, open_store
 def cheap_passwords() -> Iterator[None]:
     """Hash passwords cheaply; what makes Argon2 safe is that it is slow."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(accounts, "HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        patch.setattr(accounts, "HASHER", CHEAP_HASHER)
         yield
 
 
@@ -60,13 +58,15 @@ class Databases:
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def databases(request, tmp_path_factory) -> Iterator[Databases]:
+def databases(request) -> Iterator[Databases]:
     """Databases of either kind."""
     server = request.getfixturevalue("postgresql_server") if request.param == "postgresql" else None
-    found = Databases(tmp_path_factory.mktemp("stores"), server)
-    yield found
+    folder = tempfile.mkdtemp(prefix="dermaxis-stores-", dir=MEMORY)
+    of_kind = Databases(Path(folder), server)
+    yield of_kind
+    shutil.rmtree(folder)
     if os.environ.get("DERMAXIS_TEST_POSTGRES"):
-        found.drop()
+        of_kind.drop()
 
 
 @pytest.fixture(scope="session")
@@ -104,18 +104,3 @@ def filled(databases, filled_template) -> Iterator[Store]:
     """A store as `fill` leaves it."""
     with closing(open_store(databases.new(filled_template))) as opened:
         yield opened
-
-
-def fill(store: Store) -> None:
-    for name in ("ann", "ben"):
-        add_account(store, OPERATOR, name, [Role.ANNOTATOR], key=f"account {name}")
-    add_account(store, OPERATOR, "eve", [Role.ADJUDICATOR], key="account eve")
-    create_set(store, OPERATOR, "derm", key="set")
-    images = [
-        ImageRecord(id=f"image{number}", digest=f"{number:064x}", path=f"{number}.png", width=20, height=10)
-        for number in range(6)
-    ]
-    add_images(store, OPERATOR, images, key="images")
-    add_to_set(store, OPERATOR, "derm", [image.id for image in images], key="row")
-    for concept in ("streaks", "pigment_network"):
-        add_concept(store, OPERATOR, "derm", concept, key=concept)

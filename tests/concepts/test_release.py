@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from concepts.errors import ReleaseError
-from concepts.example import ConceptEntry, Example, Origin, Polarity, Region
+from concepts.example import ConceptEntry, Example, MaskFile, Origin, Polarity
 from concepts.release import Release, freeze, read_release, restrict, verify_images, verify_regions, write_release
 
 DIGEST = "ab" * 32
 OTHER = "cd" * 32
-REGION = Region(path="masks/a.png", digest=DIGEST)
+REGION = MaskFile(path="masks/a.png", digest=DIGEST)
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 
 
@@ -121,8 +121,8 @@ CHANGES = {
     "concept": {"examples": [example("a", "y")]},
     "polarity": {"examples": [example("a", "x", polarity=Polarity.ABSENT)]},
     "region": {"examples": [example("a", "x", region=REGION)]},
-    "region path": {"examples": [example("a", "x", region=Region(path="masks/b.png", digest=DIGEST))]},
-    "region digest": {"examples": [example("a", "x", region=Region(path="masks/a.png", digest=OTHER))]},
+    "region path": {"examples": [example("a", "x", region=MaskFile(path="masks/b.png", digest=DIGEST))]},
+    "region digest": {"examples": [example("a", "x", region=MaskFile(path="masks/a.png", digest=OTHER))]},
     "provenance": {"examples": [example("a", "x", provenance="P")]},
     "one example": {"examples": [example("a", "x")]},
 }
@@ -245,7 +245,7 @@ def test_a_name_must_fit_a_file(name: str):
 @pytest.mark.parametrize("path", ["", ".", "/etc/passwd", "../a", "a/../b", "a\\b", "C:a", "a//b", "./a", "a/"])
 def test_a_region_stays_inside_the_data_root(path: str):
     with pytest.raises(ValidationError):
-        Region(path=path, digest=DIGEST)
+        MaskFile(path=path, digest=DIGEST)
 
 
 @pytest.mark.parametrize("polarity", [Polarity.ABSENT, Polarity.UNMARKED])
@@ -273,7 +273,7 @@ def test_restrict_keeps_only_the_images_and_refuses_to_keep_none():
 def test_regions_are_checked_against_their_digests(tmp_path: Path):
     (tmp_path / "masks").mkdir()
     (tmp_path / "masks" / "a.png").write_bytes(b"mask")
-    region = Region(path="masks/a.png", digest=sha256(b"mask").hexdigest())
+    region = MaskFile(path="masks/a.png", digest=sha256(b"mask").hexdigest())
     release = small(examples=[example("a", "x", region=region)])
     verify_regions(release, tmp_path)
     (tmp_path / "masks" / "a.png").write_bytes(b"another")

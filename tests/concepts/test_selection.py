@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from concepts.errors import LeakError, ReleaseError
-from concepts.example import ConceptEntry, Example, Origin, Polarity, Region
+from concepts.example import ConceptEntry, Example, MaskFile, Origin, Polarity
 from concepts.release import Release, freeze
 from concepts.selection import (
     check_usable,
@@ -30,7 +30,7 @@ def release_of(*examples: tuple[str, str, str], parents: dict[str, str] | None =
                 image_digest=f"{ord(image[0]):064x}",
                 concept=concept,
                 polarity=Polarity(polarity),
-                region=Region(path=f"{image}/{concept}.png", digest="0" * 64) if polarity == "present" else None,
+                region=MaskFile(path=f"{image}/{concept}.png", digest="0" * 64) if polarity == "present" else None,
                 provenance="p",
             )
             for image, concept, polarity in examples

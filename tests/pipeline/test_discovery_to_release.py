@@ -9,7 +9,7 @@ import pytest
 from concepts.curation import door as curation
 from concepts.curation.accounts import OPERATOR, add_account
 from concepts.curation.queue import Order
-from concepts.curation.sets import ImageRecord
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Verdict
 from concepts.store.roles import Role
 from concepts.store.store import open_store
@@ -17,9 +17,9 @@ from pipeline.config import parse_overrides
 from pipeline.models.checkpoint import load_model
 from pipeline.report.discovery_content import candidate_values, read_discovery
 from pipeline.retrain import retrain
+from pipeline.run.files import MODEL
 from pipeline.run.progress import Silent
 from pipeline.stages import Stage
-from pipeline.training.phases import MODEL
 
 NAMED = ("pigment_network", "globules")
 UNNAMED = "blue_whitish_veil"

@@ -19,8 +19,8 @@ import pytest
 from concepts.curation import door as curation
 from concepts.curation.accounts import OPERATOR
 from concepts.curation.queue import Order
-from concepts.curation.sets import ImageRecord
 from concepts.errors import RunError, SettingsError
+from concepts.image_record import ImageRecord
 from concepts.store.store import open_store
 from pipeline.config import dump_settings, parse_overrides
 from pipeline.explanation.cases.files import read_case

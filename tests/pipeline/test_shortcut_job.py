@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from concepts.errors import RunError
-from concepts.example import ConceptEntry, Example, Origin, Polarity, Region
+from concepts.example import ConceptEntry, Example, MaskFile, Origin, Polarity
 from concepts.release import freeze, read_release, write_release
 from pipeline.config import dump_settings, parse_overrides
 from pipeline.data.cohort import prepare_cohort
@@ -94,7 +94,7 @@ def with_sticker(cohort):
 
 def region(cohort, sample):
     path = f"masks/{sample.image_id}_{STICKER}.png"
-    return Region(path=path, digest=file_digest(cohort.root / path))
+    return MaskFile(path=path, digest=file_digest(cohort.root / path))
 
 
 def dermaxis(*arguments, folder):

@@ -33,7 +33,7 @@ class Hair:
 
     @classmethod
     def throw(cls, rng: np.random.Generator) -> Self:
-        """5 to 11, roughly in one direction."""
+        """Throw 5 to 11 hairs, roughly in one direction."""
         count = int(rng.integers(5, 12))
         angle = rng.uniform(0, np.pi) + rng.normal(0, 0.3, count)
         along = np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -48,7 +48,7 @@ class Hair:
         )
 
     def paint(self, scene: Scene) -> Layer:
-        """Quadratic Bézier curves."""
+        """Paint quadratic Bézier curves."""
         size = scene.frame.size
         pencil = Pencil(size)
         t = np.linspace(0, 1, 13)[:, None]
@@ -77,7 +77,7 @@ class Ruler:
 
     @classmethod
     def throw(cls, rng: np.random.Generator) -> Self:
-        """About twenty ticks."""
+        """Throw a side, and a pitch that gives about twenty ticks."""
         return cls(
             side=int(rng.integers(4)),
             pitch=float(rng.uniform(0.042, 0.056)),
@@ -86,7 +86,7 @@ class Ruler:
         )
 
     def paint(self, scene: Scene) -> Layer:
-        """Black ticks on a line."""
+        """Paint black ticks on a line."""
         size = scene.frame.size
         pencil = Pencil(size)
         width = 0.0105 * size
@@ -98,7 +98,7 @@ class Ruler:
         return single(np.float32(0.95) * pencil.lift(), BLACK)
 
     def _stroke(self, *points: Point) -> NDArray[np.float64]:
-        """Points given along the side and inwards from it, as x and y."""
+        """Turn points given along the side and inwards from it into x and y."""
         along, inwards = np.array(points).T
         turned = [(along, inwards), (1 - inwards, along), (along, 1 - inwards), (inwards, along)][self.side]
         return np.stack(turned, axis=1)
@@ -124,7 +124,7 @@ class Ink:
 
     @classmethod
     def throw(cls, rng: np.random.Generator) -> Self:
-        """One to three strokes near corners, where there is no lesion."""
+        """Throw one to three strokes near corners, where there is no lesion."""
         count = int(rng.integers(1, 4))
         corners = rng.permutation(4)[:count]
         return cls(
@@ -136,7 +136,7 @@ class Ink:
         )
 
     def paint(self, scene: Scene) -> Layer:
-        """Violet arcs with uneven edges."""
+        """Paint violet arcs."""
         size = scene.frame.size
         pencil = Pencil(size)
         for angle, span, (first, last) in zip(self.angles, self.spans, self.distance, strict=True):
@@ -164,12 +164,12 @@ class DarkCorner:
 
     @classmethod
     def throw(cls, rng: np.random.Generator) -> Self:
-        """The four corners, nothing of the middle."""
+        """Throw a lens that covers the four corners and nothing of the middle."""
         x, y = rng.uniform(-0.015, 0.015, size=2).tolist()
         return cls(x=x, y=y, radius=float(rng.uniform(0.52, 0.58)))
 
     def paint(self, scene: Scene) -> Layer:
-        """Black outside a circle."""
+        """Paint black outside a circle."""
         size = scene.frame.size
         opacity = step(_distance((0.5 + self.x, 0.5 + self.y), size), self.radius * size, 0.02 * size)
         return single(opacity, np.float32(0.5) * BLACK, opacity > 0)
@@ -193,7 +193,7 @@ class ColourPatch:
 
     @classmethod
     def throw(cls, rng: np.random.Generator) -> Self:
-        """Partly outside the image."""
+        """Throw a corner; part of the sticker lies outside the image."""
         return cls(
             corner=int(rng.integers(4)),
             reach=float(rng.uniform(0.66, 0.72)),
@@ -202,7 +202,7 @@ class ColourPatch:
         )
 
     def paint(self, scene: Scene) -> Layer:
-        """A flat disc."""
+        """Paint a flat disc."""
         size = scene.frame.size
         across, down = [(-1, -1), (1, -1), (1, 1), (-1, 1)][self.corner]
         offset = self.reach / np.sqrt(2)
@@ -224,12 +224,12 @@ class GelBubble:
 
     @classmethod
     def throw(cls, rng: np.random.Generator) -> Self:
-        """2 to 4, anywhere."""
+        """Throw 2 to 4 bubbles anywhere."""
         count = int(rng.integers(2, 5))
         return cls(centres=rng.uniform(0.1, 0.9, (count, 2)), radii=rng.uniform(0.045, 0.09, count))
 
     def paint(self, scene: Scene) -> Layer:
-        """Rim and highlight in white, with a thin shadow inside the rim."""
+        """Paint rim and highlight in white, with a thin shadow inside the rim."""
         size = scene.frame.size
         rim, shadow, inside = (np.zeros((size, size), dtype=np.float32) for _ in range(3))
         radii = self.radii * size
@@ -251,6 +251,6 @@ class GelBubble:
 
 
 def _distance(centre: Point, size: int) -> Plane:
-    """Of each pixel from a point given as shares of the side, in pixels."""
+    """Return the distance of each pixel from a point given as shares of the side, in pixels."""
     columns, rows = pixel_centres(size)
     return length(columns - np.float32(centre[0] * size), rows - np.float32(centre[1] * size))

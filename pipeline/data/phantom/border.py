@@ -58,7 +58,7 @@ class Border:
 
 
 def throw_border(rng: np.random.Generator) -> Border:
-    """An outline, with the bulge and the notches that it gets if the lesion is asymmetric."""
+    """Throw an outline, with the bulge and the notch that it gets if the lesion is asymmetric."""
     return Border(
         radius=float(rng.uniform(0.23, 0.33)),
         aspect=float(rng.uniform(0.74, 0.98)),
@@ -69,7 +69,7 @@ def throw_border(rng: np.random.Generator) -> Border:
 
 
 def profiles(border: Border) -> tuple[Profile, Profile]:
-    """The outline without and with its bulges: polar, in `ANGLES` steps from the long axis, shares of the side.
+    """Return the outline without and with its bulges: polar, in `ANGLES` steps from the long axis, shares of the side.
 
     Both enclose the same area, and both lie with their streaks inside the image.
     """
@@ -84,12 +84,12 @@ def profiles(border: Border) -> tuple[Profile, Profile]:
 
 
 def room(outlines: tuple[Profile, Profile]) -> float:
-    """How far the centre may lie from the image's, with either outline and the longest streaks."""
+    """Return how far the centre may lie from the image's, with either outline and the longest streaks."""
     return max(0.0, 0.5 - STREAK_REACH * max(float(outline.max()) for outline in outlines))
 
 
 def _throw_bulges(rng: np.random.Generator) -> tuple[Bulge, ...]:
-    """A bulge and a notch beside it, both away from the mirror axes."""
+    """Throw a bulge and a notch beside it, both away from the mirror axes."""
     angle = float(rng.integers(4) * np.pi / 2 + rng.uniform(0.5, 1.07))
     notch = angle + float(rng.choice([-1, 1]) * rng.uniform(1.05, 1.3))
     return (

@@ -77,13 +77,13 @@ def generate_cohort(settings: PhantomSettings, folder: Path, *, progress: Progre
 
 
 def phantom_digest(settings: PhantomSettings) -> str:
-    """16 hexadecimal digits that name the cohort of these settings."""
+    """Name the cohort of these settings by 16 hexadecimal digits."""
     content = {"drawing": DRAWING_VERSION, "rule": RULE_VERSION, "settings": settings.model_dump(mode="json")}
     return sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def describe(settings: PhantomSettings) -> dict[str, Any]:
-    """What ``phantom.json`` says of a cohort: its settings, its rule, and what follows from the rule exactly."""
+    """Describe a cohort for ``phantom.json``: its settings, its rule, and what follows exactly from the rule."""
     return {
         "version": {"drawing": DRAWING_VERSION, "rule": RULE_VERSION},
         "settings": settings.model_dump(mode="json"),
@@ -130,7 +130,7 @@ def _to_json(content: dict[str, Any]) -> str:
 
 @contextmanager
 def _whole_or_not_at_all(folder: Path) -> Iterator[Path]:
-    """A new folder beside the wanted one that takes its name when all went well, and vanishes when not."""
+    """Yield a folder that takes the place of ``folder`` when all went well, and vanishes when not."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".partial", dir=folder.parent))
     try:

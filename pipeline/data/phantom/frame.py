@@ -52,7 +52,7 @@ class Pose:
 
 
 def throw_pose(rng: np.random.Generator) -> Pose:
-    """Any turn, near the centre."""
+    """Throw any turn, and a centre near that of the image."""
     x, y = rng.uniform(-0.7, 0.7, size=2).tolist()
     return Pose(x=x, y=y, turn=float(rng.uniform(0, 2 * np.pi)), scale=float(rng.uniform(0.92, 1.0)))
 
@@ -84,7 +84,7 @@ class Frame:
     depth: Plane
 
     def points(self, depths: Values, angles: Values) -> NDArray[np.float64]:
-        """The pixels (n x 2, x and y) at depths (1 at the border) and angles in radians from the long axis."""
+        """Return the pixels (n x 2, x and y) at depths (1 at the border) and angles in radians from the long axis."""
         steps = np.rint(angles * (ANGLES / (2 * np.pi))).astype(np.int64) % ANGLES
         distances, turned = depths * self.border[steps], angles + self.turn
         return np.stack([distances * np.cos(turned), distances * np.sin(turned)], axis=1) + self.centre
@@ -130,7 +130,7 @@ def make_frame(profile: Profile, pose: Pose, *, room: float, size: int) -> Frame
 
 
 def length(x: Plane, y: Plane) -> Plane:
-    """Of vectors; several times faster than `numpy.hypot`, which guards against an overflow that cannot come here."""
+    """Return the lengths of vectors; faster than `numpy.hypot`, whose guard against overflow is not needed here."""
     return np.sqrt(x * x + y * y)
 
 
@@ -140,7 +140,7 @@ def step(values: Plane, at: float, width: float) -> Plane:
 
 
 def _diamond(x: Plane, y: Plane) -> NDArray[np.int32]:
-    """Where each pixel lies around the centre, by its diamond angle y / (|x| + |y|): much cheaper than arctan2."""
+    """Return each pixel's direction by its diamond angle y / (|x| + |y|): much cheaper than arctan2."""
     quarter = y / (np.abs(x) + np.abs(y) + np.float32(1e-6))
     around = np.where(x < 0, 2 - quarter, quarter)
     return (around * np.float32(_DIAMONDS / 4)).astype(np.int32) & (_DIAMONDS - 1)
@@ -148,7 +148,7 @@ def _diamond(x: Plane, y: Plane) -> NDArray[np.int32]:
 
 @cache
 def pixel_centres(size: int) -> tuple[Plane, Plane]:
-    """Columns and rows of the pixels' centres."""
+    """Return the columns and the rows of the pixels' centres, in pixels."""
     rows, columns = np.mgrid[:size, :size].astype(np.float32) + np.float32(0.5)
     return columns, rows
 
@@ -161,19 +161,19 @@ class Pencil:
         self._draw = ImageDraw.Draw(self._image)
 
     def line(self, points: NDArray[np.float64], *, width: float) -> None:
-        """A line through n x 2 points."""
+        """Draw a line through n x 2 points."""
         self._draw.line((points * FINENESS).ravel().tolist(), fill=255, width=max(1, round(width * FINENESS)))
 
     def polygon(self, points: NDArray[np.float64]) -> None:
-        """A filled polygon with n x 2 corners."""
+        """Fill a polygon with n x 2 corners."""
         self._draw.polygon((points * FINENESS).ravel().tolist(), fill=255)
 
     def dots(self, centres: NDArray[np.float64], radii: Values, *, opacity: float = 1.0) -> None:
-        """Discs around n x 2 points, over what is there already."""
+        """Draw discs around n x 2 points, over what is there already."""
         low, high = (centres - radii[:, None]) * FINENESS, (centres + radii[:, None]) * FINENESS
         for box in np.hstack([low, high]).tolist():
             self._draw.ellipse(box, fill=round(255 * opacity))
 
     def lift(self) -> Plane:
-        """What was drawn, as opacity from 0 to 1."""
+        """Return the drawing as opacity, 0 to 1."""
         return np.asarray(self._image.reduce(FINENESS), dtype=np.float32) * np.float32(1 / 255)

@@ -45,7 +45,7 @@ class Element(Protocol):
 
     @classmethod
     def throw(cls, rng: np.random.Generator) -> Self:
-        """Draw the parameters."""
+        """Throw the parameters."""
 
     def paint(self, scene: Scene) -> Layer:
         """Apply them; the same parameters give the same paint."""
@@ -62,5 +62,5 @@ def coat(image: NDArray[np.float32], layer: Layer) -> None:
 
 
 def single(opacity: Plane, colour: Colour, mask: Mask | None = None) -> Layer:
-    """A layer of one coat; where no mask is given, it is where the coat is visible."""
+    """Make a layer of one coat; its mask is, unless given, where the coat is visible."""
     return Layer(paints=((opacity, colour),), mask=opacity > VISIBLE if mask is None else mask)

@@ -119,7 +119,7 @@ class Photograph:
 
 
 def throw_lesion(seed: int, concepts: frozenset[str], photograph: Photograph) -> Lesion:
-    """A lesion with these concepts, photographed."""
+    """Throw every parameter of a lesion with these concepts, photographed."""
     return Lesion(
         size=photograph.size,
         seed=seed,
@@ -162,7 +162,7 @@ def _variant(name: str, element: type[Element], lesion: Lesion) -> type[Element]
 
 
 def child(seed: int, purpose: str) -> np.random.Generator:
-    """A generator for one purpose: the same seed and purpose give the same numbers, whatever else is drawn."""
+    """Return a generator for one purpose: equal seeds and purposes give equal numbers, whatever else is drawn."""
     return np.random.Generator(np.random.Philox(key=(seed << 32 | crc32(purpose.encode())) % 2**128))
 
 
@@ -178,7 +178,7 @@ def _scene(lesion: Lesion) -> Scene:
 
 
 def _bare(lesion: Lesion, scene: Scene) -> tuple[NDArray[np.float32], dict[str, Mask]]:
-    """Skin, and a lesion without structures on it: 3 x size x size."""
+    """Paint skin, and a lesion without structures on it: 3 x size x size."""
     skin, light, dark = (
         colour[:, None, None]
         for colour in (
@@ -199,26 +199,26 @@ def _bare(lesion: Lesion, scene: Scene) -> tuple[NDArray[np.float32], dict[str, 
 
 
 def _other_half(lesion: Lesion, scene: Scene) -> Plane:
-    """1 in the half of the lesion that its bulge points to, 0 in the other, with a soft seam through the centre."""
+    """Return 1 in the half of the lesion that its bulge points to, 0 in the other, with a soft seam between."""
     angle = lesion.border.bulges[0].angle
     towards = scene.frame.x * np.float32(np.cos(angle)) + scene.frame.y * np.float32(np.sin(angle))
     return step(towards, 0.0, SEAM)
 
 
 def _second_colour(lesion: Lesion) -> NDArray[np.float32]:
-    """A paler and redder brown than the lesion's own: asymmetry is of colour as well as of shape (ABCD rule)."""
+    """Return a paler and redder brown than the lesion's: asymmetry is of colour as well as of shape (ABCD rule)."""
     pigment = replace(lesion.pigment, redder=lesion.pigment.redder + SECOND_REDDER)
     return lesion_colour(lesion.skin, pigment, darker=-SECOND_PALER)[:, None, None]
 
 
 def _clouds(size: int, rng: np.random.Generator) -> Plane:
-    """Gentle clouds, about -1 to 1."""
+    """Throw gentle clouds, about -1 to 1."""
     coarse = Image.fromarray(rng.uniform(-1, 1, (9, 9)).astype(np.float32))
     return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def _expose(image: NDArray[np.float32], lesion: Lesion) -> NDArray[np.uint8]:
-    """Light, noise and rounding: the same for every pixel whatever is drawn there."""
+    """Apply light, noise and rounding: the same for every pixel whatever is drawn there."""
     rng = child(lesion.image_seed, "exposure")
     columns, rows = pixel_centres(lesion.size)
     x, y = columns / lesion.size - np.float32(0.5), rows / lesion.size - np.float32(0.5)

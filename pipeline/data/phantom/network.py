@@ -46,7 +46,7 @@ class PigmentNetwork:
 
     @classmethod
     def throw(cls, rng: np.random.Generator) -> Self:
-        """At least two thirds of the way around the lesion."""
+        """Throw a network over at least two thirds of the way around the lesion."""
         first, second, turn, middle = rng.uniform(0, 2 * np.pi, size=4).tolist()
         return cls(
             spacing=float(rng.uniform(6.2, 8.2)),
@@ -60,7 +60,7 @@ class PigmentNetwork:
         )
 
     def paint(self, scene: Scene) -> Layer:
-        """Lines cut from the sum of three plane waves; the places of veil and regression stay free."""
+        """Paint lines cut from the sum of three plane waves; the sites of veil and regression stay free."""
         holes = self.holes(scene.frame.x, scene.frame.y)
         part = self.part(scene)
         opacity = np.float32(self.strength) * part * step(-holes, -self.width, 0.7)
@@ -68,7 +68,7 @@ class PigmentNetwork:
         return single(opacity, colour, part > 0)
 
     def holes(self, across: Plane, down: Plane) -> Plane:
-        """How deep in a hole each point is, by its coordinates in units; -1.5 to 3."""
+        """Return how deep in a hole each point is, by its coordinates in units; -1.5 to 3."""
         wavelength = 0.15
         x = across + np.float32(self.warp) * np.sin(np.float32(wavelength) * down + np.float32(self.phases[0]))
         y = down + np.float32(self.warp) * np.sin(np.float32(wavelength) * across + np.float32(self.phases[1]))
@@ -82,7 +82,7 @@ class PigmentNetwork:
         return np.asarray(planes[0] + planes[1] + planes[2])
 
     def part(self, scene: Scene) -> Plane:
-        """Where the network is, 0 to 1."""
+        """Return where the network is, 0 to 1."""
         frame, places = scene.frame, scene.places
         towards = frame.x * np.float32(np.cos(self.middle)) + frame.y * np.float32(np.sin(self.middle))
         around = step(towards / (frame.distance + np.float32(1)), np.cos(min(self.extent, np.pi)) - 0.1, 0.2)
@@ -104,12 +104,12 @@ class AtypicalNetwork:
 
     @classmethod
     def throw(cls, rng: np.random.Generator) -> Self:
-        """The even network first, from the same numbers, so that nothing but the evenness differs."""
+        """Throw the even network first, from the same numbers, so that nothing but the evenness differs."""
         network = PigmentNetwork.throw(rng)
         return cls(network, tuple(rng.uniform(0, 2 * np.pi, size=6).tolist()))
 
     def paint(self, scene: Scene) -> Layer:
-        """Lines cut from the bent mesh at a level that goes up and down."""
+        """Paint lines cut from the bent mesh at a level that goes up and down."""
         frame, even = scene.frame, self.network
         x = frame.x + np.float32(BENT) * self._wave(frame.y, 0.25, 0)
         y = frame.y + np.float32(BENT) * self._wave(frame.x, 0.25, 1)

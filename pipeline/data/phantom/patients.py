@@ -70,7 +70,7 @@ class _Finding:
 
 
 def throw_cohort(settings: PhantomSettings) -> list[PhantomImage]:
-    """The images of a cohort, patient by patient; nothing is drawn yet.
+    """Throw the parameters of a cohort's images, patient by patient; no pixel is painted yet.
 
     A larger cohort of the same seed begins with the smaller one. Another image size changes the pixels only, and a
     shortcut changes nothing but the artefact that it ties, so that the cohort without it is its counterpart image by
@@ -86,7 +86,7 @@ def throw_cohort(settings: PhantomSettings) -> list[PhantomImage]:
 def throw_artefacts(
     image_seed: int, *, diagnosis: str | None = None, shortcut: ShortcutSettings | None = None
 ) -> frozenset[str]:
-    """The artefacts of an image: each at the base rate, but for one that a shortcut ties to this diagnosis."""
+    """Throw the artefacts of an image: each at the base rate, except one that a shortcut ties to this diagnosis."""
     rates = dict.fromkeys(ARTEFACTS, BASE_RATE)
     if shortcut is not None and shortcut.diagnosis == diagnosis:
         rates[shortcut.artefact] = shortcut.strength
@@ -95,7 +95,7 @@ def throw_artefacts(
 
 
 def counterpart(lesion: Lesion) -> Lesion:
-    """The same image with its artefacts at the base rate, as it were without a shortcut.
+    """Return the same image with its artefacts at the base rate, as it would be without a shortcut.
 
     Where no shortcut was at work, it is the lesion itself.
     """

@@ -51,7 +51,7 @@ class Places:
 
 
 def throw_places(rng: np.random.Generator) -> Places:
-    """Places for all structures; of the sites, those near to each other come near to each other in the order, roughly.
+    """Throw places for all structures; sites near each other come near each other in the order, roughly.
 
     Sites on the regression stand in the middle of the order, where neither globules nor cysts are likely to take them:
     white bodies would be lost there.
@@ -70,7 +70,7 @@ def throw_places(rng: np.random.Generator) -> Places:
 
 
 def cover(blot: Blot, frame: Frame, *, softness: float = 3.0) -> Plane:
-    """Opacity of a blot, 0 to 1, kept in its own half of the lesion; ``softness`` in units."""
+    """Return the opacity of a blot, 0 to 1, kept in its half of the lesion; ``softness`` in units."""
     x, y = frame.seen_from(blot.depth, blot.angle)
     distance = length(x, y) + np.float32(1e-3)
     cosine, sine = x / distance, y / distance

@@ -59,7 +59,7 @@ ALIKENESS = 8.0
 
 
 def probabilities(table: Array) -> Array:
-    """Probability of each diagnosis by the rule.
+    """Compute the probability of each diagnosis by the rule.
 
     Args:
         table: N x 7, 1 where a concept is present and 0 where it is absent, in the order of `CONCEPTS`.
@@ -73,31 +73,31 @@ def probabilities(table: Array) -> Array:
 
 
 def throw_tendency(rng: np.random.Generator) -> Array:
-    """A patient's own prevalence of each concept, 7 values whose means are `PREVALENCE`."""
+    """Throw a patient's prevalence of each concept, 7 values whose means are `PREVALENCE`."""
     prevalence = np.array(list(PREVALENCE.values()))
     return rng.beta(ALIKENESS * prevalence, ALIKENESS * (1 - prevalence))
 
 
 def throw_concepts(tendency: Array, rng: np.random.Generator) -> frozenset[str]:
-    """The concepts of one lesion of a patient with this tendency."""
+    """Throw the concepts of one lesion of a patient with this tendency."""
     present = rng.random(len(CONCEPTS)) < tendency
     return frozenset(concept for concept, there in zip(CONCEPTS, present, strict=True) if there)
 
 
 def throw_network_type(concepts: frozenset[str], rng: np.random.Generator) -> frozenset[str]:
-    """The concepts of a lesion, with the type of its pigment network where it has one."""
+    """Add the type of the pigment network to the concepts of a lesion that has one."""
     chosen = NETWORK_TYPES[int(rng.random() < 0.5)]
     return concepts | {chosen} if NETWORK in concepts else concepts
 
 
 def throw_diagnosis(concepts: frozenset[str], rng: np.random.Generator) -> str:
-    """A diagnosis for a lesion with these concepts."""
+    """Throw a diagnosis for a lesion with these concepts."""
     row = np.array([[float(concept in concepts) for concept in CONCEPTS]])
     return DIAGNOSES[rng.choice(len(DIAGNOSES), p=probabilities(row)[0])]
 
 
 def true_importance() -> dict[str, dict[str, float]]:
-    """What each diagnosis loses, by the rule alone, when a concept is permuted across lesions.
+    """Compute what each diagnosis loses, by the rule alone, when a concept is permuted across lesions.
 
     The loss is the balanced binary cross-entropy of the rule's own probabilities: half the mean over the lesions with
     the diagnosis, half the mean over the others. Because a lesion's concepts are independent, permuting one over an
@@ -120,7 +120,7 @@ def true_importance() -> dict[str, dict[str, float]]:
 
 
 def best_auc() -> dict[str, float]:
-    """The AUC of each diagnosis against the others that no classifier can exceed, and their mean (``macro``).
+    """Compute the AUC of each diagnosis against the others that no classifier can exceed, and their mean (``macro``).
 
     Exact: what the rule's own probabilities reach over the 128 possible lesions.
     """
@@ -130,13 +130,13 @@ def best_auc() -> dict[str, float]:
 
 
 def diagnosis_shares() -> dict[str, float]:
-    """Share of lesions with each diagnosis in an infinite cohort."""
+    """Compute the share of lesions with each diagnosis in an infinite cohort."""
     table, share = _all_lesions()
     return dict(zip(DIAGNOSES, (share @ probabilities(table)).tolist(), strict=True))
 
 
 def _all_lesions() -> tuple[Array, Array]:
-    """The 128 x 7 combinations of concepts, and how often each comes."""
+    """Return the 128 x 7 combinations of concepts, and the share of lesions with each."""
     table = np.array(list(product([0.0, 1.0], repeat=len(CONCEPTS))))
     prevalence = np.array(list(PREVALENCE.values()))
     return table, np.where(table == 1, prevalence, 1 - prevalence).prod(axis=1)

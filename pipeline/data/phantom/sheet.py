@@ -22,7 +22,7 @@ Pixels = NDArray[np.uint8]
 
 
 def contact_sheet(seed: int = 0) -> Image.Image:
-    """Concepts on the left and artefacts on the right, one a row.
+    """Draw concepts on the left and artefacts on the right, one a row.
 
     The last two columns repeat the lesion before them: without the concept, and with its mask outlined. Saved as
     ``docs/pictures/phantom.png`` with 5 bits a colour (`PIL.ImageOps.posterize`), which halves the file.
@@ -36,7 +36,7 @@ def contact_sheet(seed: int = 0) -> Image.Image:
 
 
 def outlined(image: Pixels, mask: NDArray[np.bool_]) -> Pixels:
-    """An image (H x W x 3) with the outline of a mask (H x W) drawn around it."""
+    """Draw the outline of a mask (H x W) onto a copy of an image (H x W x 3)."""
     around = ndimage.binary_dilation(mask) & ~mask
     return np.where(around[..., None], np.array(OUTLINE, dtype=np.uint8), image)
 

@@ -70,12 +70,12 @@ class Device:
 
 
 def tone_name(ita: float) -> str:
-    """What skin of an individual typology angle (degrees) is called."""
+    """Name the tone of skin of an individual typology angle (degrees)."""
     return next((name for above, name in TONES if ita > above), DARKEST_TONE)
 
 
 def throw_skin(rng: np.random.Generator) -> Skin:
-    """A skin of any tone, lightest to darkest alike."""
+    """Throw a skin of any tone, lightest to darkest alike."""
     return Skin(
         ita=float(rng.uniform(DARKEST, LIGHTEST)),
         red=float(rng.uniform(9, 15)),
@@ -84,23 +84,23 @@ def throw_skin(rng: np.random.Generator) -> Skin:
 
 
 def throw_pigment(rng: np.random.Generator) -> Pigment:
-    """A brown between light and dark."""
+    """Throw a brown between light and dark."""
     return Pigment(depth=float(rng.uniform(15, 25)), redder=float(rng.uniform(0, 5)), yellower=float(rng.uniform(0, 7)))
 
 
 def throw_device(rng: np.random.Generator) -> Device:
-    """A dermatoscope with a slight cast."""
+    """Throw a dermatoscope with a slight colour cast."""
     red, green, blue = rng.uniform(0.94, 1.06, size=3).tolist()
     return Device(gains=(red, green, blue), falloff=float(rng.uniform(0, 0.16)))
 
 
 def skin_colour(skin: Skin) -> Colour:
-    """The skin in sRGB."""
+    """Return the skin in sRGB."""
     return lab_to_rgb(skin.lightness, skin.red, skin.yellow)
 
 
 def lesion_colour(skin: Skin, pigment: Pigment, *, darker: float = 0.0) -> Colour:
-    """The lesion in sRGB, or its darker parts; dark skin leaves less room below it."""
+    """Return the lesion in sRGB, or its darker parts; dark skin leaves less room below it."""
     room = (skin.lightness - 12) / 60
     depth = (pigment.depth + darker) * min(1.0, 0.25 + 0.75 * room)
     return lab_to_rgb(
@@ -111,7 +111,7 @@ def lesion_colour(skin: Skin, pigment: Pigment, *, darker: float = 0.0) -> Colou
 
 
 def lab_to_rgb(lightness: float, red: float, yellow: float) -> Colour:
-    """CIE L*a*b* (D65) to sRGB, clipped to 0..1 (IEC 61966-2-1)."""
+    """Convert CIE L*a*b* (D65) to sRGB, clipped to 0..1 (IEC 61966-2-1)."""
     middle = (lightness + 16) / 116
     x, y, z = (
         white * (f**3 if f > 6 / 29 else 3 * (6 / 29) ** 2 * (f - 4 / 29))

@@ -31,14 +31,14 @@ class Globules:
 
     @classmethod
     def throw(cls, rng: np.random.Generator) -> Self:
-        """8 to 17, much larger than the lines of a network are wide."""
+        """Throw 8 to 17 globules, much larger than the lines of a network are wide."""
         return cls(
             radii=rng.uniform(2.0, 3.0, size=int(rng.integers(8, SITES // 2 + 1))),
             strength=float(rng.uniform(0.85, 0.98)),
         )
 
     def paint(self, scene: Scene) -> Layer:
-        """Discs on the first sites."""
+        """Paint discs on the first sites."""
         opacity = _dots(scene, self.radii, slice(0, len(self.radii)))
         colour = lesion_colour(scene.skin, scene.pigment, darker=DARKER_LINES + 6)
         return single(np.float32(self.strength) * opacity, colour)
@@ -62,7 +62,7 @@ class Streaks:
 
     @classmethod
     def throw(cls, rng: np.random.Generator) -> Self:
-        """8 to 18, over a third of the border or more."""
+        """Throw 8 to 18 streaks, over a third of the border or more."""
         count = int(rng.integers(8, 19))
         extent = rng.uniform(0.16, 0.34) * count
         around = np.linspace(0, min(extent, 2 * np.pi * (1 - 1 / count)), count)
@@ -74,7 +74,7 @@ class Streaks:
         )
 
     def paint(self, scene: Scene) -> Layer:
-        """Tapering wedges from inside the border to beyond it."""
+        """Paint tapering wedges from inside the border to beyond it."""
         frame = scene.frame
         bases = frame.points(np.full(len(self.angles), 0.82), self.angles)
         tips = frame.points(1 + self.lengths, self.angles)
@@ -106,7 +106,7 @@ class BlueWhitishVeil:
 
     @classmethod
     def throw(cls, rng: np.random.Generator) -> Self:
-        """From steel blue to blue-white."""
+        """Throw a colour from steel blue to blue-white."""
         return cls(
             strength=float(rng.uniform(0.78, 0.95)),
             blue=float(rng.uniform(-32, -22)),
@@ -114,7 +114,7 @@ class BlueWhitishVeil:
         )
 
     def paint(self, scene: Scene) -> Layer:
-        """Blue first, then the haze in its middle."""
+        """Paint the blue first, then the haze in its middle."""
         blot = cover(scene.places.veil, scene.frame, softness=6.0)
         haze = np.float32(0.4) * np.clip(2 * blot * blot - 1, 0, 1)
         deep, white = lab_to_rgb(self.lightness, 0, self.blue), lab_to_rgb(82, 0, -8)
@@ -137,7 +137,7 @@ class MiliaLikeCysts:
 
     @classmethod
     def throw(cls, rng: np.random.Generator) -> Self:
-        """6 to 13, white or yellowish."""
+        """Throw 6 to 13 cysts, white or yellowish."""
         return cls(
             radii=rng.uniform(1.4, 2.3, size=int(rng.integers(6, 14))),
             strength=float(rng.uniform(0.88, 1.0)),
@@ -145,7 +145,7 @@ class MiliaLikeCysts:
         )
 
     def paint(self, scene: Scene) -> Layer:
-        """A halo on the last sites, and a bright core in it."""
+        """Paint a halo on the last sites, and a bright core in it."""
         opacity = _dots(scene, self.radii, slice(SITES - len(self.radii), SITES), halos=HALOS)
         return single(np.float32(self.strength) * opacity, lab_to_rgb(95, 0, self.yellow), opacity > 0.2)
 
@@ -164,7 +164,7 @@ class Regression:
 
     @classmethod
     def throw(cls, rng: np.random.Generator) -> Self:
-        """14 to 26 dots."""
+        """Throw 14 to 26 dots."""
         count = int(rng.integers(14, 27))
         away, angle = np.sqrt(rng.random(count)) * 0.85, rng.uniform(0, 2 * np.pi, count)
         return cls(
@@ -173,7 +173,7 @@ class Regression:
         )
 
     def paint(self, scene: Scene) -> Layer:
-        """Lighter than the skin around, pinkish white."""
+        """Paint a pinkish white, lighter than the skin around."""
         frame, blot = scene.frame, scene.places.regression
         white = cover(blot, frame)
         middle = frame.points(np.array([blot.depth]), np.array([blot.angle]))
@@ -188,7 +188,7 @@ class Regression:
 
 
 def _dots(scene: Scene, radii: NDArray[np.float64], at: slice, *, halos: tuple[tuple[float, float], ...] = ()) -> Plane:
-    """Opacity of discs on these sites; halos are rings around them, the widest first: width in units, opacity."""
+    """Return the opacity of discs on these sites; halos are rings, the widest first: width in units, opacity."""
     frame, places = scene.frame, scene.places
     centres = frame.points(places.depths[at], places.angles[at])
     pencil = Pencil(frame.size)

@@ -37,11 +37,11 @@ from concepts.vocabulary import load_vocabulary
 from pipeline.data.digests import file_digests
 from pipeline.data.sample import Sample
 from pipeline.data.sources.metadata import Row, collect_samples, read_side_file, read_table
+from pipeline.images.formats import SUFFIXES
 
 logger = logging.getLogger(__name__)
 
 TABLES = ("metadata.csv", "HAM10000_metadata.csv", "HAM10000_metadata")
-SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".dcm"}
 IMAGE = ("isic_id", "image_id", "image", "image_name", "name")
 LEVELS = tuple(f"diagnosis_{level}" for level in range(5, 1, -1))
 DIAGNOSIS = (*LEVELS, "diagnosis", "dx")
@@ -57,7 +57,7 @@ ADVICE = "correct or remove these rows (known diagnoses stand in concepts/vocabu
 
 
 def load_isic(root: Path, *, skip_unlabelled: bool = False) -> list[Sample]:
-    """The samples of a folder downloaded from the ISIC archive, or of HAM10000.
+    """Load the samples of a folder downloaded from the ISIC archive, or of HAM10000.
 
     Args:
         root: The folder.
@@ -77,7 +77,7 @@ def load_isic(root: Path, *, skip_unlabelled: bool = False) -> list[Sample]:
 
 
 def read_rows(root: Path) -> list[Row]:
-    """The rows of the folder's table, else of the JSON files in it.
+    """Read the rows of the folder's table, else of the JSON files in it.
 
     Raises:
         DataError: If there is neither, or it cannot be read.
@@ -94,7 +94,7 @@ def read_rows(root: Path) -> list[Row]:
 
 
 def find_images(root: Path) -> dict[str, list[Path]]:
-    """The image files in a folder and its subfolders, by name without suffix."""
+    """Find the image files in a folder and its subfolders, by name without suffix."""
     images = defaultdict(list)
     for path in sorted(root.rglob("*")):
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file():
@@ -103,7 +103,7 @@ def find_images(root: Path) -> dict[str, list[Path]]:
 
 
 def describe(row: Row, *, path: Path, image_id: str, source: str) -> Sample:
-    """A sample as a row describes it, its digest still empty.
+    """Make a sample as a row describes it, its digest still empty.
 
     Raises:
         DataError: If the diagnosis is missing or unknown, or age or sex are impossible.
@@ -130,7 +130,7 @@ def _skin_tone(fitzpatrick: str | None) -> str | None:
 
 
 def find_image_id(row: Row) -> str:
-    """The image that a row is about.
+    """Return the identifier of the image that a row describes.
 
     Raises:
         DataError: If it does not say.
@@ -144,7 +144,7 @@ def find_image_id(row: Row) -> str:
 
 
 def find_diagnosis(row: Row) -> str:
-    """The identifier of the narrowest diagnosis that a row gives and the vocabulary knows.
+    """Return the identifier of the narrowest diagnosis that a row gives and the vocabulary knows.
 
     Raises:
         DataError: If it gives none, or none that is known.
@@ -162,7 +162,7 @@ def find_diagnosis(row: Row) -> str:
 
 
 def with_digests(samples: Sequence[Sample]) -> list[Sample]:
-    """The samples with the digests of their files.
+    """Add the digests of their files to samples.
 
     Raises:
         DataError: If a file cannot be read.

@@ -20,7 +20,7 @@ LESIONS = "ISIC2018_Task1_Training_GroundTruth"
 
 
 def load_isic2018(root: Path) -> list[Sample]:
-    """The samples, with their lesion masks.
+    """Load the samples, with their lesion masks.
 
     Args:
         root: Folder that holds the challenge's folders and ``metadata.csv``.

@@ -30,7 +30,7 @@ class Row:
     values: Mapping[str, str]
 
     def first(self, columns: Sequence[str]) -> str | None:
-        """The value of the first of these columns that has one."""
+        """Return the value of the first of these columns that has one."""
         return next((self.values[column] for column in columns if column in self.values), None)
 
 
@@ -139,7 +139,7 @@ def _read_text(path: Path) -> str:
 
 
 def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:  # noqa: ANN401 - the csv module names no type
-    """Rows that hold anything, each with the line on which it starts."""
+    """Yield the rows that hold anything, each with the line on which it starts."""
     line = reader.line_num + 1
     for values in reader:
         if values:

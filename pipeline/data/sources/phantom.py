@@ -22,7 +22,7 @@ _FIRST_ROW = 2
 
 
 def load_phantom(root: Path) -> list[Sample]:
-    """The samples of a generated cohort, in the order of its table.
+    """Load the samples of a generated cohort, in the order of its table.
 
     Args:
         root: A folder written by `generate_cohort`.
@@ -35,7 +35,7 @@ def load_phantom(root: Path) -> list[Sample]:
 
 
 def phantom_concept_table(root: Path) -> tuple[pd.DataFrame, dict[tuple[str, str], Path]]:
-    """Which concepts were planted in which images, and where.
+    """Return which concepts were planted in which images, and where.
 
     Args:
         root: A folder written by `generate_cohort`.

@@ -179,9 +179,7 @@ def _examples(train: EvaluationData, listed: ListedActivations) -> list[ExampleR
             image_id=train.samples[row].image_id,
             diagnosis=train.samples[row].diagnosis,
             shows=tuple(
-                concept
-                for concept, label in zip(train.concepts, train.concept_labels[row], strict=True)
-                if label == 1
+                concept for concept, label in zip(train.concepts, train.concept_labels[row], strict=True) if label == 1
             ),
             activations=tuple(activations.tolist()),
         )

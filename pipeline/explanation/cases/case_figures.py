@@ -1,6 +1,6 @@
 """Figures over a run's explained cases: how often flags are raised and calls are right, planted causes, layers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pipeline.config import ExplanationSettings
 from pipeline.data.sample import Sample
+from pipeline.data.transforms import display_transforms
 from pipeline.evaluation.evaluation_data import EvaluationData
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
 from pipeline.evaluation.trajectory import activations_by_layer
@@ -163,7 +164,7 @@ def case_input(
 
 def _save_missing_picture(network: ExplainedNetwork, sample: Sample, run: RunFolder) -> None:
     if not has_picture(run, sample.image_id):
-        save_picture(run.file(picture_file(sample.image_id)), network.display(sample))
+        save_picture(run, picture_file(sample.image_id), network.display(sample))
 
 
 def _reference(network: ExplainedNetwork, run: RunFolder, tracker: Tracker) -> Reference:
@@ -224,7 +225,7 @@ def _plain_outputs(
 ) -> LayerOutputs:
     module, description = load_model(run.path / PLAIN)
     loader = evaluation_loader(network.settings, network.cohort, description, data.samples)
-    layer = layer_name(network.settings, network.cohort)
+    layer = layer_name(network.settings.model)
     return layer_outputs(
         module, layer, loader, turns=network.turns, tracker=tracker, title=f"plain network, {data.part} images"
     )
@@ -232,6 +233,9 @@ def _plain_outputs(
 
 def _planes(network: ExplainedNetwork, sample: Sample, paths: Sequence[Path | None]) -> Tensor:
     """Return k x h x w masks as the network sees the image, 0 to 1; NaN where there is none."""
-    planes = torch.from_numpy(np.ascontiguousarray(network.display_masks(sample, tuple(paths)))) / 255
+    cache = network.cohort.cache
+    item = {"image": cache.get(sample), "regions": cache.get_masks(sample, tuple(paths))}
+    transformed = display_transforms(network.settings.transforms)(item)["regions"]
+    planes = torch.from_numpy(np.ascontiguousarray(transformed)) / 255
     planes[torch.tensor([path is None for path in paths])] = torch.nan
     return planes

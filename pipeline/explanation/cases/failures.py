@@ -15,9 +15,10 @@ from pipeline.evaluation.evaluate import bootstrap_weights
 from pipeline.evaluation.evaluation_data import class_indices
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.cases.files import has_picture, picture_file
-from pipeline.explanation.cases.network import REFERENCE, save_picture
+from pipeline.explanation.cases.network import REFERENCE
 from pipeline.explanation.cases.reference import Reference
 from pipeline.run.folder import RunFolder
+from pipeline.run.pictures import save_picture
 
 CONFIDENT = 0.8
 """Calibrated probability of the call from which it counts as confident."""
@@ -77,7 +78,7 @@ def gather_failures(settings: RunSettings, cohort: Cohort, *, run: RunFolder, ou
         sample, call = test[row], int(probabilities[row].argmax())
         if not has_picture(run, sample.image_id):
             shown = display_transforms(settings.transforms)({"image": cohort.cache.get(sample)})["image"]
-            save_picture(run, sample.image_id, np.asarray(shown))
+            save_picture(run, picture_file(sample.image_id), np.asarray(shown))
         gallery.append(
             {
                 "image_id": sample.image_id,

@@ -48,7 +48,7 @@ class CaseRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseFilter:
-    """Which cases are wanted; None or empty: any.
+    """What cases must have; None or empty: anything.
 
     Attributes:
         flags: Names among `FLAGS`, all of which must be raised.
@@ -68,13 +68,13 @@ class CaseFilter:
 
 
 def explained_runs(folder: Path) -> list[str]:
-    """Names of the whole runs below a folder that have cases, newest first by name's time stamp."""
-    found = [path.parent.name for path in folder.glob(f"*/{INDEX}") if not path.parent.name.endswith(PARTIAL)]
-    return sorted(found, key=lambda name: (name.split("-")[-2:], name), reverse=True)
+    """Return the names of the whole runs below a folder that have cases, newest first by name's time stamp."""
+    names = [path.parent.name for path in folder.glob(f"*/{INDEX}") if not path.parent.name.endswith(PARTIAL)]
+    return sorted(names, key=lambda name: (name.split("-")[-2:], name), reverse=True)
 
 
 def read_index(run: RunFolder) -> list[CaseRow]:
-    """The cases of a run, in order.
+    """Read the list of a run's cases, in order.
 
     Raises:
         RunError: If the run has no cases, or the list is damaged; names file and row.
@@ -87,31 +87,31 @@ def read_index(run: RunFolder) -> list[CaseRow]:
         raise RunError(f"{path}: there are no cases yet; 'dermaxis explain {run.path}' makes them") from error
 
 
-def matching(rows: Iterable[CaseRow], wanted: CaseFilter) -> list[CaseRow]:
-    """The cases that a filter lets through, in their order."""
-    return [row for row in rows if _fits(row, wanted)]
+def matching(rows: Iterable[CaseRow], filters: CaseFilter) -> list[CaseRow]:
+    """Return the cases that a filter lets through, in their order."""
+    return [row for row in rows if _fits(row, filters)]
 
 
 def add_to_index(run: RunFolder, case: CaseContent) -> None:
     """Put a case into the list, in the place of an earlier one of the same image."""
     path = run.file(INDEX)
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    kept = [row for row in csv.DictReader(io.StringIO(text)) if row["image_id"] != case.image_id]
-    write_index(run, [*kept, {name: "" if value is None else value for name, value in case.row().items()}])
+    others = [row for row in csv.DictReader(io.StringIO(text)) if row["image_id"] != case.image_id]
+    write_index(run, [*others, {name: "" if value is None else value for name, value in case.row().items()}])
 
 
 def concepts_of(rows: Sequence[CaseRow]) -> list[str]:
-    """The concepts whose states the list has, in axis order."""
+    """Return the concepts whose states the list has, in axis order."""
     return list(rows[0].states) if rows else []
 
 
-def _fits(row: CaseRow, wanted: CaseFilter) -> bool:
+def _fits(row: CaseRow, filters: CaseFilter) -> bool:
     return (
-        all(getattr(row, flag) for flag in wanted.flags)
-        and wanted.call in (None, row.call)
-        and wanted.reference in (None, row.reference)
-        and (wanted.concept is None or wanted.state in (None, row.states.get(wanted.concept)))
-        and wanted.image.lower() in row.image_id.lower()
+        all(getattr(row, flag) for flag in filters.flags)
+        and filters.call in (None, row.call)
+        and filters.reference in (None, row.reference)
+        and (filters.concept is None or filters.state in (None, row.states.get(filters.concept)))
+        and filters.image.lower() in row.image_id.lower()
     )
 
 

@@ -88,8 +88,8 @@ class ConceptOnly(Result):
         standard = (activations - np.array(self.mean)) / np.array(self.scale)
         logits = standard @ np.array(self.weights).T + np.array(self.intercepts)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        found: Figures = odds / odds.sum(axis=1, keepdims=True)
-        return found
+        shares: Figures = odds / odds.sum(axis=1, keepdims=True)
+        return shares
 
 
 class ExampleReference(Result):
@@ -163,7 +163,7 @@ def fit_concept_only(activations: Figures, labels: NDArray[np.int64], *, classes
     model = LogisticRegression(max_iter=2000, class_weight=None)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     held_out = cross_val_predict(model, standard, labels, cv=folds, method="predict_proba")
-    own = held_out[np.arange(len(labels)), labels]
+    held_out_truth = held_out[np.arange(len(labels)), labels]
     model.fit(standard, labels)
     weights, intercepts = _one_row_each(model.coef_, model.intercept_, classes)
     return ConceptOnly(
@@ -171,7 +171,7 @@ def fit_concept_only(activations: Figures, labels: NDArray[np.int64], *, classes
         scale=tuple(scale.tolist()),
         weights=tuple(tuple(row) for row in weights.tolist()),
         intercepts=tuple(intercepts.tolist()),
-        threshold=max(0.0, lower_bound(own, share=COVERAGE)),
+        threshold=max(0.0, lower_bound(held_out_truth, share=COVERAGE)),
         n=len(labels),
     )
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from pipeline.choices import Activation
@@ -39,6 +38,7 @@ from pipeline.explanation.importance import ImportanceTable, importance
 from pipeline.explanation.permutation import Effort
 from pipeline.models.state import write_tensors
 from pipeline.run.folder import RunFolder
+from pipeline.run.pictures import save_picture
 from pipeline.run.progress import Tracker
 from pipeline.whitening.activation import axis_activations
 
@@ -53,7 +53,6 @@ CANDIDATES = 24
 NULL_DIRECTIONS = 20
 WINDOW = 3
 """Side of a patch in positions of the layer."""
-JPEG_QUALITY = 88
 SHOWN_RELATIONS = 8
 
 
@@ -221,8 +220,8 @@ def _patches(
     for rank, row in enumerate(order.tolist(), start=1):
         shown, peak = _shown(settings, cohort, test[row]), peaks[row]
         picture, patch = (f"{FOLDER}/{name}-{rank}{part}.jpg" for part in ("", "-patch"))
-        _save(run, picture, shown)
-        _save(run, patch, _cut(shown, peak.box))
+        save_picture(run, picture, shown)
+        save_picture(run, patch, _cut(shown, peak.box))
         entries.append(
             {
                 "image_id": test[row].image_id,
@@ -259,9 +258,3 @@ def _cut(shown: NDArray[np.uint8], box: tuple[float, float, float, float]) -> ND
 
 def _shown(settings: RunSettings, cohort: Cohort, sample: Sample) -> NDArray[np.uint8]:
     return np.asarray(display_transforms(settings.transforms)({"image": cohort.cache.get(sample)})["image"])
-
-
-def _save(run: RunFolder, name: str, picture: NDArray[np.uint8]) -> None:
-    temporary = run.file(f"{name}.tmp")
-    Image.fromarray(picture).save(temporary, format="JPEG", quality=JPEG_QUALITY)
-    temporary.replace(run.file(name))

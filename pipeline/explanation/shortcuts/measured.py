@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from concepts.files import write_atomically
 from pipeline.data.cohort import Cohort
 from pipeline.data.decoded import DecodedCache
 from pipeline.data.sample import Sample
 from pipeline.images.measures.quality import MEASURES, MEASURES_VERSION, is_found, measure_quality
-from pipeline.run.folder import write_atomically
 from pipeline.run.progress import Tracker
 
 MEASURED: Mapping[str, str] = {

@@ -11,9 +11,10 @@ from pipeline.data.splits import Part
 from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace
 from pipeline.explanation.shortcuts.suppression import suppress
+from pipeline.models.inputs import training_loader
 from pipeline.models.tail import split_at
 from pipeline.run.progress import Tracker
-from pipeline.training.phases import diagnosis_weights, training_loader
+from pipeline.training.phases import diagnosis_weights
 
 LEARNING_RATE = 1e-3
 """Of AdamW at the start; a cosine to zero follows."""
@@ -69,7 +70,7 @@ class _Loss(nn.Module):
 
     def __init__(self, network: ExplainedNetwork, weights: Tensor | None) -> None:
         super().__init__()
-        diagnoses = diagnosis_weights(network.settings, network.cohort)
+        diagnoses = diagnosis_weights(network.cohort, network.settings.training.balance)
         self.diagnoses = torch.ones(len(network.cohort.classes)) if diagnoses is None else diagnoses.cpu()
         self.images = torch.ones(len(network.cohort.part(Part.TRAIN))) if weights is None else weights.float()
 

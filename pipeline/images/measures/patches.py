@@ -43,7 +43,7 @@ Mask = NDArray[np.bool_]
 
 
 def find_patches(image: NDArray[np.uint8]) -> Mask:
-    """H x W: where patches are. Those of about the skin's own colour are not seen.
+    """Mark coloured patches, H x W. Those of about the skin's colour are not detected.
 
     Args:
         image: RGB, H x W x 3, 0 to 255.
@@ -65,7 +65,7 @@ def find_patches(image: NDArray[np.uint8]) -> Mask:
 
 
 def _strong(small: NDArray[np.float32]) -> Mask:
-    """Pixels of a strong colour that is not that of most of the picture."""
+    """Mark pixels of a strong colour that is not that of most of the picture."""
     high, low = small.max(axis=2), small.min(axis=2)
     red, others = small[..., 0], small[..., 1:].max(axis=2)
     saturation = (high - low) / np.maximum(high, 1)
@@ -80,7 +80,7 @@ def _strong(small: NDArray[np.float32]) -> Mask:
 
 
 def _changes(small: NDArray[np.float32]) -> NDArray[np.float32]:
-    """H x W: difference of the neighbours on both sides, across or down, in the channel that differs most."""
+    """Return the largest difference of the neighbours across or down, of all channels, H x W."""
     changes = np.zeros(small.shape[:2], dtype=np.float32)
     changes[:, 1:-1] = np.abs(small[:, 2:] - small[:, :-2]).max(axis=2)
     changes[1:-1] = np.maximum(changes[1:-1], np.abs(small[2:] - small[:-2]).max(axis=2))
@@ -88,7 +88,7 @@ def _changes(small: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _opened(mask: Mask, width: int) -> tuple[Mask, Mask]:
-    """A mask without its margins, and with them again where it is thick; it goes on beyond the picture's edges."""
+    """Strip a mask of its margins, and restore them where it is thick; a mask goes on beyond the picture's edge."""
     core = ndimage.minimum_filter(mask, width, mode="nearest")
     return core, ndimage.maximum_filter(core, width, mode="nearest")
 

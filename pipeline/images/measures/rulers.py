@@ -82,7 +82,7 @@ def find_ruler(depths: NDArray[np.float32]) -> RulerFinding:
 
 
 def rhythm(profiles: Values, *, shortest: float, longest: float) -> Values:
-    """How well each of N profiles repeats after one to `STEPS` equal steps, at the step that suits it best; up to 1.
+    """Measure how well N profiles repeat after one to `STEPS` equal steps, each at its best step; at most 1.
 
     n equal spikes give (n - 5) / n; the more lies between them, the less.
 
@@ -117,7 +117,7 @@ class _Points:
         self.reach = int(np.ceil(np.hypot(height, width) / 2)) + BIN
 
     def lines(self, nearest: float) -> list[tuple[float, float]]:
-        """Angle in radians and distance of the lines with most votes, none nearer to the centre than that."""
+        """Return angle (radians) and distance of the lines with most votes, none nearer to the centre than asked."""
         angles = np.arange(ANGLES) * np.pi / ANGLES
         cosines, sines = (one(angles).astype(np.float32)[:, None] for one in (np.cos, np.sin))
         bins = 2 * self.reach // BIN + 1
@@ -137,7 +137,7 @@ class _Points:
         return found
 
     def profile(self, angle: float, distance: float, towards: int, *, width: float) -> Values:
-        """What lies on a strip at one side of a line, along the line, pixel by pixel; the centre is in the middle."""
+        """Sum what lies on a strip at one side of a line, pixel by pixel along it; the centre is in the middle."""
         cosine, sine = np.cos(angle), np.sin(angle)
         away = (self.x * cosine + self.y * sine - distance) * towards
         kept = (away > -SLACK) & (away < width)
@@ -159,7 +159,7 @@ def _forget(votes: Values, angle: int, place: int) -> None:
 
 
 def _windows(profiles: Values, side: int) -> Values:
-    """(`WINDOWS` N) x M: parts of N profiles, evenly spread over the side."""
+    """Cut parts from N profiles, evenly spread over the side: (`WINDOWS` N) x M."""
     size = int(WINDOW * side)
     start = profiles.shape[1] // 2 - side // 2
     starts = np.linspace(start, start + side - size, WINDOWS).round().astype(int)

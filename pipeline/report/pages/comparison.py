@@ -7,6 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from concepts.errors import SettingsError
+from concepts.files import write_atomically
 from pipeline.report.pages import charts
 from pipeline.report.pages.charts import LANE, Dot, Scale
 from pipeline.report.pages.tables import Cell, csv_text
@@ -14,7 +15,6 @@ from pipeline.report.sentences import comparison as compare_phrasing
 from pipeline.report.sentences import numerals
 from pipeline.report.sentences.numerals import plain_text
 from pipeline.results.comparison import Comparison, Difference, Family, Finding, Row
-from pipeline.run.folder import write_atomically
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 COLUMNS = (

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from concepts.errors import RunError
+from concepts.files import write_atomically
 from pipeline.report.pages.charts import LANE
 from pipeline.report.pages.report import TEMPLATES
 from pipeline.run.folder import RunFolder
@@ -31,10 +32,8 @@ def write_pdf(run: RunFolder, name: str = "report.pdf") -> Path:
     if not page.is_file():
         raise RunError(f"{run.path}: there is no report.html yet; 'dermaxis report {run.path}' writes it")
     content = pdf_bytes(page.read_text(encoding="utf-8"))
-    target, temporary = run.file(name), run.file(f".{name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(target)
-    return target
+    write_atomically(run.file(name), content)
+    return run.file(name)
 
 
 def pdf_bytes(page: str) -> bytes:

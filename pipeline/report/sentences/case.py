@@ -6,13 +6,14 @@ Sentences say what the network did with this image; none says what the lesion is
 from collections.abc import Mapping
 from itertools import pairwise
 
+from concepts.statistics.estimate import Estimate
+from pipeline.report.sentences.cases import layer
 from pipeline.report.sentences.numerals import MINUS, SPACE, TIMES, capital, enumeration, number, percent, significant
 from pipeline.results.case import (
     CaseContent,
     ConceptContent,
     ConceptState,
     EvidenceContent,
-    Figure,
     FlipContent,
     QualityContent,
 )
@@ -58,8 +59,6 @@ UNRELIABLE = 0.7
 """AUC below whose lower end an axis is called unreliable."""
 SHIFTS = 3
 """Concepts named in the sentence on what would change the call."""
-WHITENING = ".whitening"
-"""Ending of an inserted layer's name, which says nothing to readers."""
 SMALL = 0.1
 """Shifts below this share of the whole change are not worth a word."""
 
@@ -144,7 +143,7 @@ def agreement(concept: ConceptContent) -> str:
 
 def is_unreliable(concept: ConceptContent) -> bool:
     """Whether the axis is not shown to tell the concept at all well."""
-    return concept.auc is None or concept.auc["low"] is None or float(concept.auc["low"]) < UNRELIABLE
+    return concept.auc is None or not concept.auc.low >= UNRELIABLE
 
 
 def signed(value: float, decimals: int = 2) -> str:
@@ -198,14 +197,9 @@ def label(concept: ConceptContent) -> str:
     return {True: "marked present", False: "marked absent", None: "not marked"}[concept.label]
 
 
-def _figure(figure: Figure) -> str:
-    value, low, high = (None if figure[key] is None else float(figure[key] or 0) for key in ("value", "low", "high"))
-    return f"{number(value, 2)} ({number(low, 2)} to {number(high, 2)}), n{SPACE}={SPACE}{figure['n']}"
-
-
-def layer(name: str) -> str:
-    """A layer's name without what every inserted layer's name has."""
-    return name.removesuffix(WHITENING)
+def _figure(figure: Estimate) -> str:
+    low, high = number(figure.low, 2), number(figure.high, 2)
+    return f"{number(figure.value, 2)} ({low} to {high}), n{SPACE}={SPACE}{figure.n}"
 
 
 def course(concept: ConceptContent) -> str:

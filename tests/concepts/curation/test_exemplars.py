@@ -3,7 +3,7 @@
 from concepts.consensus import Status
 from concepts.curation import door as curation
 from concepts.curation.accounts import OPERATOR
-from concepts.curation.sets import ImageRecord
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Verdict
 
 

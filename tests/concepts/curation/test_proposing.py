@@ -8,7 +8,7 @@ from concepts.errors import DataError, StoreError
 from concepts.store import audit
 from concepts.store.schema import ImageRow
 
-CRUST = SetConcept(id="scale_crust", name="scale crust", definition="Dry scale on the lesion.", own=True)
+CRUST = SetConcept(id="scale_crust", name="scale crust", definition="Dry scale on the lesion.", is_own=True)
 
 
 def digest(store, image: str) -> str:
@@ -46,7 +46,7 @@ def test_a_word_of_the_vocabulary_is_taken_with_its_definition(filled):
     assert found.definition
     assert not found.own
     with pytest.raises(StoreError, match="vocabulary"):
-        propose(filled, SetConcept(id="ruler", name="r", definition="d", own=True), key="own")
+        propose(filled, SetConcept(id="ruler", name="r", definition="d", is_own=True), key="own")
 
 
 def test_bad_figures_and_words_write_nothing(filled):

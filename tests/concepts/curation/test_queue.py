@@ -20,8 +20,8 @@ from concepts.curation.door import (
     update_set,
 )
 from concepts.curation.queue import Filter, Order
-from concepts.curation.sets import ImageRecord
 from concepts.errors import DataError, PermissionDeniedError, StoreError
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Verdict
 
 KEYS = (f"queue key {number}" for number in count())

@@ -32,9 +32,9 @@ from concepts.curation.door import (
     update_set,
 )
 from concepts.curation.releasing import resolve_release
-from concepts.curation.sets import ImageRecord
 from concepts.errors import PermissionDeniedError, ReleaseError, StoreError
 from concepts.example import Origin, Polarity
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.mask import encode
 from concepts.release import read_release as read_manifest

@@ -16,8 +16,9 @@ from sqlalchemy import select
 
 from concepts.curation import door as curation
 from concepts.curation.accounts import OPERATOR
-from concepts.curation.sets import ImageRecord, SetConcept
+from concepts.curation.sets import SetConcept
 from concepts.errors import StoreError
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.mask import encode
 from concepts.store import audit
@@ -154,7 +155,7 @@ def live(store) -> None:
     said = {"image_id": "image0", "concept": "streaks"}
     curation.create_set(store, OPERATOR, "second", description="d", consensus={"minimum_readers": 1}, key="second")
     curation.update_set(store, OPERATOR, "second", blinded=False, consensus={"majority": 0.75}, key="update")
-    own = SetConcept(id="blue_dots", name="Blue dots", definition="Small, blue.", own=True)
+    own = SetConcept(id="blue_dots", name="Blue dots", definition="Small, blue.", is_own=True)
     curation.add_concept(store, OPERATOR, "second", own, key="own")
     image = ImageRecord(id="new", digest="ab" * 32, path="n.png", width=4, height=4, age=41.5)
     curation.add_images(store, OPERATOR, [image], key="new")

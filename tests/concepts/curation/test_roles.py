@@ -8,8 +8,8 @@ from sqlalchemy import func, select
 from concepts.curation import door as curation
 from concepts.curation.accounts import OPERATOR, add_account, set_disabled
 from concepts.curation.case_review import CaseReview, Opinion, Step
-from concepts.curation.sets import ImageRecord
 from concepts.errors import DermaxisError, PermissionDeniedError
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Verdict
 from concepts.store.roles import PERMISSIONS, Action, Role, is_permitted
 from concepts.store.schema import EventRow

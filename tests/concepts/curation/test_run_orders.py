@@ -4,7 +4,7 @@ import pytest
 
 from concepts.curation import door as curation
 from concepts.curation.accounts import OPERATOR, add_account
-from concepts.curation.run_orders import Order
+from concepts.curation.run_orders import RunOrder
 from concepts.errors import PermissionDeniedError, StoreError
 from concepts.store.roles import Role
 
@@ -18,7 +18,7 @@ def staffed(filled):
 
 def test_an_order_is_kept_once_with_all_that_was_ordered(staffed):
     for _ in range(2):
-        curation.order_run(staffed, "researcher", Order.START, "phantom", details={"settings": "seed: 1"}, key="k")
+        curation.order_run(staffed, "researcher", RunOrder.START, "phantom", details={"settings": "seed: 1"}, key="k")
     curation.order_run(staffed, "researcher", "stop", "phantom-1", key="s")
     orders = curation.read_runs(staffed, "reviewer")
     assert [(one.actor, one.subject, one.payload["order"]) for one in orders] == [
@@ -30,7 +30,7 @@ def test_an_order_is_kept_once_with_all_that_was_ordered(staffed):
 
 def test_a_reviewer_reads_runs_and_orders_none(staffed):
     with pytest.raises(PermissionDeniedError, match="it needs: researcher, admin"):
-        curation.order_run(staffed, "reviewer", Order.STOP, "phantom-1", key="k")
+        curation.order_run(staffed, "reviewer", RunOrder.STOP, "phantom-1", key="k")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ from concepts.curation.set_agreement import SetAgreement, concept_agreement
 from concepts.errors import DataError
 from concepts.example import Origin
 from concepts.judgement import Judgement, Kind, Verdict
-from concepts.statistics.agreement import Measure, agreement
+from concepts.statistics.agreement import Measure, coefficient
+from concepts.statistics.bootstrap import bootstrap, interval_estimate
+from concepts.statistics.ratings import Ratings
 
 VERDICTS = (Verdict.ABSENT, Verdict.PRESENT, Verdict.UNCERTAIN, Verdict.NOT_ASSESSABLE)
 
@@ -32,16 +34,22 @@ def noisy(images: int, readers: int, wrong: float, seed: int = 0) -> np.ndarray:
     return np.where(draw.random((images, readers)) < wrong, 1 - truth, truth).astype(float)
 
 
-def measured(found: list[Judgement], **fields: object) -> SetAgreement:
-    return concept_agreement(found, generator=np.random.default_rng(0), **{"resamples": 200, **fields})
+def measured(given: list[Judgement], **fields: object) -> SetAgreement:
+    return concept_agreement(given, generator=np.random.default_rng(0), **{"resamples": 200, **fields})
 
 
 def test_each_figure_is_that_of_its_matrix():
     table = noisy(80, 3, 0.15)
     table[::7, 1] = np.nan
     (row,) = measured(judgements("streaks", table)).concepts
+    ratings = Ratings(np.where(np.isnan(table), -1, np.nan_to_num(table)).astype(int), categories=2)
+    assert set(row.figures) == set(Measure)
     for measure, figure in row.figures.items():
-        alone = agreement(measure, table, generator=np.random.default_rng(0), resamples=200, categories=[0, 1])
+        statistic = coefficient(measure, ratings)
+        figures = bootstrap(
+            lambda weights, of=statistic: of(weights)[:, None], 80, generator=np.random.default_rng(0), resamples=200
+        )
+        alone = interval_estimate(figures[:, 0], ratings.compared)
         assert figure.value == pytest.approx(alone.value, abs=1e-12)
         assert (figure.low, figure.high, figure.n) == pytest.approx((alone.low, alone.high, alone.n), abs=1e-12)
     assert (row.readers, row.images, row.undecided) == (3, 80, 0)
@@ -68,9 +76,11 @@ def test_only_ordinary_first_readings_are_compared():
 
 
 def test_a_concept_in_dispute_is_flagged():
-    found = measured(judgements("clear", noisy(60, 3, 0.03)) + judgements("disputed", noisy(60, 3, 0.4)), threshold=0.6)
-    assert found.flagged == ("disputed",)
-    flag = found.concepts[1].flag
+    agreement = measured(
+        judgements("clear", noisy(60, 3, 0.03)) + judgements("disputed", noisy(60, 3, 0.4)), threshold=0.6
+    )
+    assert agreement.flagged == ("disputed",)
+    flag = agreement.concepts[1].flag
     assert flag is not None
     assert flag.startswith("Krippendorff's alpha is ")
     assert flag.endswith(" on 60 images, below 0.60")
@@ -88,26 +98,41 @@ def test_agreement_that_is_not_known_is_flagged():
 
 def test_the_mean_is_over_defined_concepts_and_paired():
     table = noisy(60, 3, 0.15)
-    one = measured(judgements("a", table))
+    alone = measured(judgements("a", table))
     twice = measured(judgements("a", table) + judgements("b", table) + judgements("c", np.ones((60, 3))))
     alpha = Measure.KRIPPENDORFF
-    assert twice.mean[alpha].value == pytest.approx(one.concepts[0].figures[alpha].value, abs=1e-12)
-    assert twice.mean[alpha].low == pytest.approx(one.mean[alpha].low, abs=1e-12)
-    assert twice.mean[Measure.PERCENT].value > one.mean[Measure.PERCENT].value
+    assert twice.mean[alpha].value == pytest.approx(alone.concepts[0].figures[alpha].value, abs=1e-12)
+    assert twice.mean[alpha].low == pytest.approx(alone.mean[alpha].low, abs=1e-12)
+    assert twice.mean[Measure.PERCENT].value > alone.mean[Measure.PERCENT].value
     assert twice.mean[alpha].n == 60
 
 
+def test_a_mean_counts_the_images_that_any_concept_compares():
+    first, second = np.array([[1.0, 1], [0, 0], [1, np.nan]]), np.array([[1.0, np.nan], [0, 1], [1, 1]])
+    agreement = measured(judgements("a", first) + judgements("b", second))
+    assert [row.figures[Measure.PERCENT].n for row in agreement.concepts] == [2, 2]
+    assert agreement.mean[Measure.PERCENT].n == 3
+    assert agreement.mean[Measure.PERCENT].value == pytest.approx((1 + 0.5) / 2)
+
+
+def test_a_coefficient_at_the_threshold_is_no_dispute():
+    table = np.array([[1.0, 1], [0, 0], [1, 0], [0, 0]])
+    share = {"measure": Measure.PERCENT}
+    assert measured(judgements("hair", table), threshold=0.75, **share).flagged == ()
+    assert measured(judgements("hair", table), threshold=0.76, **share).flagged == ("hair",)
+
+
 def test_nothing_judged_gives_an_empty_table():
-    found = measured([])
-    assert found.concepts == ()
-    assert np.isnan(found.mean[Measure.FLEISS].value)
-    assert found.mean[Measure.FLEISS].n == 0
+    nothing = measured([])
+    assert nothing.concepts == ()
+    assert np.isnan(nothing.mean[Measure.FLEISS].value)
+    assert nothing.mean[Measure.FLEISS].n == 0
 
 
 def test_the_order_of_judgements_does_not_matter():
-    found = judgements("b", noisy(20, 2, 0.2)) + judgements("a", noisy(20, 3, 0.2, seed=1))
-    assert measured(found) == measured(found[::-1])
-    assert [row.concept for row in measured(found).concepts] == ["a", "b"]
+    given = judgements("b", noisy(20, 2, 0.2)) + judgements("a", noisy(20, 3, 0.2, seed=1))
+    assert measured(given) == measured(given[::-1])
+    assert [row.concept for row in measured(given).concepts] == ["a", "b"]
 
 
 def test_two_verdicts_of_one_reader_are_refused():
@@ -117,8 +142,8 @@ def test_two_verdicts_of_one_reader_are_refused():
 
 
 def test_the_table_is_json():
-    found = measured(judgements("hair", noisy(20, 2, 0.2)) + judgements("ruler", np.array([[1.0]])))
-    content = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    agreement = measured(judgements("hair", noisy(20, 2, 0.2)) + judgements("ruler", np.array([[1.0]])))
+    content = json.loads(json.dumps(agreement.to_json(), allow_nan=False))
     assert content["measure"] == "krippendorff_alpha"
     assert [row["concept"] for row in content["concepts"]] == ["hair", "ruler"]
     assert content["concepts"][1]["figures"]["cohen_kappa"]["value"] is None

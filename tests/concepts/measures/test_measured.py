@@ -3,10 +3,10 @@ import pytest
 from scipy import ndimage
 
 from concepts.errors import DataError
-from concepts.example import Polarity, Region
+from concepts.example import MaskFile, Polarity
 from concepts.measures.asymmetry import AsymmetryMeasure, AsymmetryRule, asymmetry, asymmetry_example, is_cut_off
 
-REGION = Region(path="masks/a.png", digest="0" * 64)
+REGION = MaskFile(path="masks/a.png", digest="0" * 64)
 ROWS, COLUMNS = np.mgrid[-200:200, -200:200] + 0.5
 
 
@@ -130,7 +130,7 @@ def test_thresholds_out_of_order_are_refused(thresholds: tuple[float, float]):
     ("mask", "polarity", "region"),
     [(hook(angle=9), Polarity.PRESENT, REGION), (ellipse(angle=9), Polarity.ABSENT, None)],
 )
-def test_examples_of_clear_lesions(mask: np.ndarray, polarity: Polarity, region: Region | None):
+def test_examples_of_clear_lesions(mask: np.ndarray, polarity: Polarity, region: MaskFile | None):
     found = asymmetry_example(mask, image_id="a", image_digest="1" * 64, region=REGION, rule=AsymmetryRule())
     assert (found.image_id, found.concept, found.polarity, found.region) == ("a", "asymmetry", polarity, region)
     assert "masks/a.png" in found.provenance

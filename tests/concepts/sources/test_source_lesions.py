@@ -8,7 +8,7 @@ from PIL import Image
 
 from concepts.consensus import ConsensusRule, consensus
 from concepts.errors import DataError
-from concepts.example import ConceptEntry, Example, Origin, Polarity, Region
+from concepts.example import ConceptEntry, Example, MaskFile, Origin, Polarity
 from concepts.judgement import Judgement, Verdict
 from concepts.mask import encode, rasterise
 from concepts.measures.lesion_colours import PROTOTYPES
@@ -89,7 +89,7 @@ def test_masks_of_examples_become_regions_where_their_folder_is_known(tmp_path: 
         image_digest="0" * 64,
         concept="streaks",
         polarity=Polarity.PRESENT,
-        region=Region(path="mask.png", digest=digest),
+        region=MaskFile(path="mask.png", digest=digest),
         provenance="mask",
     )
     (found,) = example_judgements([entry], [example], reader="isic2018", root=tmp_path)

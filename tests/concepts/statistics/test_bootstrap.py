@@ -8,9 +8,12 @@ from concepts.errors import DataError
 from concepts.statistics.bootstrap import (
     Resampled,
     auc,
+    bootstrap,
     difference,
     group_weights,
+    interval_estimate,
     mean_of,
+    ratio,
     recentred,
     resample,
     weighted_auc,
@@ -18,7 +21,9 @@ from concepts.statistics.bootstrap import (
 
 
 def weights_of(cases, *, resamples=300, seed=0):
-    return group_weights([str(one) for one in range(cases)], resamples=resamples, generator=np.random.default_rng(seed))
+    return group_weights(
+        [str(case) for case in range(cases)], resamples=resamples, generator=np.random.default_rng(seed)
+    )
 
 
 def tied_cases(count, seed):
@@ -49,7 +54,7 @@ def test_many_weightings_equal_one_by_one():
     generator = np.random.default_rng(3)
     scores, positives, weights = generator.normal(size=80).round(1), generator.random(80) < 0.3, weights_of(80)
     together = weighted_auc(scores, positives, weights)
-    singly = [weighted_auc(scores, positives, one[None])[0] for one in weights]
+    singly = [weighted_auc(scores, positives, weight[None])[0] for weight in weights]
     np.testing.assert_allclose(together, singly, atol=1e-12)
 
 
@@ -97,7 +102,7 @@ def test_no_case_is_an_error():
 
 def test_interval_of_a_mean_is_that_of_theory():
     values = np.random.default_rng(1).normal(size=400)
-    estimate = resample(lambda one: one @ values / one.sum(axis=1), weights_of(400, resamples=2000)).estimate()
+    estimate = resample(lambda weight: weight @ values / weight.sum(axis=1), weights_of(400, resamples=2000)).estimate()
     error = 1.96 * values.std() / 20
     assert estimate.value == pytest.approx(values.mean())
     assert estimate.low == pytest.approx(values.mean() - error, abs=0.02)
@@ -125,14 +130,6 @@ def test_intervals_contain_the_truth_as_often_as_they_say():
     assert 0.91 <= covered / 300 <= 0.98
 
 
-def test_unusable_resamples_are_left_out_up_to_a_share():
-    replicates = np.linspace(0, 1, 100)
-    few, many = replicates.copy(), replicates.copy()
-    few[:5], many[:20] = np.nan, np.nan
-    assert np.isfinite(Resampled(0.5, few, 10).estimate().low)
-    assert np.isnan(Resampled(0.5, many, 10).estimate().low)
-
-
 def test_a_thing_does_not_differ_from_itself():
     figure = auc(np.arange(20) % 7, np.arange(20) % 2, weights_of(20))
     estimate = difference(figure, figure).estimate()
@@ -148,3 +145,80 @@ def test_the_mean_of_equal_figures_is_that_figure():
 def test_recentred_resamples_have_the_value_as_mean():
     figure = Resampled(0.1, np.array([0.2, 0.3, np.nan, 0.4]), 9)
     assert np.nanmean(recentred(figure).replicates) == pytest.approx(0.1)
+
+
+def mean_of_items(weights):
+    return ratio(weights @ np.arange(10.0), weights.sum(axis=1))[:, None]
+
+
+def test_draws_do_not_depend_on_the_block(monkeypatch):
+    at_once = bootstrap(mean_of_items, 10, generator=np.random.default_rng(0), resamples=50)
+    monkeypatch.setattr("concepts.statistics.bootstrap.BLOCK", 70)
+    in_blocks = bootstrap(mean_of_items, 10, generator=np.random.default_rng(0), resamples=50)
+    np.testing.assert_array_equal(in_blocks, at_once)
+    assert at_once.shape == (51, 1)
+    assert at_once[0, 0] == 4.5
+
+
+def test_items_are_groups_of_one():
+    figures = bootstrap(mean_of_items, 10, generator=np.random.default_rng(0), resamples=50)
+    weights = weights_of(10, resamples=50)
+    resampled = resample(lambda weight: mean_of_items(weight)[:, 0], weights)
+    assert resampled.value == figures[0, 0]
+    np.testing.assert_array_equal(resampled.replicates, figures[1:, 0])
+    assert interval_estimate(figures[:, 0], 10) == resampled.estimate()
+
+
+@pytest.mark.parametrize("items", [0, 1])
+def test_of_fewer_than_two_items_nothing_can_be_drawn(items):
+    figures = bootstrap(
+        lambda weight: ratio(weight.sum(axis=1), weight.sum(axis=1))[:, None],
+        items,
+        generator=np.random.default_rng(0),
+        resamples=5,
+    )
+    assert np.isnan(figures[1:]).all()
+    assert np.isnan(interval_estimate(figures[:, 0], items).low)
+
+
+@pytest.mark.parametrize(("n", "has_interval"), [(1, False), (2, True)])
+def test_a_figure_of_one_case_has_no_interval(n, has_interval):
+    estimate = Resampled(0.5, np.linspace(0.4, 0.6, 50), n).estimate()
+    assert estimate.value == 0.5
+    assert np.isfinite(estimate.low) == np.isfinite(estimate.high) == has_interval
+
+
+def test_the_interval_is_the_middle_95_of_100():
+    estimate = Resampled(0.3, np.arange(1001) / 1000, 9).estimate()
+    assert (estimate.value, estimate.low, estimate.high, estimate.n) == pytest.approx((0.3, 0.025, 0.975, 9))
+
+
+@pytest.mark.parametrize(("missing", "has_interval"), [(0, True), (10, True), (11, False), (100, False)])
+def test_a_tenth_of_the_resamples_may_be_undefined(missing, has_interval):
+    replicates = np.linspace(0, 1, 100)
+    replicates[:missing] = np.nan
+    assert np.isfinite(Resampled(0.5, replicates, 10).estimate().low) == has_interval
+
+
+def test_what_is_undefined_on_the_data_has_no_interval():
+    assert np.isnan(Resampled(float("nan"), np.linspace(0, 1, 100), 10).estimate().low)
+
+
+def test_figures_are_paired_resample_by_resample_and_count_their_cases():
+    first, second = Resampled(0.75, np.array([0.5, 1.0]), 9), Resampled(0.25, np.array([0.5, 0.0]), 4)
+    less, mean = difference(first, second), mean_of([first, second])
+    assert (less.value, less.replicates.tolist(), less.n) == (0.5, [0, 1], 4)
+    assert (mean.value, mean.replicates.tolist(), mean.n) == (0.5, [0.5, 0.5], 9)
+    assert resample(lambda weight: weight[:, 0], np.ones((3, 7))).n == 7
+    assert resample(lambda weight: weight[:, 0], np.ones((3, 7)), n=5).n == 5
+
+
+def test_recentring_keeps_the_spread_and_what_has_no_resample():
+    moved = recentred(Resampled(0.1, np.array([0.2, 0.3, 0.4]), 9))
+    assert moved.replicates == pytest.approx(np.array([0.0, 0.1, 0.2]))
+    assert (moved.value, moved.n) == (0.1, 9)
+    assert np.isnan(recentred(Resampled(0.1, np.full(2, np.nan), 9)).replicates).all()
+
+
+def test_a_ratio_over_nothing_is_undefined():
+    np.testing.assert_array_equal(ratio([1, 0, -3], [2, 0, 0]), [0.5, np.nan, np.nan])

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from concepts.curation import accounts
 from concepts.curation.accounts import OPERATOR, add_account, sign_in
 from concepts.curation.door import add_concept, add_images, add_to_set, create_set, judge, read_judgements, read_set
-from concepts.curation.sets import ImageRecord
 from concepts.errors import DataError, SettingsError, StoreError
+from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.release import read_release
 from concepts.store.roles import Role
@@ -127,9 +127,9 @@ def test_judgements_go_out_to_a_file_and_into_another_set(invoke, store, tmp_pat
         add_concept(opened, OPERATOR, "copy", "streaks", key="copied concept")
         add_to_set(opened, OPERATOR, "copy", ["i0", "i1"], key="copied row")
     brought = invoke("concepts", "import-judgements", table, "--set", "copy", *here)
-    assert "2 judgements written, 0 were there already" in brought.output
+    assert "2 judgements imported, 0 existed already" in brought.output
     again = invoke("concepts", "import-judgements", table, "--set", "copy", "--format", "csv", *here)
-    assert "0 judgements written, 2 were there already" in again.output
+    assert "0 judgements imported, 2 existed already" in again.output
     with closing(open_store(str(store))) as opened:
         copied = read_judgements(opened, OPERATOR, "copy")
     assert [(one.image_id, one.regions) for one in copied] == [("i0", (BOX,)), ("i1", ())]
@@ -163,8 +163,8 @@ def test_of_the_table_of_a_data_set_what_is_about_the_set_comes_in(invoke, store
     (tmp_path / "meta.csv").write_text(DERM7PT)
     place = ("concepts", "import-judgements", tmp_path / "meta.csv", "--set", "derm", "--store", store)
     done = invoke(*place, "--format", "derm7pt")
-    assert "2 judgements written, 0 were there already" in done.output
-    assert "are about nothing in the set" in done.output
+    assert "2 judgements imported, 0 existed already" in done.output
+    assert "skipped: their image or concept is not in the set" in done.output
     found = stored(store)
     assert found["derm7pt", "streaks", "i0"] is Verdict.PRESENT
     assert found["derm7pt", "streaks", "i1"] is Verdict.ABSENT
@@ -182,7 +182,7 @@ def test_rules_on_metadata_become_concepts_of_a_set_with_what_they_say(invoke, s
     table.write_text("isic_id,age_approx,clin_size_long_diam_mm\ni0,15,12.5\ni1,70,\nother,3,3\n")
     rules = ("young=age_approx < 20", "wide = clin_size_long_diam_mm >= 10")
     done = invoke("concepts", "import-rules", table, *rules, "--set", "derm", "--store", store)
-    assert "3 judgements written, 0 were there already, 2 of images that the set does not have" in done.output
+    assert "3 judgements imported, 0 existed already, 2 skipped: their image is not in the set" in done.output
     found = {cell[1:]: verdict for cell, verdict in stored(store).items() if cell[0] == "metadata rule"}
     present, absent = Verdict.PRESENT, Verdict.ABSENT
     assert found == {("young", "i0"): present, ("young", "i1"): absent, ("wide", "i0"): present}
@@ -202,11 +202,11 @@ def test_lesion_masks_are_measured_and_marked_so(invoke, store, tmp_path):
     Image.new("RGB", disc.shape, (225, 185, 165)).save(tmp_path / "disc.png")
     place = ("--images", tmp_path, "--set", "derm", "--store", store)
     done = invoke("concepts", "measure", tmp_path, "--spacing", "0.05", *place)
-    assert "4 judgements written" in done.output
+    assert "4 judgements imported" in done.output
     absent = dict.fromkeys(("asymmetry", "border_irregularity", "multiple_colours", "large_diameter"), Verdict.ABSENT)
     assert {cell[1]: said for cell, said in stored(store).items() if cell[0] == "lesion mask"} == absent
     # 101 pixels across, which is large where 100 are said to be.
-    assert "1 judgements written" in invoke("concepts", "measure", tmp_path, "--large", "100px", *place).output
+    assert "1 judgements imported" in invoke("concepts", "measure", tmp_path, "--large", "100px", *place).output
     assert stored(store)["lesion mask", "large_diameter", "disc"] is Verdict.PRESENT
     Image.new("L", (8, 8)).save(tmp_path / "disc_segmentation.png")
     refused = invoke("concepts", "measure", tmp_path, *place)

@@ -8,7 +8,9 @@ from torch import distributed, multiprocessing, nn
 
 from concepts.errors import SettingsError
 from pipeline.choices import Objective, Schedule
-from pipeline.training.alignment import ConceptAlignment, align, collect_statistics
+from pipeline.training.alignment import align
+from pipeline.training.alignment_handler import ConceptAlignment
+from pipeline.training.layer_statistics import collect_statistics
 from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.statistics import LayerMoments
 from pipeline.whitening.surgery import insert_after, replace_norm, whitening_layers

@@ -10,8 +10,9 @@ from torch.utils.data import DataLoader, Dataset
 from concepts.errors import RunError
 from pipeline.config import ConceptLossSettings, TrainingSettings
 from pipeline.run.progress import Silent
-from pipeline.training.engine import Phase, PhaseTrainer, mean_axis_auc, parameter_groups, warmup_cosine
+from pipeline.training.engine import Phase, PhaseTrainer, parameter_groups, warmup_cosine
 from pipeline.training.loss import TrainingLoss, class_weights
+from pipeline.training.validation import mean_axis_auc
 from pipeline.whitening.layer import ConceptWhitening
 
 

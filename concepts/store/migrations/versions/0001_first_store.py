@@ -13,7 +13,7 @@ depends_on = None
 
 OPERATOR = "operator"
 OPERATOR_ROLES = ("admin", "curator", "researcher", "reviewer")
-KEPT = ("judgements", "regions", "masks", "releases", "audit_events", "acts")
+APPEND_ONLY = ("judgements", "regions", "masks", "releases", "audit_events", "acts")
 CHANGEABLE = {"judgements": "superseded_by", "releases": "status"}
 """The one column of a kept table that may change."""
 
@@ -248,7 +248,7 @@ def _add_operator() -> None:
 
 
 def _triggers(connection: sa.Connection) -> Iterator[str]:
-    for table in KEPT:
+    for table in APPEND_ONLY:
         columns = [column["name"] for column in sa.inspect(connection).get_columns(table)]
         if connection.dialect.name == "sqlite":
             yield from _sqlite_triggers(table, columns)

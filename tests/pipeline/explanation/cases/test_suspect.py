@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from concepts.curation.sets import ImageRecord
 from concepts.errors import DataError
+from concepts.image_record import ImageRecord
 from pipeline.explanation.cases.suspect import probability, suspect
 from pipeline.run.progress import Silent
 
