@@ -31,7 +31,7 @@ class Thresholds:
     negatives: int
 
     def state(self, activation: float) -> ConceptState:
-        """What an activation is called."""
+        """Return what an activation is called."""
         if self.absent_below is None or self.present_above is None:
             return ConceptState.NOT_ASSESSABLE
         if activation > self.present_above:
@@ -56,12 +56,12 @@ def set_thresholds(activations: ArrayLike, labels: ArrayLike, *, confidence: flo
         than chance on these images.
     """
     values, label = np.asarray(activations, dtype=np.float64), np.asarray(labels, dtype=np.float64)
-    shown, not_shown = values[label == 1], values[label == 0]
-    counts = len(shown), len(not_shown)
-    if min(counts) < FEWEST or np.median(shown) <= np.median(not_shown):
+    with_concept, without_concept = values[label == 1], values[label == 0]
+    counts = len(with_concept), len(without_concept)
+    if min(counts) < FEWEST or np.median(with_concept) <= np.median(without_concept):
         return Thresholds(None, None, *counts)
-    absent_below = lower_bound(shown, share=confidence)
-    present_above = -lower_bound(-not_shown, share=confidence)
+    absent_below = lower_bound(with_concept, share=confidence)
+    present_above = -lower_bound(-without_concept, share=confidence)
     if absent_below > present_above:
         absent_below = present_above = (absent_below + present_above) / 2
     if not np.isfinite([absent_below, present_above]).all():

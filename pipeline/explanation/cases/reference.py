@@ -179,7 +179,7 @@ def fit_concept_only(activations: Figures, labels: NDArray[np.int64], *, classes
 def nearest(
     activations: Sequence[float], examples: Sequence[ExampleReference], *, scale: Figures, count: int
 ) -> list[tuple[ExampleReference, float]]:
-    """The examples nearest in the named axes, each axis in units of its spread, with their distance; nearest first."""
+    """Return the examples nearest in the named axes, each in units of its spread, with their distances."""
     if not examples or len(scale) == 0:
         return []
     table = np.array([example.activations for example in examples])
