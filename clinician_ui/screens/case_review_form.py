@@ -13,10 +13,10 @@ from concepts.curation import door
 from concepts.curation.case_review import CaseReview, ImageInSet, Opinion, Step
 from concepts.judgement import Verdict
 from concepts.store.roles import Action
-from pipeline.explanation.cases.concept_states import State
+from pipeline.results.case import ConceptState
 from pipeline.results.case import CaseContent
 
-CONTRARY = {State.PRESENT: (Verdict.ABSENT,), State.ABSENT: (Verdict.PRESENT,)}
+CONTRARY = {ConceptState.PRESENT: (Verdict.ABSENT,), ConceptState.ABSENT: (Verdict.PRESENT,)}
 """Verdicts that contradict a state; the other states are contradicted by either."""
 Names = Mapping[str, str]
 

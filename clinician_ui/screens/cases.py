@@ -13,7 +13,7 @@ from clinician_ui.workplace import Reader, runs_folder
 from concepts.curation import door
 from concepts.curation.case_review import CaseReview, Step
 from concepts.store.roles import Action
-from pipeline.explanation.cases.concept_states import State
+from pipeline.results.case import ConceptState
 from pipeline.explanation.cases.files import INDEX, picture_file, read_case
 from pipeline.explanation.cases.index import (
     CaseFilter,

@@ -130,6 +130,23 @@ def interval_estimate(figures: NDArray[np.float64], n: int) -> Estimate:
     return Resampled(float(figures[0]), figures[1:], n).estimate()
 
 
+def known_mean(values: NDArray[np.float64], weights: Weights) -> Resampled:
+    """Return the mean of the values that are known, as a share of cases for instance.
+
+    Args:
+        values: N numbers; NaN where a case does not count.
+        weights: B x N, from `group_weights`.
+
+    Returns:
+        The mean, NaN where nothing is known; n counts the values that are.
+    """
+    is_finite = np.isfinite(values)
+    if not is_finite.any():
+        return Resampled(float("nan"), np.full(len(weights), np.nan), 0)
+    numbers = values[is_finite]
+    return resample(lambda weight: ratio(weight @ numbers, weight.sum(axis=1)), weights[:, is_finite])
+
+
 def mean_of(figures: Sequence[Resampled]) -> Resampled:
     """Average paired figures; undefined on a resample where one of them is, and where there is none.
 

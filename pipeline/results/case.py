@@ -1,26 +1,25 @@
-"""A case explanation as the run folder holds it: meaning only, every reader of it renders it its own way.
+"""A case explanation as the run folder holds it: meaning only; every reader of it renders it in its own way."""
 
-Imports no torch: screens and reports read it as it is.
-"""
-
+from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from pipeline.explanation.cases.concept_states import State
+from pipeline.results.result import Figure, Result
 
-FORMAT = 1
-Figure = dict[str, float | int | None]
-"""An `Estimate` as JSON has it: value, low, high, n."""
+FORMAT = 2
 
 
-class Content(BaseModel):
-    """Part of a case: immutable, closed to keys that it does not know."""
+class ConceptState(StrEnum):
+    """What the network's axis says about a concept in one image."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNCERTAIN = "uncertain"
+    NOT_ASSESSABLE = "not_assessable"
 
 
-class DiagnosisContent(Content):
+class DiagnosisContent(Result):
     """One diagnosis of the differential.
 
     Attributes:
@@ -38,7 +37,7 @@ class DiagnosisContent(Content):
     outcome: float
 
 
-class ContributionContent(Content):
+class ContributionContent(Result):
     """What one player contributes to one diagnosis, in nats of log-odds.
 
     Attributes:
@@ -52,7 +51,7 @@ class ContributionContent(Content):
     alone: float
 
 
-class EvidenceContent(Content):
+class EvidenceContent(Result):
     """The map of an axis over the image, at the layer's resolution.
 
     Attributes:
@@ -72,16 +71,16 @@ class EvidenceContent(Content):
     averaged_over: int = 1
 
 
-class StageContent(Content):
+class StageContent(Result):
     """A concept at one of several whitened layers: activation, its place among the validation images, state."""
 
     layer: str
     activation: float
     percentile: float | None
-    state: State
+    state: ConceptState
 
 
-class ConceptContent(Content):
+class ConceptContent(Result):
     """One concept in one image.
 
     Attributes:
@@ -104,7 +103,7 @@ class ConceptContent(Content):
     name: str
     activation: float
     percentile: float | None
-    state: State
+    state: ConceptState
     label: bool | None
     auc: Figure | None
     positives: int
@@ -115,14 +114,14 @@ class ConceptContent(Content):
     stages: tuple[StageContent, ...] = ()
 
 
-class ShiftContent(Content):
+class ShiftContent(Result):
     """How far one named axis would have to move, in standard deviations of the whitened space."""
 
     concept: str
     shift: float
 
 
-class FlipContent(Content):
+class FlipContent(Result):
     """The smallest change of named axes found that changes the call: to which diagnosis, and by which shifts."""
 
     diagnosis: str
@@ -130,7 +129,7 @@ class FlipContent(Content):
     shifts: tuple[ShiftContent, ...]
 
 
-class NeighbourContent(Content):
+class NeighbourContent(Result):
     """A training image of the release that is near in the named axes."""
 
     image_id: str
@@ -139,7 +138,7 @@ class NeighbourContent(Content):
     distance: float
 
 
-class QualityContent(Content):
+class QualityContent(Result):
     """One measurement of the picture, and whether it is unusual among the validation images, or an artefact found."""
 
     measure: str
@@ -148,7 +147,7 @@ class QualityContent(Content):
     unusual: bool
 
 
-class ScopeContent(Content):
+class ScopeContent(Result):
     """How far the image lies from what the network was trained on.
 
     Attributes:
@@ -162,7 +161,7 @@ class ScopeContent(Content):
     out_of_scope: bool
 
 
-class ConceptOnlyContent(Content):
+class ConceptOnlyContent(Result):
     """What the concepts alone would say, and whether the network's call is implausible from them (a conflict)."""
 
     diagnosis: str
@@ -170,7 +169,7 @@ class ConceptOnlyContent(Content):
     conflict: bool
 
 
-class CaseContent(Content):
+class CaseContent(Result):
     """One case, explained.
 
     Attributes:
@@ -225,7 +224,7 @@ class CaseContent(Content):
         return self.concept_only is not None and self.concept_only.conflict
 
     def row(self) -> dict[str, Any]:
-        """The case in one row of the list of cases."""
+        """Return the case as one row of the list of cases."""
         return {
             "image_id": self.image_id,
             "part": self.part,
@@ -236,7 +235,7 @@ class CaseContent(Content):
             "abstain": self.abstain,
             "out_of_scope": self.scope.out_of_scope,
             "conflict": self.conflict,
-            "unusual_picture": any(one.unusual for one in self.quality),
-            **{f"state_{one.concept}": str(one.state) for one in self.concepts},
-            **{f"activation_{one.concept}": one.activation for one in self.concepts},
+            "unusual_picture": any(measurement.unusual for measurement in self.quality),
+            **{f"state_{entry.concept}": str(entry.state) for entry in self.concepts},
+            **{f"activation_{entry.concept}": entry.activation for entry in self.concepts},
         }

@@ -17,12 +17,12 @@ from concepts.curation import door
 from concepts.curation.case_review import Opinion, Step, read_reviews
 from concepts.judgement import Verdict
 from concepts.store import audit
-from pipeline.explanation.cases.concept_states import State
 from pipeline.explanation.cases.files import picture_file, write_case, write_index
 from pipeline.results.case import (
     CaseContent,
     ConceptContent,
     ConceptOnlyContent,
+    ConceptState,
     ContributionContent,
     DiagnosisContent,
     EvidenceContent,
@@ -58,7 +58,7 @@ print("torch loaded:", before, "torch" in sys.modules, file=sys.stderr)
 CANARY = "<img src=x onerror=alert(1)>"
 
 
-def concept(name: str, state: State) -> ConceptContent:
+def concept(name: str, state: ConceptState) -> ConceptContent:
     cells = base64.b64encode(bytes(range(0, 36, 4))).decode()
     return ConceptContent(
         concept=name,
@@ -95,7 +95,7 @@ def make_case(image_id: str, digest: str, *, call: str = "melanoma", conflict: b
         ),
         scope=ScopeContent(distance=1.1, percentile=60.0, out_of_scope=False),
         quality=(),
-        concepts=(concept("streaks", State.PRESENT), concept("pigment_network", State.UNCERTAIN)),
+        concepts=(concept("streaks", ConceptState.PRESENT), concept("pigment_network", ConceptState.UNCERTAIN)),
         free=SHARES,
         concept_only=ConceptOnlyContent(diagnosis=rest, probability=0.66, conflict=conflict),
         flip=None,

@@ -35,8 +35,8 @@ class Calibration:
 
     def probabilities(self, logits: ArrayLike) -> Figures:
         """N x D calibrated probabilities of N x D logits."""
-        found: Figures = softmax(np.asarray(logits, dtype=np.float64) / self.temperature, axis=1)
-        return found
+        shares: Figures = softmax(np.asarray(logits, dtype=np.float64) / self.temperature, axis=1)
+        return shares
 
     def plausible(self, probabilities: ArrayLike) -> NDArray[np.bool_]:
         """N x D: which diagnoses are plausible; the most probable always is."""
@@ -71,12 +71,12 @@ def calibrate(logits: ArrayLike, labels: ArrayLike, *, coverage: float = COVERAG
 
     bounds = tuple(np.log(TEMPERATURES))
     temperature = float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
-    own = softmax(raw / temperature, axis=1)[rows, label]
-    return Calibration(temperature, max(0.0, lower_bound(own, share=coverage)), len(raw))
+    of_truth = softmax(raw / temperature, axis=1)[rows, label]
+    return Calibration(temperature, max(0.0, lower_bound(of_truth, share=coverage)), len(raw))
 
 
 def lower_bound(values: ArrayLike, *, share: float) -> float:
-    """The largest bound such that a new value of the same kind is at least that with probability ``share``.
+    """Return the largest bound that a new value of the same kind reaches with probability ``share``.
 
     Args:
         values: N exchangeable values; minus infinity is returned where N is too small to promise the share.
@@ -85,12 +85,12 @@ def lower_bound(values: ArrayLike, *, share: float) -> float:
     Source: Vovk, Gammerman & Shafer 2005: the k-th smallest value with k = floor((N + 1) (1 - share)).
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
-    place = int(np.floor((len(ordered) + 1) * (1 - share) + 1e-9))
-    return float(ordered[place - 1]) if place >= 1 else float("-inf")
+    position = int(np.floor((len(ordered) + 1) * (1 - share) + 1e-9))
+    return float(ordered[position - 1]) if position >= 1 else float("-inf")
 
 
 def percentile(value: float, among: ArrayLike) -> float:
-    """Share of ``among`` (sorted, ascending) that is at most the value, in percent; NaN where there are none."""
+    """Return the share of ``among`` (sorted, ascending) that is at most the value, in percent; NaN where there are none."""
     values = np.asarray(among, dtype=np.float64)
     if len(values) == 0:
         return float("nan")

@@ -122,7 +122,7 @@ def explain_case(
 
 
 def switched_off(maps: Tensor, reference: Reference) -> Tensor:
-    """What the axes are where they are switched off, in the shape of an image's maps C x H x W or C."""
+    """Return what the axes are where they are switched off, in the shape of an image's maps: C x H x W or C."""
     off = torch.zeros_like(maps)
     for column, axis in enumerate(reference.axes):
         if axis.absent:
@@ -131,9 +131,9 @@ def switched_off(maps: Tensor, reference: Reference) -> Tensor:
 
 
 def summary(maps: Tensor) -> NDArray[np.float64]:
-    """Mean of each axis over an image's positions, C, of C x H x W maps or C."""
-    found: NDArray[np.float64] = maps.double().reshape(len(maps), -1).mean(dim=1).numpy()
-    return found
+    """Return the mean of each axis over an image's positions, C, of C x H x W maps or C."""
+    means: NDArray[np.float64] = maps.double().reshape(len(maps), -1).mean(dim=1).numpy()
+    return means
 
 
 def _differential(case: CaseInput, reference: Reference, account: Contributions) -> tuple[DiagnosisContent, ...]:
@@ -142,13 +142,13 @@ def _differential(case: CaseInput, reference: Reference, account: Contributions)
     order = np.argsort(-probabilities[0], kind="stable")
     return tuple(
         DiagnosisContent(
-            diagnosis=reference.classes[one],
-            probability=float(probabilities[0, one]),
-            plausible=bool(plausible[one]),
-            baseline=float(account.baseline[one]),
-            outcome=float(account.outcome[one]),
+            diagnosis=reference.classes[column],
+            probability=float(probabilities[0, column]),
+            plausible=bool(plausible[column]),
+            baseline=float(account.baseline[column]),
+            outcome=float(account.outcome[column]),
         )
-        for one in order
+        for column in order
     )
 
 
@@ -162,12 +162,12 @@ def _concept(
     account: Contributions,
 ) -> ConceptContent:
     label = float("nan") if case.labels is None else float(case.labels[column])
-    place = percentile(activation, axis.activations)
+    rank = percentile(activation, axis.activations)
     return ConceptContent(
         concept=axis.concept,
         name=axis.name,
         activation=activation,
-        percentile=None if np.isnan(place) else place,
+        percentile=None if np.isnan(rank) else rank,
         state=axis.thresholds.state(activation),
         label=None if np.isnan(label) else bool(label),
         auc=axis.auc,
@@ -182,15 +182,15 @@ def _concept(
 
 def _stages(axis: AxisReference, column: int, case: CaseInput) -> tuple[StageContent, ...]:
     stages = []
-    for one in axis.stages if case.by_layer else ():
-        activation = float(case.by_layer[one.layer][column])
-        place = percentile(activation, one.activations)
+    for stage in axis.stages if case.by_layer else ():
+        activation = float(case.by_layer[stage.layer][column])
+        rank = percentile(activation, stage.activations)
         stages.append(
             StageContent(
-                layer=one.layer,
+                layer=stage.layer,
                 activation=activation,
-                percentile=None if np.isnan(place) else place,
-                state=one.thresholds.state(activation),
+                percentile=None if np.isnan(rank) else rank,
+                state=stage.thresholds.state(activation),
             )
         )
     return tuple(stages)
@@ -199,11 +199,11 @@ def _stages(axis: AxisReference, column: int, case: CaseInput) -> tuple[StageCon
 def _shares(account: Contributions, player: int, classes: Sequence[str]) -> dict[str, ContributionContent]:
     return {
         name: ContributionContent(
-            share=float(account.shares[player, one]),
-            error=float(account.errors[player, one]),
-            alone=float(account.alone[player, one]),
+            share=float(account.shares[player, column]),
+            error=float(account.errors[player, column]),
+            alone=float(account.alone[player, column]),
         )
-        for one, name in enumerate(classes)
+        for column, name in enumerate(classes)
     }
 
 
@@ -226,29 +226,29 @@ def _evidence(plane: Tensor, width: int) -> EvidenceContent | None:
 
 def _scope(maps: Tensor, reference: Reference) -> ScopeContent:
     distance = float(reference.scope.distances(summary(maps)[None])[0])
-    place = percentile(distance, reference.distances)
+    rank = percentile(distance, reference.distances)
     return ScopeContent(
         distance=distance,
-        percentile=None if np.isnan(place) else place,
-        out_of_scope=not np.isnan(place) and place > 100 * UNUSUAL,
+        percentile=None if np.isnan(rank) else rank,
+        out_of_scope=not np.isnan(rank) and rank > 100 * UNUSUAL,
     )
 
 
 def _quality(quality: Quality, reference: Reference) -> tuple[QualityContent, ...]:
-    found = []
-    for measure in (one.name for one in fields(quality)):
+    entries = []
+    for measure in (measure_field.name for measure_field in fields(quality)):
         value = float(getattr(quality, measure))
         among = np.asarray(reference.quality.get(measure, ()))
-        place = percentile(value, among)
+        rank = percentile(value, among)
         # Most pictures share the commonest value of some measures, e.g. no clipped pixel; that is not unusual.
         below = 100.0 * float((among < value).mean()) if len(among) else float("nan")
-        far = bool(place < EXTREME or below > 100 - EXTREME)
+        far = bool(rank < EXTREME or below > 100 - EXTREME)
         unusual = is_found(measure, value) if measure in ARTEFACTS else far
         entry = QualityContent(
-            measure=measure, value=value, percentile=None if np.isnan(place) else place, unusual=unusual
+            measure=measure, value=value, percentile=None if np.isnan(rank) else rank, unusual=unusual
         )
-        found.append(entry)
-    return tuple(found)
+        entries.append(entry)
+    return tuple(entries)
 
 
 def _concept_only(activations: NDArray[np.float64], call: str, reference: Reference) -> ConceptOnlyContent | None:
@@ -257,11 +257,11 @@ def _concept_only(activations: NDArray[np.float64], call: str, reference: Refere
         return None
     probabilities = model.probabilities(activations[None])[0]
     top = int(probabilities.argmax())
-    own = reference.classes.index(call)
+    called = reference.classes.index(call)
     return ConceptOnlyContent(
         diagnosis=reference.classes[top],
         probability=float(probabilities[top]),
-        conflict=bool(own != top and probabilities[own] < model.threshold),
+        conflict=bool(called != top and probabilities[called] < model.threshold),
     )
 
 
@@ -269,7 +269,7 @@ def _flip(flip: Flip | None, reference: Reference) -> FlipContent | None:
     if flip is None:
         return None
     order = np.argsort(-np.abs(flip.shifts), kind="stable")
-    shifts = tuple(ShiftContent(concept=reference.concepts[one], shift=float(flip.shifts[one])) for one in order)
+    shifts = tuple(ShiftContent(concept=reference.concepts[axis], shift=float(flip.shifts[axis])) for axis in order)
     return FlipContent(diagnosis=reference.classes[flip.diagnosis], size=flip.size, shifts=shifts)
 
 
@@ -282,8 +282,10 @@ def _neighbours(
         sides[example.diagnosis != call].append(example)
     supporting, opposing = (
         tuple(
-            NeighbourContent(image_id=one.image_id, diagnosis=one.diagnosis, shows=one.shows, distance=distance)
-            for one, distance in nearest(activations.tolist(), side, scale=scale, count=NEIGHBOURS)
+            NeighbourContent(
+                image_id=example.image_id, diagnosis=example.diagnosis, shows=example.shows, distance=distance
+            )
+            for example, distance in nearest(activations.tolist(), side, scale=scale, count=NEIGHBOURS)
         )
         for side in sides
     )

@@ -1,26 +1,17 @@
 """From an activation to present, absent or uncertain, by two thresholds set on validation cases."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pipeline.explanation.cases.calibration import lower_bound
+from pipeline.results.case import ConceptState
 
 CONFIDENCE = 0.9
 """Share of images that show a concept which are not called absent, and of those that do not, not called present."""
 FEWEST = 10
 """Validation images that must show a concept, and that must not, for thresholds to be set."""
-
-
-class State(StrEnum):
-    """What the network's axis says about a concept in one image."""
-
-    PRESENT = "present"
-    ABSENT = "absent"
-    UNCERTAIN = "uncertain"
-    NOT_ASSESSABLE = "not_assessable"
 
 
 @dataclass(frozen=True)
@@ -39,13 +30,13 @@ class Thresholds:
     positives: int
     negatives: int
 
-    def state(self, activation: float) -> State:
-        """What an activation is called."""
+    def state(self, activation: float) -> ConceptState:
+        """Return what an activation is called."""
         if self.absent_below is None or self.present_above is None:
-            return State.NOT_ASSESSABLE
+            return ConceptState.NOT_ASSESSABLE
         if activation > self.present_above:
-            return State.PRESENT
-        return State.ABSENT if activation < self.absent_below else State.UNCERTAIN
+            return ConceptState.PRESENT
+        return ConceptState.ABSENT if activation < self.absent_below else ConceptState.UNCERTAIN
 
 
 def set_thresholds(activations: ArrayLike, labels: ArrayLike, *, confidence: float = CONFIDENCE) -> Thresholds:
@@ -65,12 +56,12 @@ def set_thresholds(activations: ArrayLike, labels: ArrayLike, *, confidence: flo
         than chance on these images.
     """
     values, label = np.asarray(activations, dtype=np.float64), np.asarray(labels, dtype=np.float64)
-    shown, not_shown = values[label == 1], values[label == 0]
-    counts = len(shown), len(not_shown)
-    if min(counts) < FEWEST or np.median(shown) <= np.median(not_shown):
+    with_concept, without_concept = values[label == 1], values[label == 0]
+    counts = len(with_concept), len(without_concept)
+    if min(counts) < FEWEST or np.median(with_concept) <= np.median(without_concept):
         return Thresholds(None, None, *counts)
-    absent_below = lower_bound(shown, share=confidence)
-    present_above = -lower_bound(-not_shown, share=confidence)
+    absent_below = lower_bound(with_concept, share=confidence)
+    present_above = -lower_bound(-without_concept, share=confidence)
     if absent_below > present_above:
         absent_below = present_above = (absent_below + present_above) / 2
     if not np.isfinite([absent_below, present_above]).all():

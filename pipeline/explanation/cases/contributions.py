@@ -145,9 +145,9 @@ def coalition_log_odds(
     shape = (-1, len(maps), *([1] * (maps.ndim - 1)))
     logits = []
     for start in range(0, len(on), BATCH):
-        chosen = on[start : start + BATCH].reshape(shape)
-        some = torch.where(chosen.to(maps.device), maps[None], off[None])
-        logits.append(tail(some, tuple(one.expand(len(some), *one.shape[1:]) for one in rest)).double().cpu())
+        present = on[start : start + BATCH].reshape(shape)
+        batch = torch.where(present.to(maps.device), maps[None], off[None])
+        logits.append(tail(batch, tuple(skip.expand(len(batch), *skip.shape[1:]) for skip in rest)).double().cpu())
     return log_odds(torch.cat(logits)).numpy()
 
 
@@ -172,7 +172,10 @@ def _sampled(
     pairs = []
     for _ in range(orders):
         order = generator.permutation(players)
-        both = [_joined(tail, maps, rest, order=one, named=named, reference=reference) for one in (order, order[::-1])]
+        both = [
+            _joined(tail, maps, rest, order=direction, named=named, reference=reference)
+            for direction in (order, order[::-1])
+        ]
         pairs.append((both[0] + both[1]) / 2)
     gains = np.stack(pairs)
     errors = gains.std(axis=0, ddof=1) / np.sqrt(orders)
@@ -187,8 +190,8 @@ def _joined(
     tail: Tail, maps: Tensor, rest: tuple[Tensor, ...], *, order: NDArray[np.int64], named: int, reference: Tensor
 ) -> Figures:
     """P x D: what each player adds when they join in this order."""
-    place = np.argsort(order)
-    steps = np.arange(len(order) + 1)[:, None] > place[None, :]
+    position = np.argsort(order)
+    steps = np.arange(len(order) + 1)[:, None] > position[None, :]
     worth = coalition_log_odds(tail, maps, rest, coalitions=steps, named=named, reference=reference)
     gains = np.empty((len(order), worth.shape[1]))
     gains[order] = np.diff(worth, axis=0)

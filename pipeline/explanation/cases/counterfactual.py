@@ -56,12 +56,12 @@ def smallest_flip(tail: Tail, maps: Tensor, rest: tuple[Tensor, ...], *, named: 
     """
     if named == 0:
         return None
-    search = _Search(tail, maps.detach().clone(), tuple(one.detach().clone() for one in rest), named)
+    search = _Search(tail, maps.detach().clone(), tuple(skip.detach().clone() for skip in rest), named)
     start = np.zeros((1, named))
     call = int(search.calls(start)[0])
-    found = [search.towards(other, call) for other in range(search.classes) if other != call]
-    flips = [one for one in found if one is not None]
-    return min(flips, key=lambda one: one.size) if flips else None
+    candidates = [search.towards(other, call) for other in range(search.classes) if other != call]
+    flips = [candidate for candidate in candidates if candidate is not None]
+    return min(flips, key=lambda candidate: candidate.size) if flips else None
 
 
 class _Search:
@@ -73,8 +73,8 @@ class _Search:
     def calls(self, shifts: NDArray[np.float64]) -> NDArray[np.int64]:
         """M calls for M x k shifts."""
         with torch.no_grad():
-            found: NDArray[np.int64] = self._run(torch.from_numpy(shifts)).argmax(dim=1).numpy()
-        return found
+            diagnoses: NDArray[np.int64] = self._run(torch.from_numpy(shifts)).argmax(dim=1).numpy()
+        return diagnoses
 
     def towards(self, other: int, call: int) -> Flip | None:
         shifts = np.zeros(self.named)
@@ -114,4 +114,4 @@ class _Search:
         count = len(shifts)
         free = self.maps[self.named :].expand(count, *self.maps[self.named :].shape)
         moved = torch.cat([self.maps[: self.named] + axes, free], dim=1)
-        return self.tail(moved, tuple(one.expand(count, *one.shape[1:]) for one in self.rest))
+        return self.tail(moved, tuple(skip.expand(count, *skip.shape[1:]) for skip in self.rest))

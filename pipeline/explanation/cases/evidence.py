@@ -13,7 +13,6 @@ images themselves, in its favour.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,8 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from concepts.statistics.bootstrap import Resampled, Weights, difference, ratio, resample
+from concepts.statistics.bootstrap import Weights, difference, known_mean
 from pipeline.explanation.permutation import Tail
+from pipeline.results.cases import PointingRates, PointingResult
 
 Cells = NDArray[np.bool_]
 INSIDE = 0.25
@@ -52,7 +52,7 @@ class Game:
 
 
 def averaged(maps: Tensor, width: int) -> Tensor:
-    """Mean of each cell's neighbourhood; at the border, of what there is of it.
+    """Average each cell's neighbourhood; at the border, of what there is of it.
 
     Args:
         maps: N x h x w.
@@ -63,12 +63,12 @@ def averaged(maps: Tensor, width: int) -> Tensor:
     """
     if width == 1:
         return maps
-    found: Tensor = functional.avg_pool2d(maps[:, None], width, stride=1, padding=width // 2, count_include_pad=False)
-    return found[:, 0]
+    means: Tensor = functional.avg_pool2d(maps[:, None], width, stride=1, padding=width // 2, count_include_pad=False)
+    return means[:, 0]
 
 
 def choose_width(maps: Tensor, planes: Tensor) -> int:
-    """The width whose averages point into the mask most often; the narrowest where there are too few masks to tell.
+    """Choose the width whose averages point into the mask most often; the narrowest where there are too few masks to tell.
 
     Args:
         maps: N x h x w, of one axis on validation images.
@@ -82,7 +82,7 @@ def choose_width(maps: Tensor, planes: Tensor) -> int:
 
 
 def hits(maps: Tensor, cells: Tensor) -> NDArray[np.float64]:
-    """Whether the most active position of each map lies in the mask.
+    """Say whether the most active position of each map lies in the mask.
 
     Args:
         maps: N x h x w.
@@ -93,12 +93,12 @@ def hits(maps: Tensor, cells: Tensor) -> NDArray[np.float64]:
     """
     flat, inside = maps.flatten(1), cells.flatten(1).double()
     top = (flat == flat.amax(dim=1, keepdim=True)).double()
-    found: NDArray[np.float64] = ((top * inside).sum(dim=1) / top.sum(dim=1)).numpy()
-    return found
+    shares: NDArray[np.float64] = ((top * inside).sum(dim=1) / top.sum(dim=1)).numpy()
+    return shares
 
 
 def mask_cells(regions: Tensor, height: int, width: int) -> Tensor:
-    """Masks at any resolution to the cells of a grid that they touch.
+    """Turn masks at any resolution into the cells of a grid that they touch.
 
     Args:
         regions: N x H x W, share of each pixel that is inside, 0 to 1.
@@ -113,7 +113,7 @@ def mask_cells(regions: Tensor, height: int, width: int) -> Tensor:
 
 
 def gradient_maps(tail: Tail, maps: Tensor, rest: tuple[Tensor, ...], *, batch_size: int = 64) -> Tensor:
-    """Grad-CAM of the leading diagnosis at a layer.
+    """Compute Grad-CAM of the leading diagnosis at a layer.
 
     Args:
         tail: Gives logits, differentiable.
@@ -126,18 +126,18 @@ def gradient_maps(tail: Tail, maps: Tensor, rest: tuple[Tensor, ...], *, batch_s
 
     Source: Selvaraju et al. 2017 (arXiv 1610.02391), equations 1 and 2.
     """
-    found = []
+    batches = []
     for start in range(0, len(maps), batch_size):
         rows = slice(start, start + batch_size)
         with torch.enable_grad():
-            some = maps[rows].detach().clone().requires_grad_()
-            logits = tail(some, tuple(one[rows].detach().clone() for one in rest))
-            (slope,) = torch.autograd.grad(logits.amax(dim=1).sum(), some)
-        found.append((slope.mean(dim=(2, 3), keepdim=True) * some).sum(dim=1).clamp(min=0).detach())
-    return torch.cat(found)
+            batch = maps[rows].detach().clone().requires_grad_()
+            logits = tail(batch, tuple(skip[rows].detach().clone() for skip in rest))
+            (slope,) = torch.autograd.grad(logits.amax(dim=1).sum(), batch)
+        batches.append((slope.mean(dim=(2, 3), keepdim=True) * batch).sum(dim=1).clamp(min=0).detach())
+    return torch.cat(batches)
 
 
-def pointing_figures(
+def pointing_game(
     axis_maps: Tensor,
     plain_maps: Tensor,
     regions: Sequence[Tensor],
@@ -145,8 +145,8 @@ def pointing_figures(
     concepts: Sequence[str],
     widths: Sequence[int],
     weights: Weights,
-) -> dict[str, Any]:
-    """Hit rates over the test images that have a mask, by concept and over all pairs of image and concept.
+) -> PointingResult:
+    """Play the pointing game over the test images that have a mask, by concept and over all pairs of both.
 
     Args:
         axis_maps: N x k x h x w, maps of the named axes.
@@ -155,46 +155,40 @@ def pointing_figures(
         concepts: k names.
         widths: k, from `choose_width` on other images.
         weights: B x N, from `group_weights`.
-
-    Returns:
-        ``concepts``: by concept ``hit_rate``, ``chance``, ``grad_cam``, ``above_grad_cam`` (estimates), ``width``, and
-        ``reason``, which is null where there were enough masks. ``overall``: the four, each pair counted once; null
-        where no concept had enough masks.
     """
-    table: dict[str, Any] = {}
+    rates: dict[str, PointingRates] = {}
     games = []
     for axis, (concept, width) in enumerate(zip(concepts, widths, strict=True)):
         rows = [row for row, planes in enumerate(regions) if _has_mask(planes[axis])]
         if len(rows) < FEWEST_MASKS:
             reason = f"{len(rows)} test images with a mask of it; {FEWEST_MASKS} are needed"
-            table[concept] = dict.fromkeys(FIGURES) | {"width": width, "reason": reason}
+            rates[concept] = PointingRates(width=width, reason=reason, **dict.fromkeys(FIGURES))
             continue
         planes = torch.stack([regions[row][axis] for row in rows])
         games.append(_play(averaged(axis_maps[rows, axis], width), plain_maps[rows], planes, np.array(rows)))
-        table[concept] = _estimates([games[-1]], weights) | {"width": width, "reason": None}
-    return {"concepts": table, "overall": _estimates(games, weights) if games else None}
+        rates[concept] = _rates([games[-1]], weights, width=width)
+    return PointingResult(concepts=rates, overall=_rates(games, weights) if games else None)
 
 
-def _play(own: Tensor, other: Tensor, planes: Tensor, rows: NDArray[np.int64]) -> Game:
-    cells, coarse = mask_cells(planes, *own.shape[1:]), mask_cells(planes, *other.shape[1:])
+def _play(axis_maps: Tensor, plain_maps: Tensor, planes: Tensor, rows: NDArray[np.int64]) -> Game:
+    cells, coarse = mask_cells(planes, *axis_maps.shape[1:]), mask_cells(planes, *plain_maps.shape[1:])
     chance = cells.double().mean(dim=(1, 2)).numpy()
-    grad_cam = max((hits(averaged(other, width), coarse) for width in WIDTHS), key=lambda one: float(one.mean()))
-    return Game(rows, hits(own, cells), chance, grad_cam)
+    by_width = (hits(averaged(plain_maps, width), coarse) for width in WIDTHS)
+    return Game(rows, hits(axis_maps, cells), chance, max(by_width, key=lambda rate: float(rate.mean())))
 
 
-def _estimates(games: Sequence[Game], weights: Weights) -> dict[str, Any]:
-    weight = weights[:, np.concatenate([game.rows for game in games])]
-    axis, chance, grad_cam = (
-        _mean(np.concatenate([getattr(game, name) for game in games]), weight)
-        for name in ("axis", "chance", "grad_cam")
+def _rates(games: Sequence[Game], weights: Weights, *, width: int | None = None) -> PointingRates:
+    of_rows = weights[:, np.concatenate([game.rows for game in games])]
+    axis = known_mean(np.concatenate([game.axis for game in games]), of_rows)
+    grad_cam = known_mean(np.concatenate([game.grad_cam for game in games]), of_rows)
+    return PointingRates(
+        hit_rate=axis.estimate(),
+        chance=known_mean(np.concatenate([game.chance for game in games]), of_rows).estimate(),
+        grad_cam=grad_cam.estimate(),
+        above_grad_cam=difference(axis, grad_cam).estimate(),
+        width=width,
     )
-    figures = (axis, chance, grad_cam, difference(axis, grad_cam))
-    return {name: figure.estimate() for name, figure in zip(FIGURES, figures, strict=True)}
 
 
 def _has_mask(plane: Tensor) -> bool:
     return bool(torch.isfinite(plane).all()) and bool((plane >= INSIDE).any())
-
-
-def _mean(values: NDArray[np.float64], weights: Weights) -> Resampled:
-    return resample(lambda weight: ratio(weight @ values, weight.sum(axis=1)), weights)

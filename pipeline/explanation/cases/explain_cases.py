@@ -1,375 +1,241 @@
 """All cases of a run: the reference that they are read against, a file for each test image, and figures over them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from concepts.statistics.bootstrap import Weights, ratio, resample
-from pipeline.config import RunSettings
-from pipeline.data.cohort import Cohort
+from pipeline.config import ExplanationSettings
 from pipeline.data.sample import Sample
-from pipeline.data.splits import Part
 from pipeline.data.transforms import display_transforms
-from pipeline.evaluation.evaluate import bootstrap_weights
-from pipeline.evaluation.evaluation_data import class_indices
+from pipeline.evaluation.evaluation_data import EvaluationData
 from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
 from pipeline.evaluation.trajectory import activations_by_layer
-from pipeline.explanation.cases.calibration import calibrate
-from pipeline.explanation.cases.case import CaseInput, explain_case, summary
-from pipeline.explanation.cases.concept_states import set_thresholds
-from pipeline.explanation.cases.evidence import WIDTHS, choose_width, gradient_maps, pointing_figures
+from pipeline.explanation.cases.build_reference import ReferenceParts, build_reference, listed_activations
+from pipeline.explanation.cases.case import CaseInput, explain_case
+from pipeline.explanation.cases.case_figures import cases_result, layer_courses, planted_cause_rates
+from pipeline.explanation.cases.evidence import WIDTHS, choose_width, gradient_maps, pointing_game
 from pipeline.explanation.cases.files import has_picture, picture_file, write_case, write_index
-from pipeline.explanation.cases.network import REFERENCE
-from pipeline.explanation.cases.planted import cause_hits, causes
-from pipeline.explanation.cases.reference import (
-    AxisReference,
-    ExampleReference,
-    Reference,
-    StageReference,
-    fit_concept_only,
-)
-from pipeline.explanation.cases.scope import fit_scope
-from pipeline.explanation.cases.trajectories import trajectory_figures
+from pipeline.explanation.cases.reference import Reference
 from pipeline.explanation.explained_network import ExplainedNetwork
-from pipeline.images.measures.quality import MEASURES, measure_quality
+from pipeline.images.measures.quality import measure_quality
 from pipeline.models.backbones import layer_name
 from pipeline.models.checkpoint import load_model
 from pipeline.models.inputs import evaluation_loader
 from pipeline.results.case import CaseContent
+from pipeline.results.cases import CasesResult, LayerCourse, PlantedCause, PointingResult
 from pipeline.results.evaluation import Evaluation
 from pipeline.run.files import PLAIN
 from pipeline.run.folder import RunFolder
 from pipeline.run.pictures import save_picture
 from pipeline.run.progress import Tracker
-from pipeline.whitening.activation import axis_activations
+from pipeline.run.seeds import Stream, random_generator
 
-FEWEST_WITHOUT = 10
-"""Training images that must be known not to show a concept for its absence to be a reference."""
-CASES = 4
-"""Distinguishes the generator of the cases from the run's others."""
+Table = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ExplainedCases:
+    """What the cases of a run say together.
+
+    Attributes:
+        cases: How often flags are raised and calls are right.
+        pointing: None where there are no masks, or the layer has no positions.
+        trajectories: By concept and lower layer; empty where one layer is whitened.
+        planted_cause: On a phantom; else None.
+    """
+
+    cases: CasesResult
+    pointing: PointingResult | None
+    trajectories: Mapping[str, Mapping[str, LayerCourse]]
+    planted_cause: PlantedCause | None
 
 
 def explain_cases(
-    network: ExplainedNetwork,
-    *,
-    run: RunFolder,
-    outputs: LayerOutputs,
-    tracker: Tracker,
-) -> dict[str, Any]:
+    network: ExplainedNetwork, *, settings: ExplanationSettings, run: RunFolder, tracker: Tracker
+) -> ExplainedCases:
     """Write ``reference.json``, ``cases/`` and ``cases.csv``; return the figures over the cases.
 
     Args:
-        network: The whitened one, with its experiment and images.
-        run: Where to write.
-        outputs: Of the layer for the test images, in order.
+        network: The whitened network, with its images.
+        settings: How many cases.
+        run: Where to write; its evaluation is read.
         tracker: Where progress is shown.
     """
-    settings, cohort = network.settings, network.cohort
+    test, outputs = network.parts.test, network.test_outputs(tracker)
     reference = _reference(network, run, tracker)
-    run.write_json(REFERENCE, reference.model_dump(mode="json"))
-    test = cohort.part(Part.TEST)
-    chosen = _chosen(settings, len(test))
-    labels = cohort.concept_labels(test)
-    logits = outputs.logits.double().numpy()
-    generator = np.random.default_rng([settings.seed, CASES])
-    by_layer = _by_layer(network, Part.TEST, tracker)
-    written: list[CaseContent] = []
-    by_id = {sample.image_id: sample for sample in cohort.samples}
-    with tracker.task("explaining cases", len(chosen)) as advance:
-        for row in chosen:
-            sample = test[row]
-            shown = _shown(settings, cohort, sample)
-            case = CaseInput(
-                image_id=sample.image_id,
-                digest=sample.digest,
-                maps=outputs.maps[row],
-                rest=tuple(one[row : row + 1] for one in outputs.rest),
-                logits=logits[row],
-                quality=measure_quality(shown),
-                part=str(Part.TEST),
-                reference=sample.diagnosis,
-                labels=labels[row].tolist(),
-                picture=save_picture(run, picture_file(sample.image_id), shown),
-                by_layer={name: one[row].tolist() for name, one in by_layer.items()},
-            )
-            content = explain_case(
-                case,
-                reference,
-                outputs.tail,
-                activation=settings.model.activation,
-                run_id=run.id,
-                generator=generator,
-            )
-            for example in (*content.supporting, *content.opposing):
-                if not has_picture(run, example.image_id):
-                    picture = _shown(settings, cohort, by_id[example.image_id])
-                    save_picture(run, picture_file(example.image_id), picture)
-            write_case(run, content)
-            written.append(content)
-            advance(1)
-    write_index(run, [case.row() for case in written])
-    weights = bootstrap_weights(settings, cohort.groups(test))
-    figures: dict[str, Any] = {
-        "cases": _figures(written, cohort, weights[:, chosen]),
-        "pointing": _pointing(settings, cohort, run, outputs, reference, weights, tracker),
-    }
-    if by_layer:
-        figures["trajectories"] = trajectory_figures(written, weights[:, chosen])
-    if cohort.samples[0].source == "phantom":
-        figures["planted_cause"] = _planted(cohort, written, labels[chosen], weights[:, chosen])
-    return figures
-
-
-def _reference(network: ExplainedNetwork, run: RunFolder, tracker: Tracker) -> Reference:
-    settings, cohort = network.settings, network.cohort
-    validation, train = cohort.part(Part.VALIDATION), cohort.part(Part.TRAIN)
-    listed = {example.image_id for example in cohort.release.examples}
-    is_listed = np.array([sample.image_id in listed for sample in train])
-    examples = [sample for sample, kept in zip(train, is_listed, strict=True) if kept]
-    example_activations, example_means, absent = _train_values(network, is_listed, tracker)
-    seen = network.validation_outputs(tracker)
-    activations = seen.activations(settings.model.activation)[:, : len(cohort.concepts)]
-    scope = fit_scope(example_means)
-    widths = _evidence_widths(network, tracker)
-    labels = cohort.concept_labels(validation)
-    by_layer = _by_layer(network, Part.VALIDATION, tracker)
-    own = class_indices(validation, cohort.classes)
-    names = {entry.id: entry.name for entry in cohort.release.concepts}
-    table = np.array([astuple(measure_quality(_shown(settings, cohort, one))) for one in validation])
-    return Reference(
-        classes=cohort.classes,
-        axes=tuple(
-            AxisReference(
-                concept=concept,
-                name=names.get(concept, concept),
-                thresholds=set_thresholds(activations[:, column], labels[:, column]),
-                activations=tuple(np.sort(activations[:, column]).tolist()),
-                stages=tuple(
-                    StageReference(
-                        layer=name,
-                        thresholds=set_thresholds(one[:, column], labels[:, column]),
-                        activations=tuple(np.sort(one[:, column]).tolist()),
-                    )
-                    for name, one in by_layer.items()
-                ),
-                absent=absent[column],
-                evidence_width=widths[column],
-                **_reliability(cohort, run, concept),
-            )
-            for column, concept in enumerate(cohort.concepts)
-        ),
-        calibration=calibrate(seen.logits.double().numpy(), own),
-        scope=scope,
-        distances=tuple(np.sort(scope.distances(np.array([summary(one) for one in seen.maps]))).tolist()),
-        quality={name: tuple(column.tolist()) for name, column in zip(MEASURES, np.sort(table, axis=0).T, strict=True)},
-        concept_only=fit_concept_only(activations, own, classes=len(cohort.classes)),
-        examples=_examples(cohort, examples, example_activations),
-        release=cohort.release.digest,
+    run.write(reference)
+    rows = select_cases(len(test), limit=settings.cases, seed=test.seed)
+    by_layer = _by_layer(network, test, tracker)
+    cases = _write_cases(network, reference, rows, by_layer=by_layer, run=run, tracker=tracker)
+    weights = test.weights[:, rows]
+    return ExplainedCases(
+        cases=cases_result(cases, of=len(test), weights=weights),
+        pointing=_pointing(network, outputs, reference, run=run, tracker=tracker),
+        trajectories=layer_courses(cases, weights) if by_layer else {},
+        planted_cause=planted_cause_rates(cases, test.concept_labels[rows], weights)
+        if test.samples[0].source == "phantom"
+        else None,
     )
 
 
-def _evidence_widths(network: ExplainedNetwork, tracker: Tracker) -> list[int]:
-    """For each axis, over how many cells its map is averaged; chosen on the validation images that have masks."""
-    settings, cohort = network.settings, network.cohort
-    count, validation = len(cohort.concepts), cohort.part(Part.VALIDATION)
-    regions = cohort.concept_regions(validation)
-    masked = [row for row, paths in enumerate(regions) if any(path is not None for path in paths)]
-    if not masked:
-        return [WIDTHS[0]] * count
-    maps = network.validation_outputs(tracker).maps[masked]
-    if maps.ndim != 4:
-        return [WIDTHS[0]] * count
-    planes = torch.stack([_regions(settings, cohort, validation[row], regions[row]) for row in masked])
-    return [choose_width(maps[:, column], planes[:, column]) for column in range(count)]
+def select_cases(count: int, *, limit: int | None, seed: int) -> list[int]:
+    """Select the test images that are explained: all, or as many as the limit allows, drawn with the seed.
 
-
-def _by_layer(network: ExplainedNetwork, part: Part, tracker: Tracker) -> dict[str, NDArray[np.float64]]:
-    """Activations at every whitened layer, where there are several; upright images, whatever the turns."""
-    if not network.settings.model.further_layers:
-        return {}
-    loader = evaluation_loader(network.settings, network.cohort, network.description, network.cohort.part(part))
-    return activations_by_layer(network.module, loader, tracker=tracker, title=f"every whitened layer, {part} images")
-
-
-def _train_values(
-    network: ExplainedNetwork, listed: NDArray[np.bool_], tracker: Tracker
-) -> tuple[NDArray[np.float64], NDArray[np.float64], list[tuple[float, ...]]]:
-    """Of the n training images that the release lists, in one pass since not all maps may be kept.
+    Args:
+        count: Number of test images.
+        limit: The most that are explained; None: no limit.
+        seed: The run's seed.
 
     Returns:
-        n x k activations of the named axes, n x C means of all axes, and for each named axis its mean map over those
-        without the concept; empty where they are few.
+        Rows, ascending.
     """
-    cohort, activation = network.cohort, network.settings.model.activation
-    named = len(cohort.concepts)
-    labels = cohort.concept_labels(cohort.part(Part.TRAIN))
-    without = torch.from_numpy(((labels == 0) & listed[:, None]).astype(np.float64))
-    activations, summaries = [], []
-    sums, seen = torch.zeros(()), 0
-    for maps in network.train_maps(tracker):
-        rows = slice(seen, seen + len(maps))
-        some = maps[listed[rows]]
-        activations.append(axis_activations(some[:, :named], activation).double().numpy())
-        summaries += [summary(one) for one in some]
-        sums = sums + torch.einsum("nk,nk...->k...", without[rows], maps[:, :named].double())
-        seen = rows.stop
-    counts = without.sum(dim=0)
-    absent = [
-        tuple((sums[column] / counts[column]).flatten().tolist()) if counts[column] >= FEWEST_WITHOUT else ()
-        for column in range(named)
-    ]
-    return np.concatenate(activations), np.array(summaries).reshape(-1, network.channels), absent
-
-
-def _reliability(cohort: Cohort, run: RunFolder, concept: str) -> dict[str, Any]:
-    """What the evaluation and the readers say of an axis."""
-    evaluation = run.read(Evaluation)
-    purity = evaluation.axes.purity.get(concept)
-    entry = next((one for one in cohort.release.agreement or () if one.concept == concept), None)
-    return {
-        "auc": evaluation.axis_auc(concept).to_json() if purity is not None and purity.is_assessable else None,
-        "positives": purity.positives if purity is not None else 0,
-        "reason": "not evaluated" if purity is None else purity.reason,
-        "agreement": None
-        if entry is None
-        else {"value": entry.value, "low": entry.low, "high": entry.high, "n": entry.n},
-    }
-
-
-def _examples(
-    cohort: Cohort, samples: Sequence[Sample], activations: NDArray[np.float64]
-) -> tuple[ExampleReference, ...]:
-    labels = cohort.concept_labels(samples)
-    return tuple(
-        ExampleReference(
-            image_id=sample.image_id,
-            diagnosis=sample.diagnosis,
-            shows=tuple(name for name, label in zip(cohort.concepts, row, strict=True) if label == 1),
-            activations=tuple(values.tolist()),
-        )
-        for sample, row, values in zip(samples, labels, activations, strict=True)
-    )
-
-
-def _chosen(settings: RunSettings, count: int) -> list[int]:
-    """Rows of the test images that are explained: all, or as many as the settings say, drawn with the seed."""
-    limit = settings.explanation.cases
     if limit is None or limit >= count:
         return list(range(count))
-    drawn = np.random.default_rng([settings.seed, CASES, limit]).choice(count, size=limit, replace=False)
+    drawn = random_generator(seed, Stream.CASE_SELECTION, limit).choice(count, size=limit, replace=False)
     return sorted(int(row) for row in drawn)
 
 
-def _shown(settings: RunSettings, cohort: Cohort, sample: Sample) -> NDArray[np.uint8]:
-    return np.asarray(display_transforms(settings.transforms)({"image": cohort.cache.get(sample)})["image"])
+def _write_cases(
+    network: ExplainedNetwork,
+    reference: Reference,
+    rows: Sequence[int],
+    *,
+    by_layer: Mapping[str, Table],
+    run: RunFolder,
+    tracker: Tracker,
+) -> list[CaseContent]:
+    test, outputs = network.parts.test, network.test_outputs(tracker)
+    generator = random_generator(test.seed, Stream.CASES)
+    samples = {sample.image_id: sample for part in (network.parts.train, test) for sample in part.samples}
+    cases = []
+    with tracker.task("explaining cases", len(rows)) as advance:
+        for row in rows:
+            entry = case_input(test, outputs, row, by_layer=by_layer, display=network.display(test.samples[row]))
+            case = explain_case(
+                entry, reference, outputs.tail, activation=network.activation, run_id=run.id, generator=generator
+            )
+            for example in (*case.supporting, *case.opposing):
+                _save_missing_picture(network, samples[example.image_id], run)
+            _save_missing_picture(network, test.samples[row], run)
+            write_case(run, case)
+            cases.append(case)
+            advance(1)
+    write_index(run, [case.row() for case in cases])
+    return cases
 
 
-def _figures(cases: Sequence[CaseContent], cohort: Cohort, weights: Weights) -> dict[str, Any]:
-    """How often flags are raised, and how often the call is right with and without them; each with interval and n."""
-    right = np.array([float(not case.wrong) for case in cases])
-    covered = [
-        float(any(one.plausible and one.diagnosis == case.reference for one in case.differential)) for case in cases
-    ]
-    flags = {
-        "abstain": np.array([case.abstain for case in cases]),
-        "conflict": np.array([case.conflict for case in cases]),
-        "out_of_scope": np.array([case.scope.out_of_scope for case in cases]),
-    }
-    figures: dict[str, Any] = {
-        "n": len(cases),
-        "of": len(cohort.part(Part.TEST)),
-        "right": _rate(right, weights),
-        "plausible_set_covers": _rate(np.array(covered), weights),
-    }
-    for name, raised in flags.items():
-        figures[name] = {
-            "share": _rate(raised.astype(np.float64), weights),
-            "right_where_raised": _rate(np.where(raised, right, np.nan), weights),
-            "right_elsewhere": _rate(np.where(raised, np.nan, right), weights),
-        }
-    return figures
+def case_input(
+    data: EvaluationData,
+    outputs: LayerOutputs,
+    row: int,
+    *,
+    by_layer: Mapping[str, Table],
+    display: NDArray[np.uint8],
+) -> CaseInput:
+    """Gather what is known of one image of a part.
+
+    Args:
+        data: The part.
+        outputs: Of the layer for its images, in order.
+        row: Which image.
+        by_layer: Activations at each whitened layer, where there are several.
+        display: The image as the network sees it, H x W x 3.
+    """
+    sample = data.samples[row]
+    return CaseInput(
+        image_id=sample.image_id,
+        digest=sample.digest,
+        maps=outputs.maps[row],
+        rest=tuple(skip[row : row + 1] for skip in outputs.rest),
+        logits=outputs.logits[row].double().numpy(),
+        quality=measure_quality(display),
+        part=str(data.part),
+        reference=sample.diagnosis,
+        labels=data.concept_labels[row].tolist(),
+        picture=picture_file(sample.image_id),
+        by_layer={layer: activations[row].tolist() for layer, activations in by_layer.items()},
+    )
 
 
-def _rate(values: NDArray[np.float64], weights: Weights) -> dict[str, float | int | None]:
-    """Mean of the values that are known, with its interval."""
-    known = np.isfinite(values)
-    if not known.any():
-        return {"value": None, "low": None, "high": None, "n": 0}
-    some = weights[:, known]
-    found = resample(lambda weight: ratio(weight @ values[known], weight.sum(axis=1)), some)
-    return found.estimate().to_json()
+def _save_missing_picture(network: ExplainedNetwork, sample: Sample, run: RunFolder) -> None:
+    if not has_picture(run, sample.image_id):
+        save_picture(run, picture_file(sample.image_id), network.display(sample))
+
+
+def _reference(network: ExplainedNetwork, run: RunFolder, tracker: Tracker) -> Reference:
+    train, validation, release = network.parts.train, network.parts.validation, network.cohort.release
+    in_release = {example.image_id for example in release.examples}
+    listed = np.array([image_id in in_release for image_id in train.image_ids], dtype=np.bool_)
+    parts = ReferenceParts(
+        validation=validation,
+        outputs=network.validation_outputs(tracker),
+        qualities=[measure_quality(network.display(sample)) for sample in validation.samples],
+        by_layer=_by_layer(network, validation, tracker),
+        widths=_evidence_widths(network, tracker),
+        train=train,
+        listed=listed_activations(train, network.train_maps(tracker), listed, activation=network.activation),
+        purity=run.read(Evaluation).axes.purity,
+        release=release,
+    )
+    return build_reference(parts, activation=network.activation)
+
+
+def _evidence_widths(network: ExplainedNetwork, tracker: Tracker) -> list[int]:
+    """Choose for each axis over how many cells its map is averaged, on the validation images that have masks."""
+    validation, maps = network.parts.validation, network.validation_outputs(tracker).maps
+    masked = [row for row, paths in enumerate(validation.regions) if any(path is not None for path in paths)]
+    if not masked or maps.ndim != 4:
+        return [WIDTHS[0]] * len(validation.concepts)
+    planes = torch.stack([_planes(network, validation.samples[row], validation.regions[row]) for row in masked])
+    return [choose_width(maps[masked][:, column], planes[:, column]) for column in range(len(validation.concepts))]
+
+
+def _by_layer(network: ExplainedNetwork, data: EvaluationData, tracker: Tracker) -> dict[str, Table]:
+    """Read every whitened layer, where there are several; upright images, whatever the turns."""
+    if not network.settings.model.further_layers:
+        return {}
+    title = f"every whitened layer, {data.part} images"
+    return activations_by_layer(network.module, network.load(data.samples), tracker=tracker, title=title)
 
 
 def _pointing(
-    settings: RunSettings,
-    cohort: Cohort,
-    run: RunFolder,
-    outputs: LayerOutputs,
-    reference: Reference,
-    weights: Weights,
-    tracker: Tracker,
-) -> dict[str, Any]:
-    if outputs.maps.ndim != 4:
-        return {}
-    test = cohort.part(Part.TEST)
-    paths = cohort.concept_regions(test)
-    if not any(path is not None for row in paths for path in row):
-        return {}
-    network, description = load_model(run.path / PLAIN)
-    loader = evaluation_loader(settings, cohort, description, test)
-    plain = layer_outputs(
-        network,
-        layer_name(settings.model),
-        loader,
-        turns=settings.model.turns,
-        tracker=tracker,
-        title="plain network, test images",
-    )
-    regions = [_regions(settings, cohort, sample, row) for sample, row in zip(test, paths, strict=True)]
-    found = pointing_figures(
-        outputs.maps[:, : len(cohort.concepts)],
+    network: ExplainedNetwork, outputs: LayerOutputs, reference: Reference, *, run: RunFolder, tracker: Tracker
+) -> PointingResult | None:
+    test = network.parts.test
+    if outputs.maps.ndim != 4 or not any(path is not None for paths in test.regions for path in paths):
+        return None
+    plain = _plain_outputs(network, test, run=run, tracker=tracker)
+    return pointing_game(
+        outputs.maps[:, : len(test.concepts)],
         gradient_maps(plain.tail, plain.maps, plain.rest),
-        regions,
-        concepts=cohort.concepts,
+        [_planes(network, sample, paths) for sample, paths in zip(test.samples, test.regions, strict=True)],
+        concepts=test.concepts,
         widths=[axis.evidence_width for axis in reference.axes],
-        weights=weights,
+        weights=test.weights,
     )
-    overall = found["overall"]
-    return {
-        "concepts": {concept: _row_to_json(row) for concept, row in found["concepts"].items()},
-        "overall": None if overall is None else _row_to_json(overall),
-    }
 
 
-def _row_to_json(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: one.to_json() if hasattr(one, "to_json") else one for name, one in row.items()}
+def _plain_outputs(
+    network: ExplainedNetwork, data: EvaluationData, *, run: RunFolder, tracker: Tracker
+) -> LayerOutputs:
+    module, description = load_model(run.path / PLAIN)
+    loader = evaluation_loader(network.settings, network.cohort, description, data.samples)
+    layer = layer_name(network.settings.model)
+    return layer_outputs(
+        module, layer, loader, turns=network.turns, tracker=tracker, title=f"plain network, {data.part} images"
+    )
 
 
-def _regions(settings: RunSettings, cohort: Cohort, sample: Sample, paths: Sequence[Any]) -> Tensor:
-    """K x h x w masks as the network sees the image, 0 to 1; NaN where there is none."""
-    item = {"image": cohort.cache.get(sample), "regions": cohort.cache.get_masks(sample, tuple(paths))}
-    planes = torch.from_numpy(np.ascontiguousarray(display_transforms(settings.transforms)(item)["regions"])) / 255
+def _planes(network: ExplainedNetwork, sample: Sample, paths: Sequence[Path | None]) -> Tensor:
+    """Return k x h x w masks as the network sees the image, 0 to 1; NaN where there is none."""
+    cache = network.cohort.cache
+    item = {"image": cache.get(sample), "regions": cache.get_masks(sample, tuple(paths))}
+    transformed = display_transforms(network.settings.transforms)(item)["regions"]
+    planes = torch.from_numpy(np.ascontiguousarray(transformed)) / 255
     planes[torch.tensor([path is None for path in paths])] = torch.nan
     return planes
-
-
-def _planted(
-    cohort: Cohort, cases: Sequence[CaseContent], labels: NDArray[np.float64], weights: Weights
-) -> dict[str, Any]:
-    """How often the planted cause comes first: in all lesions that one concept decided, and in those called so."""
-    shares = [
-        {
-            name: {concept.concept: concept.contributions[name].share for concept in case.concepts}
-            for name in cohort.classes
-        }
-        for case in cases
-    ]
-    hits = cause_hits(labels, shares, concepts=cohort.concepts)
-    found = causes(labels, cohort.concepts)
-    called = np.array([cause is not None and cause[1] == case.call for cause, case in zip(found, cases, strict=True)])
-    return {"decided": _rate(hits, weights), "decided_and_called": _rate(np.where(called, hits, np.nan), weights)}

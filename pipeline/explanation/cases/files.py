@@ -18,17 +18,17 @@ INDEX = "cases.csv"
 
 
 def case_file(image_id: str) -> str:
-    """Name of a case's file in the run folder; what could be a path in an identifier is quoted."""
+    """Return the name of a case's file in the run folder; what could be a path in an identifier is quoted."""
     return f"{FOLDER}/{quote(image_id, safe='')}.json"
 
 
 def picture_file(image_id: str) -> str:
-    """Name of the picture of an image, as the network sees it."""
+    """Return the name of the picture of an image, as the network sees it."""
     return f"{FOLDER}/{quote(image_id, safe='')}.jpg"
 
 
 def has_picture(run: RunFolder, image_id: str) -> bool:
-    """Whether the run folder has the picture of an image."""
+    """Return whether the run folder has the picture of an image."""
     return run.has(picture_file(image_id))
 
 
@@ -64,6 +64,6 @@ def write_index(run: RunFolder, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def stored_cases(run: RunFolder) -> Iterable[str]:
-    """Names of the files of all cases of a run, in order."""
+    """Return the names of the files of all cases of a run, in order."""
     # A hidden file is one that is being written.
     return sorted(path.name for path in run.file(FOLDER).glob("*.json") if not path.name.startswith("."))

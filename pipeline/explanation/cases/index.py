@@ -7,9 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from concepts.errors import RunError
-from pipeline.explanation.cases.concept_states import State
 from pipeline.explanation.cases.files import INDEX, write_index
-from pipeline.results.case import CaseContent
+from pipeline.results.case import CaseContent, ConceptState
 from pipeline.run.folder import PARTIAL, RunFolder
 
 STATE = "state_"
@@ -44,12 +43,12 @@ class CaseRow:
     conflict: bool
     out_of_scope: bool
     unusual_picture: bool
-    states: Mapping[str, State]
+    states: Mapping[str, ConceptState]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseFilter:
-    """Which cases are wanted; None or empty: any.
+    """What cases must have; None or empty: anything.
 
     Attributes:
         flags: Names among `FLAGS`, all of which must be raised.
@@ -64,18 +63,18 @@ class CaseFilter:
     call: str | None = None
     reference: str | None = None
     concept: str | None = None
-    state: State | None = None
+    state: ConceptState | None = None
     image: str = ""
 
 
 def explained_runs(folder: Path) -> list[str]:
-    """Names of the whole runs below a folder that have cases, newest first by name's time stamp."""
-    found = [path.parent.name for path in folder.glob(f"*/{INDEX}") if not path.parent.name.endswith(PARTIAL)]
-    return sorted(found, key=lambda name: (name.split("-")[-2:], name), reverse=True)
+    """Return the names of the whole runs below a folder that have cases, newest first by name's time stamp."""
+    names = [path.parent.name for path in folder.glob(f"*/{INDEX}") if not path.parent.name.endswith(PARTIAL)]
+    return sorted(names, key=lambda name: (name.split("-")[-2:], name), reverse=True)
 
 
 def read_index(run: RunFolder) -> list[CaseRow]:
-    """The cases of a run, in order.
+    """Read the list of a run's cases, in order.
 
     Raises:
         RunError: If the run has no cases, or the list is damaged; names file and row.
@@ -88,37 +87,37 @@ def read_index(run: RunFolder) -> list[CaseRow]:
         raise RunError(f"{path}: there are no cases yet; 'dermaxis explain {run.path}' makes them") from error
 
 
-def matching(rows: Iterable[CaseRow], wanted: CaseFilter) -> list[CaseRow]:
-    """The cases that a filter lets through, in their order."""
-    return [row for row in rows if _fits(row, wanted)]
+def matching(rows: Iterable[CaseRow], filters: CaseFilter) -> list[CaseRow]:
+    """Return the cases that a filter lets through, in their order."""
+    return [row for row in rows if _fits(row, filters)]
 
 
 def add_to_index(run: RunFolder, case: CaseContent) -> None:
     """Put a case into the list, in the place of an earlier one of the same image."""
     path = run.file(INDEX)
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    kept = [row for row in csv.DictReader(io.StringIO(text)) if row["image_id"] != case.image_id]
-    write_index(run, [*kept, {name: "" if value is None else value for name, value in case.row().items()}])
+    others = [row for row in csv.DictReader(io.StringIO(text)) if row["image_id"] != case.image_id]
+    write_index(run, [*others, {name: "" if value is None else value for name, value in case.row().items()}])
 
 
 def concepts_of(rows: Sequence[CaseRow]) -> list[str]:
-    """The concepts whose states the list has, in axis order."""
+    """Return the concepts whose states the list has, in axis order."""
     return list(rows[0].states) if rows else []
 
 
-def _fits(row: CaseRow, wanted: CaseFilter) -> bool:
+def _fits(row: CaseRow, filters: CaseFilter) -> bool:
     return (
-        all(getattr(row, flag) for flag in wanted.flags)
-        and wanted.call in (None, row.call)
-        and wanted.reference in (None, row.reference)
-        and (wanted.concept is None or wanted.state in (None, row.states.get(wanted.concept)))
-        and wanted.image.lower() in row.image_id.lower()
+        all(getattr(row, flag) for flag in filters.flags)
+        and filters.call in (None, row.call)
+        and filters.reference in (None, row.reference)
+        and (filters.concept is None or filters.state in (None, row.states.get(filters.concept)))
+        and filters.image.lower() in row.image_id.lower()
     )
 
 
 def _row(row: Mapping[str, str], path: Path, number: int) -> CaseRow:
     try:
-        states = {name.removeprefix(STATE): State(row[name]) for name in row if name.startswith(STATE)}
+        states = {name.removeprefix(STATE): ConceptState(row[name]) for name in row if name.startswith(STATE)}
         plain = {name.name: row[name.name] for name in fields(CaseRow) if name.name != "states"}
         flags = {flag: _flag(plain[flag]) for flag in FLAGS}
         return CaseRow(

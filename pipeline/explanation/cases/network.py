@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import file_digest
 from pathlib import Path
 
@@ -9,11 +10,10 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from torch import Tensor
 
 from concepts.errors import RunError, SettingsError
-from concepts.release import read_release
+from concepts.release import Release, read_release
 from concepts.selection import label_table
 from pipeline.config import RunSettings
 from pipeline.data.decoded import decode_square
@@ -23,26 +23,49 @@ from pipeline.explanation.cases.case import CaseInput, explain_case, switched_of
 from pipeline.explanation.cases.files import case_file, has_picture, picture_file, write_case
 from pipeline.explanation.cases.index import add_to_index
 from pipeline.explanation.cases.reference import Reference
+from pipeline.explanation.explained_network import CutNetwork
 from pipeline.images.measures.quality import measure_quality
 from pipeline.models.checkpoint import load_model, main_layer
-from pipeline.models.tail import split_at
 from pipeline.results.case import CaseContent
 from pipeline.run.files import MODEL
 from pipeline.run.folder import open_run
 from pipeline.run.pictures import save_picture
+from pipeline.run.seeds import Stream, random_generator
 
-REFERENCE = "reference.json"
-NAME_LETTERS = 8
+DIGEST_LETTERS = 8
 """Digits of the digest in the name of an image that is not of the cohort."""
 
 
 @dataclass(frozen=True)
 class OpenImage:
-    """One image after the whitened layer: C x H x W maps, the tail's other inputs (first dimension 1), D logits."""
+    """One image after the whitened layer.
+
+    Attributes:
+        maps: C x H x W, output of the layer.
+        rest: The tail's other inputs, first dimension 1.
+        logits: D.
+    """
 
     maps: Tensor
     rest: tuple[Tensor, ...]
     logits: NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownImage:
+    """What is known of an image before the network sees it.
+
+    Attributes:
+        image_id: What the case is called.
+        part: Its part of the split; None where it is not of the cohort.
+        diagnosis: What it is, where that is known.
+        labels: k concept labels, 1 present, 0 absent, NaN not known; None where it is not of the cohort.
+    """
+
+    image_id: str
+    part: str | None = None
+    diagnosis: str | None = None
+    labels: Sequence[float] | None = None
 
 
 class CaseNetwork:
@@ -57,52 +80,43 @@ class CaseNetwork:
 
     def __init__(self, run_path: Path) -> None:
         self.run = open_run(run_path)
-        if not self.run.has(REFERENCE):
-            raise RunError(f"{run_path}: has no {REFERENCE} yet; 'dermaxis explain {run_path}' makes it")
-        self.settings: RunSettings = self.run.settings()
-        try:
-            self.reference = Reference.model_validate(self.run.read_json(REFERENCE))
-        except ValidationError as error:
+        if not self.run.has(Reference.file):
             raise RunError(
-                f"{self.run.file(REFERENCE)}: not of this version; 'dermaxis explain {run_path}' makes it anew"
-            ) from error
+                f"{run_path}: has no {Reference.file} yet; explain the run first: dermaxis explain {run_path}"
+            )
+        self.settings: RunSettings = self.run.settings()
+        self.reference = self.run.read(Reference)
         samples = pd.read_csv(self.run.file("samples.csv"), dtype=str).set_index("image_id")
         split = pd.read_csv(self.run.file("split.csv"), dtype=str).set_index("image_id")
         self.samples = samples.join(split[["part"]])
-        network, description = load_model(self.run.path / MODEL)
-        self.network = network
-        self.head, self.tail = split_at(
-            network.eval(), main_layer(network, description), turns=self.settings.model.turns
+        module, description = load_model(self.run.path / MODEL)
+        self.cut = CutNetwork(
+            module=module.eval(),
+            layer=main_layer(module, description),
+            turns=self.settings.model.turns,
+            activation=self.settings.model.activation,
         )
-        self.transform = eval_transforms(self.settings.transforms, description.mean, description.std)
+        self._transform = eval_transforms(self.settings.transforms, description.mean, description.std)
 
     @torch.inference_mode()
     def open_image(self, decoded: NDArray[np.uint8]) -> OpenImage:
         """Run the network up to and after the layer on one decoded square (size + margin pixels, RGB)."""
-        image = self._input(decoded)
-        maps, rest = self.head(image)
-        return OpenImage(maps[0], rest, self.tail(maps, rest)[0].double().numpy())
-
-    def _input(self, decoded: NDArray[np.uint8]) -> Tensor:
-        image: Tensor = self.transform({"image": decoded})["image"][None]
-        return image
-
-    def _by_layer(self, decoded: NDArray[np.uint8]) -> dict[str, list[float]]:
-        if not self.settings.model.further_layers:
-            return {}
-        found = layer_activations(self.network, self._input(decoded))
-        return {name: one[0].tolist() for name, one in found.items()}
+        maps, rest = self.cut.head(self._input(decoded))
+        return OpenImage(maps[0], rest, self.cut.tail(maps, rest)[0].double().numpy())
 
     def decode(self, path: Path) -> NDArray[np.uint8]:
-        """An image file as the run's settings want it decoded."""
-        size = self.settings.transforms.size + self.settings.transforms.margin
-        return decode_square(
-            path, size=size, fit=self.settings.transforms.fit, max_pixels=self.settings.data.max_pixels
-        )
+        """Decode an image file as the run's settings say."""
+        transforms = self.settings.transforms
+        size = transforms.size + transforms.margin
+        return decode_square(path, size=size, fit=transforms.fit, max_pixels=self.settings.data.max_pixels)
 
     @torch.inference_mode()
     def what_if(self, image: OpenImage, off: Collection[str]) -> dict[str, float]:
-        """Calibrated probabilities by diagnosis with some concepts' axes at their reference; only the tail runs.
+        """Return calibrated probabilities by diagnosis with some concepts' axes switched off; only the tail runs.
+
+        Args:
+            image: From `open_image`.
+            off: Concepts whose axes are set to their reference.
 
         Raises:
             SettingsError: If a concept is not one of the named axes.
@@ -112,67 +126,48 @@ class CaseNetwork:
         if unknown:
             raise SettingsError(f"{', '.join(unknown)}: no such axis; the named axes are {', '.join(concepts)}")
         maps = image.maps.clone()
-        rows = [concepts.index(name) for name in off]
+        rows = [concepts.index(concept) for concept in off]
         maps[rows] = switched_off(image.maps, self.reference)[rows]
-        logits = self.tail(maps[None], image.rest).double().numpy()
+        logits = self.cut.tail(maps[None], image.rest).double().numpy()
         probabilities = self.reference.calibration.probabilities(logits)[0]
         return dict(zip(self.reference.classes, probabilities.tolist(), strict=True))
 
-    def explain(
-        self,
-        path: Path,
-        *,
-        image_id: str,
-        part: str | None = None,
-        diagnosis: str | None = None,
-        labels: Sequence[float] | None = None,
-    ) -> CaseContent:
-        """Explain an image file, and leave the case and its picture in the run folder.
-
-        Args:
-            path: The image.
-            image_id: What the case is called.
-            part: Of the split, where it is in the cohort.
-            diagnosis: What it is, where that is known.
-            labels: k concept labels, where they are known.
-        """
+    def explain(self, path: Path, known_image: KnownImage) -> CaseContent:
+        """Explain an image file, and leave the case and its picture in the run folder."""
         decoded = self.decode(path)
-        opened = self.open_image(decoded)
-        shown = self._show(decoded)
-        save_picture(self.run, picture_file(image_id), shown)
-        with path.open("rb") as file:
-            digest = file_digest(file, "sha256").hexdigest()
+        image, display, digest = self.open_image(decoded), self._display(decoded), _digest(path)
+        name = save_picture(self.run, picture_file(known_image.image_id), display)
         case = CaseInput(
-            image_id=image_id,
+            image_id=known_image.image_id,
             digest=digest,
-            maps=opened.maps.clone(),
-            rest=tuple(one.clone() for one in opened.rest),
-            logits=opened.logits,
-            quality=measure_quality(shown),
-            part=part,
-            reference=diagnosis,
-            labels=labels,
-            picture=picture_file(image_id),
+            maps=image.maps.clone(),
+            rest=tuple(skip.clone() for skip in image.rest),
+            logits=image.logits,
+            quality=measure_quality(display),
+            part=known_image.part,
+            reference=known_image.diagnosis,
+            labels=known_image.labels,
+            picture=name,
             by_layer=self._by_layer(decoded),
         )
         content = explain_case(
             case,
             self.reference,
-            self.tail,
-            activation=self.settings.model.activation,
+            self.cut.tail,
+            activation=self.cut.activation,
             run_id=self.run.id,
-            generator=np.random.default_rng([self.settings.seed, int(digest[:8], 16)]),
+            generator=random_generator(self.settings.seed, Stream.SINGLE_CASE, int(digest[:DIGEST_LETTERS], 16)),
         )
         for example in (*content.supporting, *content.opposing):
             if not has_picture(self.run, example.image_id):
-                picture = self._show(self.decode(self.path_of(example.image_id)))
+                picture = self._display(self.decode(self.path_of(example.image_id)))
                 save_picture(self.run, picture_file(example.image_id), picture)
         write_case(self.run, content)
         add_to_index(self.run, content)
         return content
 
     def path_of(self, image_id: str) -> Path:
-        """Where an image of the run's cohort lies.
+        """Return where an image of the run's cohort lies.
 
         Raises:
             RunError: If the cohort has no such image.
@@ -181,19 +176,40 @@ class CaseNetwork:
             raise RunError(f"{image_id}: not an image of this run's cohort")
         return Path(str(self.samples.path[image_id]))
 
-    def labels_of(self, image_id: str) -> list[float]:
-        """What the run's release says of an image: k, 1 shows the concept, 0 does not, NaN not known."""
-        unmarked = self.settings.concepts.unmarked_is_absent
-        release = read_release(self.run.file("release.json"))
-        table = label_table(release, [image_id], concepts=self.reference.concepts, unmarked_is_absent=unmarked)
-        return [float(label) for label in table[0]]
+    def labels_of(self, image_ids: Sequence[str]) -> NDArray[np.float64]:
+        """Return what the run's release says of images: N x k, 1 shows the concept, 0 does not, NaN not known.
 
-    def _show(self, decoded: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        The release is read and verified once; ask for all images at once.
+        """
+        unmarked = self.settings.concepts.unmarked_is_absent
+        return label_table(
+            self._release, list(image_ids), concepts=self.reference.concepts, unmarked_is_absent=unmarked
+        )
+
+    @cached_property
+    def _release(self) -> Release:
+        return read_release(self.run.file("release.json"))
+
+    def _input(self, decoded: NDArray[np.uint8]) -> Tensor:
+        image: Tensor = self._transform({"image": decoded})["image"][None]
+        return image
+
+    def _by_layer(self, decoded: NDArray[np.uint8]) -> dict[str, list[float]]:
+        if not self.settings.model.further_layers:
+            return {}
+        layers = layer_activations(self.cut.module, self._input(decoded))
+        return {layer: activations[0].tolist() for layer, activations in layers.items()}
+
+    def _display(self, decoded: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.asarray(display_transforms(self.settings.transforms)({"image": decoded})["image"])
 
 
 def explain_image(run_path: Path, image: str) -> tuple[str, Path]:
-    """Explain one image with the network of a run: an identifier of its cohort, or any image file.
+    """Explain one image with the network of a run.
+
+    Args:
+        run_path: The run's folder.
+        image: An identifier of the run's cohort, or any image file.
 
     Returns:
         What the case is called, and its file.
@@ -203,19 +219,26 @@ def explain_image(run_path: Path, image: str) -> tuple[str, Path]:
     """
     network = CaseNetwork(run_path)
     if image in network.samples.index:
-        row = network.samples.loc[image]
-        case = network.explain(
-            network.path_of(image),
-            image_id=image,
-            part=None if pd.isna(row["part"]) else str(row["part"]),
-            diagnosis=str(row["diagnosis"]),
-            labels=network.labels_of(image),
-        )
-        return case.image_id, network.run.file(case_file(case.image_id))
-    path = Path(image)
-    if not path.is_file():
-        raise RunError(f"{image}: neither an image of this run's cohort nor a file; give an image_id or a path")
-    with path.open("rb") as file:
-        digest = file_digest(file, "sha256").hexdigest()
-    case = network.explain(path, image_id=f"{path.stem}-{digest[:NAME_LETTERS]}")
+        path, known_image = network.path_of(image), _cohort_image(network, image)
+    else:
+        path = Path(image)
+        if not path.is_file():
+            raise RunError(f"{image}: neither an image of this run's cohort nor a file; give an image_id or a path")
+        known_image = KnownImage(image_id=f"{path.stem}-{_digest(path)[:DIGEST_LETTERS]}")
+    case = network.explain(path, known_image)
     return case.image_id, network.run.file(case_file(case.image_id))
+
+
+def _cohort_image(network: CaseNetwork, image_id: str) -> KnownImage:
+    row = network.samples.loc[image_id]
+    return KnownImage(
+        image_id=image_id,
+        part=None if pd.isna(row["part"]) else str(row["part"]),
+        diagnosis=str(row["diagnosis"]),
+        labels=network.labels_of([image_id])[0].tolist(),
+    )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

@@ -14,7 +14,7 @@ from pipeline.data.phantom.rule import CONCEPTS, DIAGNOSES, WEIGHTS, probabiliti
 
 
 def planted_cause(present: Mapping[str, bool]) -> tuple[str, str] | None:
-    """The concept that decided a phantom lesion by the rule, and the diagnosis that it decided for.
+    """Return the concept that decided a phantom lesion by the rule, and the diagnosis that it decided for.
 
     A concept decides where it is present and, were it absent, another diagnosis would be the most probable; where
     several do so, none of them decided alone. Only concepts that speak for the diagnosis count, not those that speak
@@ -52,12 +52,12 @@ def cause_hits(
     Returns:
         N: 1 or 0; NaN where no single concept decided.
     """
-    found = np.full(len(labels), np.nan)
+    hits = np.full(len(labels), np.nan)
     for row, cause in enumerate(causes(labels, concepts)):
         if cause is not None:
-            own = shares[row][cause[1]]
-            found[row] = float(max(own, key=lambda name: own[name]) == cause[0])
-    return found
+            of_diagnosis = shares[row][cause[1]]
+            hits[row] = float(max(of_diagnosis, key=lambda name: of_diagnosis[name]) == cause[0])
+    return hits
 
 
 def causes(labels: NDArray[np.float64], concepts: Sequence[str]) -> list[tuple[str, str] | None]:

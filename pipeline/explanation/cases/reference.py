@@ -4,34 +4,27 @@ With it and the network a single image can be explained at any time, without the
 """
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from pipeline.explanation.cases.calibration import Calibration, lower_bound
 from pipeline.explanation.cases.concept_states import Thresholds
 from pipeline.explanation.cases.scope import Scope
+from pipeline.results.result import Figure, Result, ResultFile
 
 Figures = NDArray[np.float64]
-Figure = dict[str, float | int | None]
-"""An `Estimate` as JSON has it: value, low, high, n."""
 
 FOLDS = 5
 COVERAGE = 0.9
 """Share of cases whose diagnosis the concepts alone are to hold plausible; else there would be conflicts by chance."""
 
 
-class Description(BaseModel):
-    """Part of the file: immutable, closed to keys that it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-class StageReference(Description):
+class StageReference(Result):
     """A named axis at one of several whitened layers: its thresholds and its activations on all validation images."""
 
     layer: str
@@ -39,7 +32,7 @@ class StageReference(Description):
     activations: tuple[float, ...]
 
 
-class AxisReference(Description):
+class AxisReference(Result):
     """What is known of one named axis.
 
     Attributes:
@@ -70,7 +63,7 @@ class AxisReference(Description):
     evidence_width: Annotated[int, Field(ge=1)] = 1
 
 
-class ConceptOnly(Description):
+class ConceptOnly(Result):
     """Logistic regression from the k named activations alone to the diagnosis, fitted on validation images.
 
     Attributes:
@@ -95,11 +88,11 @@ class ConceptOnly(Description):
         standard = (activations - np.array(self.mean)) / np.array(self.scale)
         logits = standard @ np.array(self.weights).T + np.array(self.intercepts)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        found: Figures = odds / odds.sum(axis=1, keepdims=True)
-        return found
+        shares: Figures = odds / odds.sum(axis=1, keepdims=True)
+        return shares
 
 
-class ExampleReference(Description):
+class ExampleReference(Result):
     """A training image of the release.
 
     Attributes:
@@ -115,8 +108,8 @@ class ExampleReference(Description):
     activations: tuple[float, ...]
 
 
-class Reference(Description):
-    """The file ``reference.json``.
+class Reference(ResultFile):
+    """What the cases of a run are read against.
 
     Attributes:
         classes: The diagnoses in the order of the network's outputs.
@@ -130,7 +123,10 @@ class Reference(Description):
         release: Digest of the release.
     """
 
-    format: Annotated[int, Field(ge=1, le=1)] = 1
+    file: ClassVar[str] = "reference.json"
+    version: ClassVar[int] = 2
+    remedy: ClassVar[str] = "explain the run again: dermaxis explain {run}"
+
     classes: tuple[str, ...]
     axes: tuple[AxisReference, ...]
     calibration: Calibration
@@ -167,7 +163,7 @@ def fit_concept_only(activations: Figures, labels: NDArray[np.int64], *, classes
     model = LogisticRegression(max_iter=2000, class_weight=None)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     held_out = cross_val_predict(model, standard, labels, cv=folds, method="predict_proba")
-    own = held_out[np.arange(len(labels)), labels]
+    held_out_truth = held_out[np.arange(len(labels)), labels]
     model.fit(standard, labels)
     weights, intercepts = _one_row_each(model.coef_, model.intercept_, classes)
     return ConceptOnly(
@@ -175,7 +171,7 @@ def fit_concept_only(activations: Figures, labels: NDArray[np.int64], *, classes
         scale=tuple(scale.tolist()),
         weights=tuple(tuple(row) for row in weights.tolist()),
         intercepts=tuple(intercepts.tolist()),
-        threshold=max(0.0, lower_bound(own, share=COVERAGE)),
+        threshold=max(0.0, lower_bound(held_out_truth, share=COVERAGE)),
         n=len(labels),
     )
 
@@ -183,7 +179,7 @@ def fit_concept_only(activations: Figures, labels: NDArray[np.int64], *, classes
 def nearest(
     activations: Sequence[float], examples: Sequence[ExampleReference], *, scale: Figures, count: int
 ) -> list[tuple[ExampleReference, float]]:
-    """The examples nearest in the named axes, each axis in units of its spread, with their distance; nearest first."""
+    """Return the examples nearest in the named axes, each in units of its spread, with their distances."""
     if not examples or len(scale) == 0:
         return []
     table = np.array([example.activations for example in examples])

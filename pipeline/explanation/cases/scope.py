@@ -64,12 +64,12 @@ def fit_scope(summaries: Figures) -> Scope:
     mean = summaries.mean(axis=0)
     variances, columns = np.linalg.eigh(np.cov(summaries.T).reshape(axes, axes))
     variances, directions = variances[::-1], columns[:, ::-1].T
-    kept = max(1, min(DIRECTIONS, axes, count // IMAGES_EACH))
+    count_kept = max(1, min(DIRECTIONS, axes, count // IMAGES_EACH))
     least = max(SMALLEST * float(variances.mean()), np.finfo(np.float64).tiny)
-    rest = max(float(variances[kept:].mean()), least) if kept < axes else 0.0
+    rest = max(float(variances[count_kept:].mean()), least) if count_kept < axes else 0.0
     return Scope(
         mean=tuple(mean.tolist()),
-        directions=tuple(tuple(row) for row in directions[:kept].tolist()),
-        variances=tuple(np.maximum(variances[:kept], least).tolist()),
+        directions=tuple(tuple(row) for row in directions[:count_kept].tolist()),
+        variances=tuple(np.maximum(variances[:count_kept], least).tolist()),
         rest=rest,
     )

@@ -57,40 +57,39 @@ def suspect(run_path: Path, records: Sequence[ImageRecord], *, images: Path, tra
     """
     _refuse_other_files(records, images)
     network = CaseNetwork(run_path)
-    concepts = network.reference.concepts
-    known = [str(name) for name in network.samples.index[network.samples.part == Part.VALIDATION]]
-    paths = [network.path_of(name) for name in known]
+    validation = [str(name) for name in network.samples.index[network.samples.part == Part.VALIDATION]]
+    labels = network.labels_of(validation)
+    paths = [network.path_of(image_id) for image_id in validation]
     with tracker.task("validation images", len(paths)) as advance:
-        told = _activations(network, paths, advance)
-    labels = np.array([network.labels_of(name) for name in known]).reshape(len(known), len(concepts))
+        reference = _activations(network, paths, advance)
     with tracker.task("images of the set", len(records)) as advance:
-        found = _activations(network, [images / one.path for one in records], advance)
+        activations = _activations(network, [images / record.path for record in records], advance)
     suspected, left_out = {}, {}
-    for axis, concept in enumerate(concepts):
-        probabilities = probability(told[:, axis], labels[:, axis], found[:, axis])
+    for axis, concept in enumerate(network.reference.concepts):
+        probabilities = probability(reference[:, axis], labels[:, axis], activations[:, axis])
         if probabilities is None:
-            left_out[concept] = f"fewer than {FEWEST} validation images show it, or do not, or the axis is turned round"
+            left_out[concept] = f"fewer than {FEWEST} validation images show it, or do not, or its axis is inverted"
         else:
             suspected[concept] = probabilities
-    names = tuple(one.id for one in records)
-    return Suspicions(network.run.id, names, found.astype(np.float32), suspected, left_out)
+    image_ids = tuple(record.id for record in records)
+    return Suspicions(network.run.id, image_ids, activations.astype(np.float32), suspected, left_out)
 
 
-def probability(known: ArrayLike, labels: ArrayLike, new: ArrayLike) -> NDArray[np.float64] | None:
-    """The probability that images show a concept, from the activation of its axis.
+def probability(reference: ArrayLike, labels: ArrayLike, activations: ArrayLike) -> NDArray[np.float64] | None:
+    """Estimate the probability that images show a concept, from the activation of its axis.
 
     Logistic regression on validation images (Platt, Advances in Large Margin Classifiers 1999), hence 0.5 where the
     network is least sure. It holds for images drawn as those were.
 
     Args:
-        known: N activations of validation images.
+        reference: N activations of validation images.
         labels: N: 1 shows the concept, 0 does not, NaN not known.
-        new: M activations.
+        activations: M activations of other images.
 
     Returns:
         M in 0..1; None where fewer than `FEWEST` images are on either side, or more activation means less.
     """
-    values, label, asked = (np.asarray(one, dtype=np.float64) for one in (known, labels, new))
+    values, label, asked = (np.asarray(numbers, dtype=np.float64) for numbers in (reference, labels, activations))
     values, label = values[~np.isnan(label)], label[~np.isnan(label)]
     if min((label == 1).sum(), (label == 0).sum()) < FEWEST:
         return None
@@ -103,20 +102,20 @@ def probability(known: ArrayLike, labels: ArrayLike, new: ArrayLike) -> NDArray[
 
 
 def _activations(network: CaseNetwork, paths: Sequence[Path], advance: Advance) -> NDArray[np.float64]:
-    """N x C."""
-    return np.stack(list(_each(network, paths, advance)))
+    """Return the activations of all axes on images, N x C."""
+    return np.stack(list(_image_activations(network, paths, advance)))
 
 
-def _each(network: CaseNetwork, paths: Sequence[Path], advance: Advance) -> Iterator[NDArray[np.float64]]:
+def _image_activations(network: CaseNetwork, paths: Sequence[Path], advance: Advance) -> Iterator[NDArray[np.float64]]:
     for path in paths:
         maps = network.open_image(network.decode(path)).maps[None]
-        yield axis_activations(maps, network.settings.model.activation)[0].double().numpy()
+        yield axis_activations(maps, network.cut.activation)[0].double().numpy()
         advance(1)
 
 
 def _refuse_other_files(records: Sequence[ImageRecord], images: Path) -> None:
     if not records:
-        raise DataError("there is no image left of which the run has not brought figures")
+        raise DataError("the run has already brought figures for every image of the set")
     faults = []
     for record in records:
         try:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from pipeline.explanation.cases.files import FOLDER, picture_file, read_case
 from pipeline.report.compose import diagnosis_name
 from pipeline.report.pages.evidence_picture import evidence_uri
-from pipeline.report.sentences import case as case_phrasing
+from pipeline.report.sentences import case as case_sentences
 from pipeline.report.sentences import numerals
 from pipeline.results.case import CaseContent
 from pipeline.run.folder import RunFolder
@@ -44,17 +44,19 @@ def case_page_address(image_id: str) -> str:
 
 
 def case_names(case: CaseContent) -> dict[str, str]:
-    """What people call the concepts and diagnoses of a case, by identifier."""
-    near = {one.diagnosis for one in (*case.supporting, *case.opposing)}
-    diagnoses = near | {one.diagnosis for one in case.differential}
-    known = {one: diagnosis_name(one) for one in sorted(diagnoses | ({case.reference} if case.reference else set()))}
-    return known | {one.concept: one.name for one in case.concepts}
+    """Return what people call the concepts and diagnoses of a case, by identifier."""
+    near = {entry.diagnosis for entry in (*case.supporting, *case.opposing)}
+    diagnoses = near | {entry.diagnosis for entry in case.differential}
+    names = {
+        entry: diagnosis_name(entry) for entry in sorted(diagnoses | ({case.reference} if case.reference else set()))
+    }
+    return names | {entry.concept: entry.name for entry in case.concepts}
 
 
 def case_body(
     case: CaseContent, names: Mapping[str, str], pictures: CasePicture, *, diagnosis: str | None = None
 ) -> Markup:
-    """The case as a piece of HTML without scripts; its style is the file `STYLE`.
+    """Render the case as a piece of HTML without scripts; its style is the file `STYLE`.
 
     Args:
         case: What to show.
@@ -65,20 +67,20 @@ def case_body(
     Raises:
         RunError: If a map of the case is damaged.
     """
-    chosen = diagnosis or case.call
-    shares = [one.contributions[chosen].share for one in case.concepts] + [case.free[chosen].share]
+    target = diagnosis or case.call
+    shares = [concept.contributions[target].share for concept in case.concepts] + [case.free[target].share]
     return Markup(
         _environment()
         .get_template("case.html")
         .render(
             case=case,
             names=names,
-            say=case_phrasing,
-            write=numerals,
+            sentences=case_sentences,
+            numerals=numerals,
             picture=pictures.image,
             evidence=evidence_uri,
-            chosen=chosen,
-            reach=max(SETTLED, *(abs(one) for one in shares)),
+            target=target,
+            reach=max(SETTLED, *(abs(concept) for concept in shares)),
         )
     )
 
@@ -99,7 +101,7 @@ def write_case_page(run: RunFolder, image_id: str) -> Path:
             body=case_body(case, case_names(case), pictures),
             style=Markup(STYLE.read_text(encoding="utf-8")),
             look=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
-            research=case_phrasing.RESEARCH,
+            research=case_sentences.RESEARCH,
         )
     )
     name = f"{FOLDER}/{quote(image_id, safe='')}.html"

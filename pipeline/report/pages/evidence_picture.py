@@ -20,7 +20,7 @@ ENLARGED = 8
 
 
 def evidence_uri(evidence: EvidenceContent) -> str:
-    """A PNG as a ``data:`` address: transparent where the axis is at the training mean or below.
+    """Draw a PNG as a ``data:`` address: transparent where the axis is at the training mean or below.
 
     Raises:
         RunError: If the case's map is damaged.

@@ -6,25 +6,31 @@ Sentences say what the network did with this image; none says what the lesion is
 from collections.abc import Mapping
 from itertools import pairwise
 
-from pipeline.explanation.cases.concept_states import State
+from concepts.statistics.estimate import Estimate
+from pipeline.report.sentences.cases import layer
 from pipeline.report.sentences.numerals import MINUS, SPACE, TIMES, capital, enumeration, number, percent, significant
 from pipeline.results.case import (
     CaseContent,
     ConceptContent,
+    ConceptState,
     EvidenceContent,
-    Figure,
     FlipContent,
     QualityContent,
 )
 
 Names = Mapping[str, str]
 STATES = {
-    State.PRESENT: "present",
-    State.ABSENT: "absent",
-    State.UNCERTAIN: "uncertain",
-    State.NOT_ASSESSABLE: "not assessable",
+    ConceptState.PRESENT: "present",
+    ConceptState.ABSENT: "absent",
+    ConceptState.UNCERTAIN: "uncertain",
+    ConceptState.NOT_ASSESSABLE: "not assessable",
 }
-SYMBOLS = {State.PRESENT: "●", State.ABSENT: "○", State.UNCERTAIN: "◐", State.NOT_ASSESSABLE: "⊘"}
+SYMBOLS = {
+    ConceptState.PRESENT: "●",
+    ConceptState.ABSENT: "○",
+    ConceptState.UNCERTAIN: "◐",
+    ConceptState.NOT_ASSESSABLE: "⊘",
+}
 MEASURES = {
     "sharpness": "sharpness",
     "brightness": "brightness",
@@ -53,71 +59,80 @@ UNRELIABLE = 0.7
 """AUC below whose lower end an axis is called unreliable."""
 SHIFTS = 3
 """Concepts named in the sentence on what would change the call."""
-WHITENING = ".whitening"
-"""Ending of an inserted layer's name, which says nothing to readers."""
 SMALL = 0.1
 """Shifts below this share of the whole change are not worth a word."""
 
 
 def call(case: CaseContent, names: Names) -> str:
-    """The network's call with its calibrated probability, and whether it abstains."""
+    """Say the network's call with its calibrated probability, and whether it abstains."""
     first = case.differential[0]
-    said = f"{capital(names[first.diagnosis])}, {percent(first.probability)}"
+    call_text = f"{capital(names[first.diagnosis])}, {percent(first.probability)}"
     if not case.abstain:
-        return f"{said}; no other diagnosis is plausible at the chosen level."
-    rest = [names[one.diagnosis] for one in case.differential[1:] if one.plausible]
-    return f"{said}, but {enumeration(rest)} {'is' if len(rest) == 1 else 'are'} plausible too: the network abstains."
+        return f"{call_text}; no other diagnosis is plausible at the chosen level."
+    rest = [names[entry.diagnosis] for entry in case.differential[1:] if entry.plausible]
+    return (
+        f"{call_text}, but {enumeration(rest)} {'is' if len(rest) == 1 else 'are'} plausible too: the network abstains."
+    )
 
 
 def warnings(case: CaseContent, names: Names) -> list[str]:
-    """What speaks against relying on the case, most serious first."""
-    found = []
+    """List what speaks against relying on the case, the most serious first."""
+    sentences = []
     if case.scope.out_of_scope:
-        found.append(
+        sentences.append(
             "Out of scope: the image lies further from the training images than 99 % of the validation images do "
             f"(squared distance per axis {number(case.scope.distance, 2)}; about 1 is usual)."
         )
     if case.conflict and case.concept_only is not None:
         other = case.concept_only
-        found.append(
+        sentences.append(
             f"Conflict: from the named concepts alone the call would be {names[other.diagnosis]} "
             f"({percent(other.probability)}), and {names[case.call]} is implausible from them."
         )
     unusual = [
-        f"{MEASURES[one.measure]} {percentile(one.percentile)}"
-        for one in case.quality
-        if one.unusual and one.measure in MEASURES
+        f"{MEASURES[measurement.measure]} {percentile(measurement.percentile)}"
+        for measurement in case.quality
+        if measurement.unusual and measurement.measure in MEASURES
     ]
     if unusual:
-        found.append(f"Unusual picture: {enumeration(unusual)}.")
-    artefacts = [ARTEFACTS[one.measure] for one in case.quality if one.unusual and one.measure in ARTEFACTS]
+        sentences.append(f"Unusual picture: {enumeration(unusual)}.")
+    artefacts = [
+        ARTEFACTS[measurement.measure]
+        for measurement in case.quality
+        if measurement.unusual and measurement.measure in ARTEFACTS
+    ]
     if artefacts:
-        found.append(f"Detected on the picture: {enumeration(artefacts)}.")
-    return found
+        sentences.append(f"Detected on the picture: {enumeration(artefacts)}.")
+    return sentences
 
 
-def measured(one: QualityContent) -> str:
-    """A measurement of the picture with its unit."""
-    if one.measure == RHYTHM:
-        return f"rhythm {number(one.value, 2)} of 1"
-    return percent(one.value, 1) if one.measure in SHARES else f"{number(one.value, 1)} of 255"
+def measured(measurement: QualityContent) -> str:
+    """Give a measurement of the picture with its unit."""
+    if measurement.measure == RHYTHM:
+        return f"rhythm {number(measurement.value, 2)} of 1"
+    return percent(measurement.value, 1) if measurement.measure in SHARES else f"{number(measurement.value, 1)} of 255"
 
 
-def measure_name(one: QualityContent) -> str:
-    """What was measured."""
-    return capital({**MEASURES, **ARTEFACTS}.get(one.measure, one.measure))
+def measure_name(measurement: QualityContent) -> str:
+    """Name what was measured."""
+    return capital({**MEASURES, **ARTEFACTS}.get(measurement.measure, measurement.measure))
 
 
-def quality_state(one: QualityContent) -> str:
+def trait_name(trait: str, names: Names) -> str:
+    """Name something that goes with a direction: a concept, an artefact, a measure of the picture."""
+    return {**MEASURES, **ARTEFACTS, **names}.get(trait, trait.replace("_", " "))
+
+
+def quality_state(measurement: QualityContent) -> str:
     """Whether a measurement says anything."""
-    if one.measure in ARTEFACTS:
-        return "detected" if one.unusual else "not detected"
-    return "unusual" if one.unusual else "usual"
+    if measurement.measure in ARTEFACTS:
+        return "detected" if measurement.unusual else "not detected"
+    return "unusual" if measurement.unusual else "usual"
 
 
-def percentile(place: float | None) -> str:
+def percentile(rank: float | None) -> str:
     """Where a value lies among the validation images."""
-    return "not placed" if place is None else f"at percentile {round(place)} of the validation images"
+    return "not placed" if rank is None else f"at percentile {round(rank)} of the validation images"
 
 
 def reliability(concept: ConceptContent) -> str:
@@ -134,19 +149,19 @@ def agreement(concept: ConceptContent) -> str:
 
 def is_unreliable(concept: ConceptContent) -> bool:
     """Whether the axis is not shown to tell the concept at all well."""
-    return concept.auc is None or concept.auc["low"] is None or float(concept.auc["low"]) < UNRELIABLE
+    return concept.auc is None or not concept.auc.low >= UNRELIABLE
 
 
 def signed(value: float, decimals: int = 2) -> str:
-    """A contribution with its sign."""
+    """Give a contribution with its sign."""
     text = number(value, decimals)
     return text if text.startswith(MINUS) or float(text) == 0 else f"+{text}"
 
 
 def account(case: CaseContent, diagnosis: str, names: Names) -> str:
     """How baseline, concepts and free axes add up to the network's log-odds for a diagnosis."""
-    row = next(one for one in case.differential if one.diagnosis == diagnosis)
-    concepts = sum(one.contributions[diagnosis].share for one in case.concepts)
+    row = next(entry for entry in case.differential if entry.diagnosis == diagnosis)
+    concepts = sum(entry.contributions[diagnosis].share for entry in case.concepts)
     free = case.free[diagnosis].share
     return (
         f"Log-odds of {names[diagnosis]} against all others, in nats: {signed(row.baseline)} with every axis "
@@ -159,70 +174,67 @@ def account(case: CaseContent, diagnosis: str, names: Names) -> str:
 def unnamed_part(case: CaseContent, diagnosis: str) -> float:
     """Share of the absolute contributions that the free axes carry, 0 to 1."""
     free = abs(case.free[diagnosis].share)
-    total = free + sum(abs(one.contributions[diagnosis].share) for one in case.concepts)
+    total = free + sum(abs(concept.contributions[diagnosis].share) for concept in case.concepts)
     return free / total if total else 0.0
 
 
-def flip(found: FlipContent | None, names: Names) -> str:
-    """What would change the call."""
-    if found is None:
-        return "No change of the named axes within six standard deviations was found that changes the call."
-    large = [one for one in found.shifts[:SHIFTS] if abs(one.shift) >= SMALL * found.size]
-    named = [f"{names[one.concept]} by {'+' if one.shift > 0 else ''}{significant(one.shift)}" for one in large]
+def flip(change: FlipContent | None, names: Names) -> str:
+    """Say what would change the call."""
+    if change is None:
+        return "No change of the named axes within six standard deviations was change that changes the call."
+    large = [shift for shift in change.shifts[:SHIFTS] if abs(shift.shift) >= SMALL * change.size]
+    named = [f"{names[shift.concept]} by {'+' if shift.shift > 0 else ''}{significant(shift.shift)}" for shift in large]
     return (
-        f"The smallest change of named axes found that turns the call into {names[found.diagnosis]}: "
-        f"{enumeration(named)} standard deviations (length {significant(found.size)} over all named axes)."
+        f"The smallest change of named axes change that turns the call into {names[change.diagnosis]}: "
+        f"{enumeration(named)} standard deviations (length {significant(change.size)} over all named axes)."
     )
 
 
 def truth(case: CaseContent, names: Names) -> str:
-    """What is known of the lesion, and whether the call says the same."""
+    """Say what is known of the lesion, and whether the call says the same."""
     if case.reference is None:
-        return "What the lesion is, is not known here."
+        return "The diagnosis of this lesion is not known here."
     same = "as the network calls it" if not case.wrong else "not what the network calls it"
     return f"Recorded diagnosis: {names[case.reference]}, {same}."
 
 
 def label(concept: ConceptContent) -> str:
-    """What the release says of the concept in this image."""
+    """Say what the release says of the concept in this image."""
     return {True: "marked present", False: "marked absent", None: "not marked"}[concept.label]
 
 
-def _figure(figure: Figure) -> str:
-    value, low, high = (None if figure[key] is None else float(figure[key] or 0) for key in ("value", "low", "high"))
-    return f"{number(value, 2)} ({number(low, 2)} to {number(high, 2)}), n{SPACE}={SPACE}{figure['n']}"
-
-
-def layer(name: str) -> str:
-    """A layer's name without what every inserted layer's name has."""
-    return name.removesuffix(WHITENING)
+def _figure(figure: Estimate) -> str:
+    low, high = number(figure.low, 2), number(figure.high, 2)
+    return f"{number(figure.value, 2)} ({low} to {high}), n{SPACE}={SPACE}{figure.n}"
 
 
 def course(concept: ConceptContent) -> str:
     """Whether a mistake of a low layer is corrected on the way up or a new one made, and where; empty where neither."""
-    steps = [(layer(one.layer), _agrees(one.state, label=concept.label)) for one in concept.stages]
-    known = [(place, right) for place, right in steps if right is not None]
+    steps = [(layer(stage.layer), _agrees(stage.state, label=concept.label)) for stage in concept.stages]
+    decided = [(name, right) for name, right in steps if right is not None]
     if concept.label is None:
         return "no label to compare with"
-    if not known:
+    if not decided:
         return "never sure"
     turns = [
-        f"{'corrected' if right else 'lost'} at {place}"
-        for (_, before), (place, right) in pairwise(known)
+        f"{'corrected' if right else 'lost'} at {name}"
+        for (_, before), (name, right) in pairwise(decided)
         if before is not right
     ]
-    return ", then ".join(turns) if turns else ("right throughout" if known[-1][1] else "wrong throughout")
+    return ", then ".join(turns) if turns else ("right throughout" if decided[-1][1] else "wrong throughout")
 
 
-def evidence(found: EvidenceContent) -> str:
+def evidence(content: EvidenceContent) -> str:
     """How high an evidence map reaches, and over how many cells it was averaged."""
     wide = (
-        f", averaged over {found.averaged_over} {TIMES} {found.averaged_over} cells" if found.averaged_over > 1 else ""
+        f", averaged over {content.averaged_over} {TIMES} {content.averaged_over} cells"
+        if content.averaged_over > 1
+        else ""
     )
-    return f"highest {signed(found.high, 1)} SD{wide}"
+    return f"highest {signed(content.high, 1)} SD{wide}"
 
 
-def _agrees(state: State, *, label: bool | None) -> bool | None:
-    if label is None or state not in (State.PRESENT, State.ABSENT):
+def _agrees(state: ConceptState, *, label: bool | None) -> bool | None:
+    if label is None or state not in (ConceptState.PRESENT, ConceptState.ABSENT):
         return None
-    return (state is State.PRESENT) == label
+    return (state is ConceptState.PRESENT) == label

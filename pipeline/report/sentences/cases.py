@@ -1,49 +1,53 @@
-"""Every sentence that a reader of the report finds about cases, evidence and layers."""
+"""Every sentence that a reader of the report finds about cases, evidence maps and layers."""
 
 from concepts.statistics.estimate import is_known
-from pipeline.report.explained_content import CasesFigures, PointingFigures
 from pipeline.report.sentences.numerals import count, plural, share
+from pipeline.results.cases import CasesResult, FlagRates, PlantedCause, PointingRates
 
-FLAGS = {
-    "abstain": "more than one diagnosis plausible (abstains)",
-    "conflict": "concepts and call contradict each other",
-    "out_of_scope": "out of scope",
-}
 WHITENING = ".whitening"
 """Ending of an inserted layer's name, which says nothing to readers."""
+ALL_CONCEPTS = "all concepts"
 
 
-def cases(found: CasesFigures) -> str:
-    """How many cases were explained, and how often their calls and sets of plausible diagnoses are right."""
+def cases(result: CasesResult) -> str:
+    """Say how many cases were explained, and how often their calls and sets of plausible diagnoses are right."""
     return (
-        f"{count(found.explained)} of {plural(found.of, 'test image')} explained one by one. The call is the recorded "
-        f"diagnosis in {share(found.right)}; the set of plausible diagnoses holds it in {share(found.covered)}."
+        f"{count(result.n)} of {plural(result.of, 'test image')} were explained one by one. The call is the recorded "
+        f"diagnosis in {share(result.right)}. The set of plausible diagnoses contains it in "
+        f"{share(result.plausible_set_covers)}."
     )
 
 
-def planted(found: CasesFigures) -> str:
-    """How often contributions find the planted cause; empty where none is known."""
-    if found.planted_decided is None or found.planted_called is None:
-        return ""
+def flags(result: CasesResult) -> list[tuple[str, FlagRates]]:
+    """Return each flag that a case can raise, in words, with its rates."""
+    return [
+        ("more than one diagnosis plausible (the network abstains)", result.abstain),
+        ("concepts and call contradict each other", result.conflict),
+        ("out of scope", result.out_of_scope),
+    ]
+
+
+def planted(cause: PlantedCause) -> str:
+    """Say how often contributions find the planted cause."""
     return (
-        "In lesions that one planted concept decided by the rule, that concept has the largest contribution of all "
-        f"concepts to the rule's diagnosis in {share(found.planted_decided)}; among those that the network called so, "
-        f"in {share(found.planted_called)}. Decided means: without the concept another diagnosis would be the most "
-        "probable, and no other concept of the lesion is such a one."
+        "In lesions that one planted concept decided by the rule, this concept has the largest contribution of all "
+        f"concepts to the rule's diagnosis in {share(cause.decided)}. Among those that the network called as the rule "
+        f"has it, it does in {share(cause.decided_and_called)}. A concept decides where another diagnosis would be the "
+        "most probable without it, and no other concept of the lesion does."
     )
 
 
-def pointing(row: PointingFigures) -> str:
-    """What a hit rate shows against chance and Grad-CAM."""
-    hit, chance, better = row.hit_rate, row.chance, row.above_grad_cam
+def pointing(rates: PointingRates) -> str:
+    """Say what a hit rate shows against chance and against Grad-CAM."""
+    hit, chance, better = rates.hit_rate, rates.chance, rates.above_grad_cam
     if hit is None or chance is None or better is None or not is_known(hit) or not is_known(better):
-        return row.reason or "no interval"
+        return rates.reason or "no interval"
     against_chance = "above chance" if hit.low > chance.value else "not shown to be above chance"
     if better.low > 0:
         return f"{against_chance}, above Grad-CAM"
-    return f"{against_chance}, {'below Grad-CAM' if better.high < 0 else 'not told from Grad-CAM'}"
+    return f"{against_chance}, {'below Grad-CAM' if better.high < 0 else 'not distinguishable from Grad-CAM'}"
 
 
 def layer(name: str) -> str:
-    """A layer's name without what every inserted layer's name has."""
+    """Return a layer's name without the ending that every inserted layer has."""
     return name.removesuffix(WHITENING)

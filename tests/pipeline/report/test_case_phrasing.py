@@ -4,12 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.explanation.cases.concept_states import State
 from pipeline.images.measures.quality import ARTEFACTS, MEASURES
 from pipeline.report.sentences import case as case_phrasing
-from pipeline.results.case import EvidenceContent, QualityContent, StageContent
+from pipeline.results.case import ConceptState, EvidenceContent, QualityContent, StageContent
 
-P, A, U = State.PRESENT, State.ABSENT, State.UNCERTAIN
+P, A, U = ConceptState.PRESENT, ConceptState.ABSENT, ConceptState.UNCERTAIN
 
 
 def concept(states, *, label):

@@ -6,8 +6,9 @@ from scipy.special import log_softmax, softmax
 
 from concepts.errors import DataError
 from pipeline.explanation.cases.calibration import calibrate, lower_bound, percentile
-from pipeline.explanation.cases.concept_states import State, set_thresholds
+from pipeline.explanation.cases.concept_states import set_thresholds
 from pipeline.explanation.cases.reference import ExampleReference, fit_concept_only, nearest
+from pipeline.results.case import ConceptState
 
 
 def cohort(count: int, *, sharpened: float = 1.0, seed: int = 0):
@@ -76,9 +77,9 @@ def test_thresholds_keep_both_promises_on_new_images():
     found = set_thresholds(values[:1000], labels[:1000])
     states = np.array([found.state(value) for value in values[1000:]])
     shown = labels[1000:] == 1
-    assert (states[shown] == State.ABSENT).mean() == pytest.approx(0.1, abs=0.03)
-    assert (states[~shown] == State.PRESENT).mean() == pytest.approx(0.1, abs=0.03)
-    assert (states == State.UNCERTAIN).any()
+    assert (states[shown] == ConceptState.ABSENT).mean() == pytest.approx(0.1, abs=0.03)
+    assert (states[~shown] == ConceptState.PRESENT).mean() == pytest.approx(0.1, abs=0.03)
+    assert (states == ConceptState.UNCERTAIN).any()
 
 
 def test_thresholds_of_classes_far_apart_meet_in_the_middle():
@@ -86,14 +87,14 @@ def test_thresholds_of_classes_far_apart_meet_in_the_middle():
     found = set_thresholds(values, np.repeat([0.0, 1.0], 20))
     assert found.absent_below == found.present_above
     assert 1 < found.absent_below < 9
-    assert {found.state(value) for value in values} == {State.ABSENT, State.PRESENT}
+    assert {found.state(value) for value in values} == {ConceptState.ABSENT, ConceptState.PRESENT}
 
 
 @pytest.mark.parametrize("labels", [[1.0] * 5 + [0.0] * 35, [np.nan] * 40, [1.0] * 20 + [0.0] * 20])
 def test_thin_unknown_or_reversed_concepts_are_not_assessable(labels):
     found = set_thresholds(np.linspace(0, 1, 40), labels)
     assert found.absent_below is None
-    assert found.state(0.5) is State.NOT_ASSESSABLE
+    assert found.state(0.5) is ConceptState.NOT_ASSESSABLE
     assert found.positives + found.negatives == np.isfinite(labels).sum()
 
 

@@ -1,8 +1,8 @@
 import pytest
 
 from concepts.errors import RunError
-from pipeline.explanation.cases.concept_states import State
 from pipeline.explanation.cases.index import CaseFilter, explained_runs, matching, read_index
+from pipeline.results.case import ConceptState
 from pipeline.run.folder import RunFolder
 
 HEAD = (
@@ -28,7 +28,7 @@ def test_rows_say_what_the_file_says(run):
     first, second, third = read_index(run)
     assert (first.wrong, second.wrong, third.wrong) == (False, True, None)
     assert (third.part, third.reference, third.conflict) == (None, None, True)
-    assert second.states == {"streaks": State.ABSENT}
+    assert second.states == {"streaks": ConceptState.ABSENT}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_rows_say_what_the_file_says(run):
         (CaseFilter(flags=frozenset({"wrong", "conflict"})), ""),
         (CaseFilter(call="melanoma"), "a2 b3"),
         (CaseFilter(reference="nevus"), "a1 a2"),
-        (CaseFilter(concept="streaks", state=State.UNCERTAIN), "b3"),
+        (CaseFilter(concept="streaks", state=ConceptState.UNCERTAIN), "b3"),
         (CaseFilter(concept="streaks"), "a1 a2 b3"),
         (CaseFilter(image="A"), "a1 a2"),
     ],
