@@ -10,11 +10,6 @@ from html import escape
 
 from concepts.judgement import Verdict
 from concepts.statistics.estimate import Estimate
-from concepts.release import Release
-from concepts.statistics.agreement import Measure
-from concepts.statistics.estimate import Estimate, is_known
-from pipeline.results.discovery import Direction
-from pipeline.results.result import Band
 
 VERDICTS = {
     Verdict.PRESENT: "Present",

@@ -14,6 +14,7 @@ from concepts.errors import RunError
 from concepts.release import write_release
 from pipeline.choices import Baseline
 from pipeline.config import RunSettings
+from pipeline.results.record import Digests
 from pipeline.run.folder import RunFolder, create_run, find_unfinished, open_run
 from pipeline.run.progress import Tracker
 from pipeline.stages import NEEDS, Stage, stages
@@ -200,7 +201,7 @@ def _start(settings: RunSettings, cohort: "Cohort") -> RunFolder:
         write_split(cohort.split, run.file("split.csv"))
         write_release(cohort.release, run.file("release.json"))
         write_samples(cohort.samples, run.file("samples.csv"))
-        run.record(digests={"data": cohort.digest, "split": cohort.split.digest, "release": cohort.release.digest})
+        run.record(digests=Digests(data=cohort.digest, split=cohort.split.digest, release=cohort.release.digest))
     except BaseException:
         shutil.rmtree(run.path)
         raise

@@ -11,10 +11,8 @@ import torch
 from torch import Tensor
 
 from concepts.errors import RunError
-from concepts.release import read_release
 from pipeline.choices import Balance
-from pipeline.data.cohort import Cohort, prepare_cohort
-from pipeline.data.splits import read_split
+from pipeline.data.cohort import Cohort, reopen_cohort
 from pipeline.evaluation.evaluation_data import EvaluationData
 from pipeline.explanation.explained_network import ExplainedNetwork, open_explained
 from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace, axis_space, joined, read_spaces
@@ -27,8 +25,9 @@ from pipeline.explanation.shortcuts.suppression import (
     suppress,
 )
 from pipeline.models.checkpoint import save_model
+from pipeline.results.record import RunRecord
+from pipeline.results.shortcuts import Suppression
 from pipeline.run.files import AUXILIARY, MODEL, PLAIN
-from pipeline.results.shortcuts import SUPPRESSED, Suppression, suppression_of
 from pipeline.run.folder import RunFolder, create_run, open_run
 from pipeline.run.progress import Tracker
 from pipeline.training.loss import class_weights
@@ -84,7 +83,7 @@ def suppress_run(
     try:
         _carry_over(source, target)
         target.record(
-            **{SUPPRESSED: suppression.model_dump(mode="json")},
+            suppressed=suppression,
             suppressed_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         save_model(target.path / MODEL, changed.module, network.description)
@@ -100,7 +99,7 @@ def refuse_suppressed(run: RunFolder) -> None:
     Raises:
         RunError: If there is; names what, and the run that it comes from.
     """
-    suppression = suppression_of(run.read_json("run.json"))
+    suppression = run.read(RunRecord).suppressed
     if suppression is not None:
         raise RunError(
             f"{run.path}: {', '.join(suppression.names)} suppressed in it already; suppress everything at once in the "
@@ -187,10 +186,7 @@ def _labels(cohort: Cohort, data: EvaluationData, artefacts: Sequence[str]) -> A
 
 def _open_network(run: RunFolder, tracker: Tracker) -> ExplainedNetwork:
     settings = run.settings()
-    split, release = read_split(run.file("split.csv")), read_release(run.file("release.json"))
-    cohort = prepare_cohort(settings, tracker=tracker, split=split, release=release)
-    if run.read_json("run.json")["digests"]["data"] != cohort.digest:
-        raise RunError(f"{run.path}: the images or labels changed since this run was started; start a new run")
+    cohort = reopen_cohort(settings, run, tracker=tracker)
     return open_explained(settings, cohort, run=run)
 
 
@@ -207,5 +203,6 @@ def _carry_over(source: RunFolder, target: RunFolder) -> None:
         for ending in (".safetensors", ".json"):
             if source.has(f"{stem}{ending}"):
                 shutil.copyfile(source.file(f"{stem}{ending}"), target.file(f"{stem}{ending}"))
-    record = source.read_json("run.json")
-    target.record(**{key: record[key] for key in INHERITED if key in record})
+    record = source.read(RunRecord)
+    inherited = {key: getattr(record, key) for key in INHERITED}
+    target.write(target.read(RunRecord).model_copy(update=inherited))

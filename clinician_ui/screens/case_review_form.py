@@ -13,8 +13,7 @@ from concepts.curation import door
 from concepts.curation.case_review import CaseReview, ImageInSet, Opinion, Step
 from concepts.judgement import Verdict
 from concepts.store.roles import Action
-from pipeline.results.case import ConceptState
-from pipeline.results.case import CaseContent
+from pipeline.results.case import CaseContent, ConceptState
 
 CONTRARY = {ConceptState.PRESENT: (Verdict.ABSENT,), ConceptState.ABSENT: (Verdict.PRESENT,)}
 """Verdicts that contradict a state; the other states are contradicted by either."""

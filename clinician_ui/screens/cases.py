@@ -13,7 +13,6 @@ from clinician_ui.workplace import Reader, runs_folder
 from concepts.curation import door
 from concepts.curation.case_review import CaseReview, Step
 from concepts.store.roles import Action
-from pipeline.results.case import ConceptState
 from pipeline.explanation.cases.files import INDEX, picture_file, read_case
 from pipeline.explanation.cases.index import (
     CaseFilter,
@@ -23,11 +22,13 @@ from pipeline.explanation.cases.index import (
     matching,
     read_index,
 )
-from pipeline.report.compose import diagnosis_name
 from pipeline.report.pages.case import STYLE, CasePicture, case_body, case_names
 from pipeline.report.pages.evidence_picture import evidence_uri
-from pipeline.results.case import CaseContent
+from pipeline.results.case import CaseContent, ConceptState
+from pipeline.results.names import Names
 from pipeline.run.folder import RunFolder
+
+NAMES = Names()
 
 RUN_KEY, CASE_KEY, BLINDED_KEY = "run", "case", "blinded"
 LIST_HEIGHT, ROW_HEIGHT = 560, 35
@@ -128,7 +129,7 @@ def _listing(
     names = [row.image_id for row in rows]
     columns = {"read": ["✓" if name in reviewed else "" for name in names], "image": names}
     if not blinded:
-        calls = {row.call: diagnosis_name(row.call) for row in rows}
+        calls = {row.call: NAMES.diagnosis(row.call) for row in rows}
         columns["call"] = [f"{row.probability:.0%} {calls[row.call]}" for row in rows]
         columns["flags"] = [", ".join(label for flag, label in FLAGS.items() if getattr(row, flag)) for row in rows]
     return names, pd.DataFrame(columns)
@@ -152,7 +153,7 @@ def _filter(rows: Sequence[CaseRow]) -> CaseFilter:
         concept = _choose("Concept", concepts_of(rows), key="case_concept", naming=lambda word: word.replace("_", " "))
         state = st.selectbox(
             "State of the axis",
-            [None, *State],
+            [None, *ConceptState],
             format_func=lambda word: "anything" if word is None else word.replace("_", " "),
             key="case_state",
             disabled=concept is None,
@@ -163,7 +164,7 @@ def _filter(rows: Sequence[CaseRow]) -> CaseFilter:
 
 
 def _choose(
-    label: str, choices: Sequence[str], *, key: str, naming: Callable[[str], str] = diagnosis_name
+    label: str, choices: Sequence[str], *, key: str, naming: Callable[[str], str] = NAMES.diagnosis
 ) -> str | None:
     return st.selectbox(
         label, [None, *choices], format_func=lambda choice: "any" if choice is None else naming(choice), key=key

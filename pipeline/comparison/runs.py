@@ -16,8 +16,6 @@ from pipeline.comparison.noise import NETWORKS, Predictions, auc_differences, ju
 from pipeline.comparison.seeds import seed_spreads
 from pipeline.config import RunSettings
 from pipeline.evaluation.diagnosis import MACRO
-from pipeline.report.compose import compose, diagnosis_name
-from pipeline.report.content import RunReport
 from pipeline.results.comparison import (
     ComparedRun,
     Comparison,
@@ -29,7 +27,9 @@ from pipeline.results.comparison import (
     Stability,
 )
 from pipeline.results.importance import AxisImportance, ordered_targets
+from pipeline.results.names import Names
 from pipeline.run.folder import RunFolder, open_run
+from pipeline.run.results import RunResults, read_results
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 PLACES = ("runs", "threads", "data.cache", "data.workers")
@@ -44,7 +44,7 @@ class _Side:
     """One run with all that is read from it."""
 
     run: RunFolder
-    report: RunReport
+    report: RunResults
     settings: RunSettings
     predictions: Predictions
     record: Mapping[str, Any]
@@ -104,7 +104,7 @@ def _checked(paths: Sequence[Path]) -> list[RunFolder]:
 
 
 def _side(run: RunFolder) -> _Side:
-    report = compose(run)
+    report = read_results(run)
     predictions = Predictions(run, report.evaluation.classes)
     return _Side(run, report, run.settings(), predictions, run.read_json("run.json"))
 
@@ -115,10 +115,10 @@ def _compared(letter: str, side: _Side) -> ComparedRun:
         letter=letter,
         id=side.run.id,
         name=side.settings.name,
-        seed=report.provenance.seed,
-        started=report.provenance.started,
-        commit=report.provenance.commit,
-        architecture=report.architecture,
+        seed=report.record.seed,
+        started=report.record.started,
+        commit=report.record.commit,
+        architecture=report.settings.model.architecture,
         layer=report.evaluation.whitening.layer,
         release=f"{report.release.name}@{report.release.version}",
         test_images=len(side.predictions.labels),
@@ -138,7 +138,7 @@ def _diagnosis(
         rows = [
             Row(
                 f"auc.{network}.{key}",
-                "all diagnoses (macro)" if key == MACRO else diagnosis_name(key),
+                "all diagnoses (macro)" if key == MACRO else Names().diagnosis(key),
                 tuple(getattr(side.report.evaluation.diagnosis, network).auc.get(key) for side in sides),
                 tuple(
                     judged(letter, *one[network, key], comparisons=comparisons) if (network, key) in one else None
@@ -270,12 +270,12 @@ def _names(sides: Sequence[_Side]) -> dict[str, str]:
 
 
 def _targets(sides: Sequence[_Side]) -> list[str]:
-    return _union(ordered_targets(side.report.importance) for side in sides)
+    return _union(ordered_targets(side.report.explanation.importance) for side in sides)
 
 
 def _ranked(side: _Side, target: str) -> Mapping[str, AxisImportance]:
     """The named axes for a target, the most important first; none where the run does not know the target."""
-    result = side.report.importance.get(target)
+    result = side.report.explanation.importance.get(target)
     return {} if result is None else result.ranked
 
 

@@ -27,6 +27,7 @@ from pipeline.data.decoded import DecodedCache
 from pipeline.data.duplicates import near_duplicates
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part, Split, check_split, group_ids, limit_samples, make_split, read_split
+from pipeline.results.record import RunRecord
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Silent, Tracker
 
@@ -323,6 +324,11 @@ def _refuse_unknown_diagnoses(selected: Sequence[str], samples: Sequence[Sample]
         raise SettingsError(f"data.diagnoses: {', '.join(unknown)} not in this cohort; it has {', '.join(available)}")
 
 
+def _recorded_digest(run: RunFolder) -> str | None:
+    digests = run.read(RunRecord).digests
+    return None if digests is None else digests.data
+
+
 def reopen_cohort(settings: RunSettings, run: RunFolder, *, tracker: Tracker) -> Cohort:
     """Prepare the cohort of a run that was started before, with its split and its release.
 
@@ -331,7 +337,7 @@ def reopen_cohort(settings: RunSettings, run: RunFolder, *, tracker: Tracker) ->
     """
     split, release = read_split(run.file("split.csv")), read_release(run.file("release.json"))
     cohort = prepare_cohort(settings, tracker=tracker, split=split, release=release)
-    if run.read_json("run.json")["digests"]["data"] != cohort.digest:
+    if _recorded_digest(run) != cohort.digest:
         raise RunError(f"{run.path}: the images or labels changed since this run was started; start a new run")
     return cohort
 

@@ -3,12 +3,10 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
 from concepts.example import Polarity
 from pipeline.choices import Baseline
@@ -18,7 +16,6 @@ from pipeline.evaluation.evaluation_data import EvaluationData
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.cases.explain_cases import explain_cases
 from pipeline.explanation.cases.failures import gather_failures
-from pipeline.explanation.cases.network import REFERENCE
 from pipeline.explanation.cases.reference import Reference
 from pipeline.explanation.discovery.discover import discover
 from pipeline.explanation.explained_network import Display, open_explained, open_plain
@@ -28,11 +25,8 @@ from pipeline.explanation.sanity.check import check_sanity
 from pipeline.explanation.shortcuts.audit import audit_shortcuts
 from pipeline.explanation.stability import order_stabilities
 from pipeline.explanation.tcav import concept_vectors
-from pipeline.results.importance import AxisExample
-from pipeline.explanation.stability import order_stability
-from pipeline.explanation.tcav import choose_examples, sides_of, tcav_scores
-from pipeline.models.checkpoint import load_model
-from pipeline.results.result import Result
+from pipeline.results.explanation import Explanation
+from pipeline.results.importance import AxisExample, TcavScore
 from pipeline.run.folder import RunFolder
 from pipeline.run.pictures import save_picture
 from pipeline.run.progress import Tracker
@@ -66,28 +60,30 @@ def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
         outputs.activations(network.activation), test, markings, count=settings.explanation.exemplars
     )
     save_pictures(exemplars, test, display=network.display, run=run)
-    tcav = {}
+    tcav: dict[str, dict[str, TcavScore]] = {}
     if Baseline.TCAV in settings.evaluation.baselines:
         tcav = concept_vectors(open_plain(settings, cohort, run=run), network.parts, tracker)
-    cases = explain_cases(network, run=run, outputs=outputs, tracker=tracker)
-    reference = Reference.model_validate(run.read_json(REFERENCE))
-    failures = gather_failures(network, reference, count=settings.explanation.failures, run=run, tracker=tracker)
-    run.write_json(
-        "explanation.json",
-        {
-            "importance": _dumped(table.targets),
-            "permutations": effort.permutations,
-            "planted_importance": planted_importance(cohort.root, test),
-            "stability": _dumped(order_stabilities(table.resampled)),
-            "sanity": _dumped(sanity),
-            "exemplars": _dumped(exemplars),
-            "tcav": _dumped(tcav),
-            **cases,
-            "failures": _dumped(failures),
-            "discovery": _dumped(discover(network, run=run, outputs=outputs, tracker=tracker)),
-            "shortcuts": _dumped(audit_shortcuts(network, run=run, outputs=outputs, tracker=tracker)),
-        },
+    cases = explain_cases(network, settings=settings.explanation, run=run, tracker=tracker)
+    failures = gather_failures(
+        network, run.read(Reference), count=settings.explanation.failures, run=run, tracker=tracker
     )
+    explanation = Explanation(
+        importance=table.targets,
+        permutations=effort.permutations,
+        planted_importance=planted_importance(cohort.root, test),
+        stability=order_stabilities(table.resampled),
+        sanity=sanity,
+        exemplars=exemplars,
+        tcav=tcav,
+        cases=cases.cases,
+        pointing=cases.pointing,
+        trajectories=cases.trajectories,
+        planted_cause=cases.planted_cause,
+        failures=failures,
+        discovery=discover(network, run=run, outputs=outputs, tracker=tracker),
+        shortcuts=audit_shortcuts(network, run=run, outputs=outputs, tracker=tracker),
+    )
+    run.write(explanation)
 
 
 def planned_effort(permutations: int) -> Effort:
@@ -184,7 +180,3 @@ def planted_importance(root: Path, test: EvaluationData) -> dict[str, dict[str, 
         return {}
     planted: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))["importance"]
     return planted
-
-
-def _dumped(results: Any) -> Any:  # noqa: ANN401  # models, and mappings and tuples of them, become JSON
-    return TypeAdapter(Any).dump_python(results, mode="json")

@@ -1,7 +1,7 @@
 """The file ``run.json``: what a reader needs to repeat a run, and what its training went through."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, TypedDict
 
 from pipeline.results.result import Number, Result, ResultFile
 from pipeline.results.shortcuts import Suppression
@@ -155,3 +155,18 @@ class RunRecord(ResultFile):
     weights: LoadedWeights | None = None
     suppressed: Suppression | None = None
     suppressed_at: str | None = None
+
+
+class RecordChanges(TypedDict, total=False):
+    """What a stage may change in a record; the entries are those of `RunRecord`."""
+
+    finished: str
+    digests: Digests
+    history: Mapping[str, tuple[EpochFigures, ...]]
+    best_epoch: Mapping[str, int]
+    seconds: Mapping[str, float]
+    alignment: Mapping[str, LayerAlignment]
+    insertion_change: float
+    weights: LoadedWeights
+    suppressed: Suppression
+    suppressed_at: str

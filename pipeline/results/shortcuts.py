@@ -2,14 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Any
 
-from pydantic import ValidationError
-
-from concepts.errors import RunError
 from pipeline.results.result import Figure, Number, Result
 
-SUPPRESSED = "suppressed"
 """Entry of ``run.json`` that says what was suppressed."""
 
 
@@ -222,22 +217,3 @@ class Suppression(Result):
     intercepts: Mapping[str, float]
     images: int
     epochs: int
-
-
-def suppression_of(record: Mapping[str, Any]) -> Suppression | None:
-    """Read from a run's record what was suppressed in it; None where nothing was.
-
-    Args:
-        record: Content of ``run.json``.
-
-    Raises:
-        RunError: If the entry is damaged; names the key.
-    """
-    if SUPPRESSED not in record:
-        return None
-    try:
-        return Suppression.model_validate(record[SUPPRESSED])
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(str(part) for part in (SUPPRESSED, *first["loc"]))
-        raise RunError(f"run.json: {key}: {first['msg'].lower()}; suppress again") from error

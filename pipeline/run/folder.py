@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from filelock import FileLock, Timeout
 
 from concepts.errors import RunError, SettingsError
 from concepts.files import write_atomically
 from pipeline.config import RunSettings, dump_settings, load_settings
+from pipeline.results.record import Machine, RecordChanges, RunRecord
 from pipeline.results.result import F, ResultFile, parse_result
 
 logger = logging.getLogger(__name__)
@@ -129,14 +130,20 @@ class RunFolder:
         if self.writes:
             write_atomically(self.file(name), text)
 
-    def record(self, **entries: Any) -> None:  # noqa: ANN401
-        """Add entries to ``run.json``; mappings are merged with what stands there."""
+    def record(self, **changes: Unpack[RecordChanges]) -> None:
+        """Change entries of ``run.json``; mappings are merged with what stands there.
+
+        Raises:
+            RunError: If the record is missing or damaged.
+        """
         if not self.writes:
             return
-        content = self.read_json("run.json") if self.has("run.json") else {}
-        for key, entry in entries.items():
-            content[key] = {**content.get(key, {}), **entry} if isinstance(entry, Mapping) else entry
-        self.write_json("run.json", content)
+        record = self.read(RunRecord)
+        merged = {
+            key: {**getattr(record, key), **entry} if isinstance(entry, Mapping) else entry
+            for key, entry in changes.items()
+        }
+        self.write(record.model_copy(update=merged))
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -178,7 +185,7 @@ def create_run(settings: RunSettings) -> RunFolder:
     folder.mkdir(parents=True)
     run = RunFolder(folder)
     run.write_text("settings.yaml", dump_settings(settings))
-    run.record(id=run.id, started=datetime.now(UTC).isoformat(timespec="seconds"), **provenance(settings))
+    run.write(new_record(run.id, settings))
     return run
 
 
@@ -212,15 +219,17 @@ def open_run(path: Path) -> RunFolder:
     raise RunError(f"{path}: no run folder; give the folder of a run, which 'dermaxis run CONFIG' makes under runs/")
 
 
-def provenance(settings: RunSettings) -> dict[str, Any]:
-    """Record what a reader needs to repeat the run: versions, seed, commit, machine, command."""
-    return {
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
-        "seed": settings.seed,
-        "commit": _commit(),
-        "machine": {"platform": platform.platform(), "processors": os.cpu_count()},
-        "command": " ".join(Path(word).name if index == 0 else word for index, word in enumerate(sys.argv)),
-    }
+def new_record(run_id: str, settings: RunSettings) -> RunRecord:
+    """Record what a reader needs to repeat a run: versions, seed, commit, machine, command."""
+    return RunRecord(
+        id=run_id,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        seed=settings.seed,
+        commit=_commit(),
+        command=" ".join(Path(word).name if index == 0 else word for index, word in enumerate(sys.argv)),
+        versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        machine=Machine(platform=platform.platform(), processors=os.cpu_count()),
+    )
 
 
 def _settings_or_none(run: RunFolder) -> RunSettings | None:

@@ -13,6 +13,7 @@ from pipeline.config import TrainingSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.splits import Part
 from pipeline.models.checkpoint import ModelDescription, save_model
+from pipeline.results.record import EpochFigures
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
 from pipeline.training.engine import EpochHandler, Phase, PhaseTrainer
@@ -69,7 +70,8 @@ def train_phase(
         handlers=handlers,
     )
     history = trainer.run()
-    run.record(history={phase.name: history.epochs}, best_epoch={phase.name: history.best_epoch})
+    epochs = tuple(EpochFigures.model_validate(epoch) for epoch in history.epochs)
+    run.record(history={phase.name: epochs}, best_epoch={phase.name: history.best_epoch})
 
 
 def store_model(run: RunFolder, name: str, network: nn.Module, description: ModelDescription) -> None:

@@ -14,6 +14,7 @@ from pipeline.models.checkpoint import ModelDescription, WhiteningDescription, p
 from pipeline.models.inputs import training_loader, validation_loader
 from pipeline.models.weights import load_weights
 from pipeline.models.whitened import subspaces_of
+from pipeline.results.record import LoadedWeights
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
 from pipeline.run.seeds import Stream, torch_seed
@@ -64,7 +65,7 @@ def pretrained(
     backbone, description = describe(settings.model, settings.transforms, classes=cohort.classes, seed=settings.seed)
     if settings.model.weights is not None:
         report = load_weights(backbone.network, settings.model.weights.expanduser())
-        run.record(weights={"file": settings.model.weights.name} | asdict(report))
+        run.record(weights=LoadedWeights(file=settings.model.weights.name, **asdict(report)))
         tracker.say(f"weights: {len(report.loaded)} tensors loaded, {len(report.dropped)} dropped: {report.dropped}")
     return backbone.network.to(idist.device()), description
 

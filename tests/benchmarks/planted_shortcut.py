@@ -44,9 +44,10 @@ from pipeline.explanation.shortcuts.figures import FIGURES, accuracy
 from pipeline.explanation.shortcuts.repainting import drawn_logits, painted_lesions, with_artefact
 from pipeline.explanation.shortcuts.suppression import fitted_intercepts
 from pipeline.explanation.shortcuts.verdicts import Verdicts
-from pipeline.retrain import Stage, retrain
+from pipeline.retrain import retrain
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Silent
+from pipeline.stages import Stage
 from pipeline.suppress import suppressed_network
 from pipeline.training.loss import class_weights
 

@@ -21,13 +21,10 @@ from concepts.store.roles import Role
 from pipeline.comparison.runs import compare_runs
 from pipeline.config import parse_overrides
 from pipeline.explanation.cases.index import read_index
+from pipeline.explanation.discovery.files import read_discovery
 from pipeline.jobs.job import JobState
 from pipeline.jobs.ledger import LEASE_SECONDS, open_ledger
 from pipeline.jobs.tables import JOB, WORKER
-from pipeline.report.discovery_content import read_discovery
-from pipeline.explanation.discovery.files import read_discovery
-from pipeline.jobs.job import State
-from pipeline.jobs.ledger import open_ledger
 from pipeline.report.pages.case import write_case_page
 from pipeline.report.pages.comparison import write_comparison
 from pipeline.run.folder import RunFolder

@@ -16,10 +16,8 @@ from concepts.store.store import open_store
 from pipeline.config import parse_overrides
 from pipeline.explanation.discovery.files import candidate_values, read_discovery
 from pipeline.models.checkpoint import load_model
-from pipeline.report.discovery_content import candidate_values, read_discovery
 from pipeline.retrain import retrain
 from pipeline.run.files import MODEL
-from pipeline.retrain import Stage, retrain
 from pipeline.run.progress import Silent
 from pipeline.stages import Stage
 

@@ -27,11 +27,11 @@ from pipeline.explanation.cases.files import read_case
 from pipeline.explanation.cases.index import concepts_of, read_index
 from pipeline.explanation.cases.network import CaseNetwork, explain_image
 from pipeline.explanation.discovery.files import read_discovery
-from pipeline.report.compose import compose
 from pipeline.report.pages.case import write_case_page
 from pipeline.retrain import retrain
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Silent
+from pipeline.run.results import read_results
 from pipeline.whitening.activation import axis_activations
 
 pytestmark = pytest.mark.slow
@@ -332,7 +332,7 @@ def test_the_command_line_suppresses_an_axis_and_trains_on(whole, folder):
     (path,) = whole.path.parent.glob("small-suppressed-*")
     suppressed = RunFolder(path)
     assert done.stdout.splitlines()[-1] == f"report: {path / 'report.html'}"
-    said = compose(suppressed).suppressed
+    said = read_results(suppressed).suppressed
     assert (said.source, said.names, said.epochs) == (whole.id, ("streaks",), 1)
     page = words(suppressed.file("report.html").read_text())
     assert "Suppressed: streaks." in page

@@ -21,11 +21,11 @@ from pipeline.explanation.cases.contributions import log_odds
 from pipeline.explanation.explained_network import open_explained
 from pipeline.explanation.shortcuts.artefact_space import joined, logits_without, read_spaces
 from pipeline.explanation.shortcuts.repainting import drawn_logits, painted_lesions, with_artefact
-from pipeline.report.compose import compose
 from pipeline.results.shortcuts import NamedShortcut
 from pipeline.retrain import retrain
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Silent
+from pipeline.run.results import read_results
 from pipeline.suppress import suppress_run, suppressed_network
 
 pytestmark = pytest.mark.slow
@@ -106,7 +106,7 @@ def dermaxis(*arguments, folder):
 
 
 def test_the_planted_shortcut_is_named_and_the_report_says_so(whole):
-    audit = compose(whole).shortcuts
+    audit = read_results(whole).shortcuts
     assert audit.named[0] == NamedShortcut(artefact=STICKER, diagnosis="melanoma")
     sticker = audit.artefacts[STICKER]
     assert sticker.axis is not None
@@ -134,9 +134,9 @@ def test_a_suppressed_run_is_measured_anew_and_says_what_was_suppressed(whole, f
     (path,) = (whole.path.parent).glob("sticker-suppressed-*")
     suppressed = RunFolder(path)
     assert suppressed.is_whole
-    report = compose(suppressed)
-    assert report.suppressed.source == whole.id
-    assert report.suppressed.names == (STICKER,)
+    report = read_results(suppressed)
+    assert report.record.suppressed.source == whole.id
+    assert report.record.suppressed.names == (STICKER,)
     page = suppressed.file("report.html").read_text()
     assert "Suppressed: colour patch." in page
     assert "images were weighed so that colour patch went with no diagnosis." in page

@@ -26,7 +26,6 @@ from pipeline.explanation.discovery.files import (
     Candidate,
     candidates_file,
     write_candidates,
-    write_picture,
 )
 from pipeline.explanation.discovery.relations import relations
 from pipeline.explanation.discovery.salient import (
@@ -44,6 +43,7 @@ from pipeline.models.state import write_tensors
 from pipeline.results.discovery import Direction, DirectionPatch, Discovery
 from pipeline.results.importance import AxisImportance
 from pipeline.run.folder import RunFolder
+from pipeline.run.pictures import save_picture
 from pipeline.run.progress import Tracker
 from pipeline.run.seeds import Stream, random_generator, torch_seed
 from pipeline.whitening.activation import axis_activations
@@ -180,10 +180,7 @@ def direction_importance(
         effort=effort,
         advance=advance,
     )
-    return [
-        {target: AxisImportance.model_validate(axes[name].to_json()) for target, axes in table.axes.items()}
-        for name in names
-    ]
+    return [{target: importance.concepts[name] for target, importance in table.targets.items()} for name in names]
 
 
 def describe_directions(
@@ -315,8 +312,8 @@ def write_patches(run: RunFolder, discovery: Discovery, samples: Sequence[Sample
     for direction in discovery.directions:
         for patch in direction.patches:
             picture = display(by_id[patch.image_id])
-            write_picture(run, patch.picture, picture)
-            write_picture(run, patch.patch, cut_out(picture, patch.box))
+            save_picture(run, patch.picture, picture)
+            save_picture(run, patch.patch, cut_out(picture, patch.box))
 
 
 def _most_active_first(peaks: Sequence[Peak]) -> list[int]:

@@ -8,14 +8,9 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-from pydantic import ValidationError
-
 from concepts.errors import RunError
-from concepts.files import replacing
 from pipeline.results.discovery import Direction, Discovery
+from pipeline.results.explanation import Explanation
 from pipeline.run.folder import RunFolder
 
 FOLDER = "discovery"
@@ -23,7 +18,6 @@ DIRECTIONS = f"{FOLDER}/directions.safetensors"
 HIGH, LOW = "high", "low"
 """Ends of a direction."""
 HEADER = ("image_id", "digest", "end", "activation", "x0", "y0", "x1", "y1")
-JPEG_QUALITY = 88
 
 Box = tuple[float, float, float, float]
 """x0, y0, x1, y1 as fractions of an image's sides."""
@@ -108,14 +102,4 @@ def read_discovery(run: RunFolder) -> Discovery | None:
     Raises:
         RunError: If the run is not explained, or by another version.
     """
-    content = run.read_json("explanation.json").get("discovery")
-    try:
-        return None if content is None else Discovery.model_validate(content)
-    except ValidationError as error:
-        raise RunError(f"{run.file('explanation.json')}: not of this version; explain the run again") from error
-
-
-def write_picture(run: RunFolder, name: str, picture: NDArray[np.uint8]) -> None:
-    """Write a picture, H x W x 3, as JPEG."""
-    with replacing(run.file(name)) as temporary:
-        Image.fromarray(picture).save(temporary, format="JPEG", quality=JPEG_QUALITY)
+    return run.read(Explanation).discovery

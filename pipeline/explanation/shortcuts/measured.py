@@ -14,10 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from concepts.files import write_atomically
-from pipeline.data.cohort import Cohort
-from pipeline.data.decoded import DecodedCache
-from pipeline.data.sample import Sample
-from pipeline.images.measures.quality import MEASURES, MEASURES_VERSION, is_found, measure_quality
 from pipeline.data.decoded import DecodedCache
 from pipeline.data.sample import Sample
 from pipeline.images.measures.quality import MEASURES, MEASURES_VERSION, is_found, measure_quality

@@ -10,9 +10,10 @@ from pipeline.data.loaders import CaseDataset, place_images
 from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace
 from pipeline.explanation.shortcuts.suppression import suppress
+from pipeline.models.inputs import training_loader
 from pipeline.models.tail import split_at
 from pipeline.run.progress import Tracker
-from pipeline.training.phases import diagnosis_weights, training_loader
+from pipeline.training.phases import diagnosis_weights
 
 LEARNING_RATE = 1e-3
 """Of AdamW at the start; a cosine to zero follows."""
@@ -40,7 +41,7 @@ def relearn(
     head, tail = split_at(module, network.layer, turns=network.turns)
     loader = training_loader(settings, network.cohort, network.description, with_concepts=False)
     loss = WeightedLoss(
-        diagnosis_weights(settings, network.cohort),
+        diagnosis_weights(network.cohort, settings.training.balance),
         torch.ones(len(network.parts.train)) if weights is None else weights.float(),
     )
     optimizer = torch.optim.AdamW(

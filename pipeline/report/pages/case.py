@@ -13,11 +13,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.explanation.cases.files import FOLDER, picture_file, read_case
-from pipeline.report.compose import diagnosis_name
 from pipeline.report.pages.evidence_picture import evidence_uri
 from pipeline.report.sentences import case as case_sentences
 from pipeline.report.sentences import numerals
 from pipeline.results.case import CaseContent
+from pipeline.results.names import Names
 from pipeline.run.folder import RunFolder
 from pipeline.run.pictures import data_uri
 
@@ -48,7 +48,7 @@ def case_names(case: CaseContent) -> dict[str, str]:
     near = {entry.diagnosis for entry in (*case.supporting, *case.opposing)}
     diagnoses = near | {entry.diagnosis for entry in case.differential}
     names = {
-        entry: diagnosis_name(entry) for entry in sorted(diagnoses | ({case.reference} if case.reference else set()))
+        entry: Names().diagnosis(entry) for entry in sorted(diagnoses | ({case.reference} if case.reference else set()))
     }
     return names | {entry.concept: entry.name for entry in case.concepts}
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from pipeline.report.content import RunReport
 from pipeline.report.sentences.checklists import ANSWERS
+from pipeline.run.results import RunResults
 
 FOLDER = Path(__file__).parents[1] / "checklists"
 CHECKLISTS = ("claim_2024", "decide_ai", "clear_derm")
@@ -58,7 +58,7 @@ class Checklist:
         return sum(item.status == status for item in self.items)
 
 
-def fill_checklists(report: RunReport) -> tuple[Checklist, ...]:
+def fill_checklists(report: RunResults) -> tuple[Checklist, ...]:
     """All checklists with what the run of a report can answer."""
     return tuple(_filled(_read(key), report) for key in CHECKLISTS)
 
@@ -69,7 +69,7 @@ def _read(key: str) -> Mapping[str, Any]:
     return content
 
 
-def _filled(content: Mapping[str, Any], report: RunReport) -> Checklist:
+def _filled(content: Mapping[str, Any], report: RunResults) -> Checklist:
     return Checklist(
         key=content["key"],
         name=content["name"],
@@ -79,10 +79,10 @@ def _filled(content: Mapping[str, Any], report: RunReport) -> Checklist:
     )
 
 
-def _item(one: Mapping[str, str], report: RunReport) -> ChecklistItem:
+def _item(one: Mapping[str, str], report: RunResults) -> ChecklistItem:
     answer, whole = "", False
     if "answer" in one:
-        found: Callable[[RunReport], str | None]
+        found: Callable[[RunResults], str | None]
         found, whole = ANSWERS[one["answer"]]
         answer = found(report) or ""
     status = Status.OPEN if not answer else Status.ANSWERED if whole else Status.PARTLY

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from concepts.statistics.estimate import Estimate
-from pipeline.report.content import RunReport
 from pipeline.report.sentences import facts as facts_phrasing
 from pipeline.report.sentences.cohort import source
+from pipeline.run.results import RunResults
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,15 @@ class ModelFacts:
         return vars(self) | {"figures": figures, "limits": list(self.limits)}
 
 
-def model_facts(report: RunReport) -> ModelFacts:
+def model_facts(report: RunResults) -> ModelFacts:
     """The summary of a report."""
     diagnosis = report.evaluation.diagnosis
     whitened = diagnosis.whitened
     names = {identifier: report.names.diagnosis(identifier) for identifier in report.evaluation.classes}
     return ModelFacts(
-        name=report.provenance.id,
-        made=report.provenance.started,
-        version=report.provenance.commit or "unknown",
+        name=report.record.id,
+        made=report.record.started,
+        version=report.record.commit or "unknown",
         what_it_is=facts_phrasing.what_it_is(report),
         intended_use=facts_phrasing.INTENDED_USE,
         not_for=facts_phrasing.NOT_FOR,
@@ -91,6 +91,6 @@ def model_facts(report: RunReport) -> ModelFacts:
     )
 
 
-def facts_title(report: RunReport) -> str:
+def facts_title(report: RunResults) -> str:
     """What the page is called."""
-    return f"Model facts: {report.provenance.id}, {source(report.evaluation.cohort)}"
+    return f"Model facts: {report.record.id}, {source(report.evaluation.cohort)}"

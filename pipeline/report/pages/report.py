@@ -9,19 +9,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from concepts.statistics.estimate import Estimate
+from pipeline.config import dump_settings
 from pipeline.explanation.cases.files import case_file
-from pipeline.report.compose import compose
-from pipeline.report.content import RunReport
 from pipeline.report.pages import charts
 from pipeline.report.pages.case import case_page_address, write_case_page
 from pipeline.report.pages.charts import Dot, RatioCharts, SanityCharts
 from pipeline.report.pages.checklists import fill_checklists
 from pipeline.report.pages.facts import facts_title, model_facts
 from pipeline.report.pages.tables import write_tables
-from pipeline.report.sentences import cases as explained_phrasing
 from pipeline.report.sentences import (
+    cases,
     cohort,
     concepts,
+    directions,
     failures,
     importance,
     limits,
@@ -29,12 +29,8 @@ from pipeline.report.sentences import (
     patients,
     results,
     sanity,
+    shortcuts,
 )
-from pipeline.report.sentences import shortcuts as shortcut_phrasing
-from pipeline.report.sentences import directions, numerals, shortcuts
-from pipeline.report.sentences import patients as patients_phrasing
-from pipeline.report.sentences import results as phrasing
-from pipeline.report.sentences import sanity as sanity_phrasing
 from pipeline.report.sentences.numerals import SPACE
 from pipeline.results.axes import AxisVerdict
 from pipeline.results.evaluation import Evaluation
@@ -42,6 +38,7 @@ from pipeline.results.importance import OVERALL, ordered_targets
 from pipeline.results.names import Names
 from pipeline.run.folder import RunFolder
 from pipeline.run.pictures import data_uri
+from pipeline.run.results import RunResults, read_results
 
 MACRO = "macro"
 TEMPLATES = Path(__file__).parents[1] / "templates"
@@ -59,7 +56,7 @@ def write_report(run: RunFolder) -> None:
         RunError: If a file or picture is missing or damaged, or lacks something; names it.
         ReleaseError: If the run's release was altered.
     """
-    report = compose(run)
+    report = read_results(run)
     page, facts = render(report, run.path), model_facts(report)
     write_tables(run, report)
     run.write_json("model_facts.json", facts)
@@ -70,8 +67,8 @@ def write_report(run: RunFolder) -> None:
     run.write_text("report.html", page)
 
 
-def render(report: RunReport, folder: Path) -> str:
-    """The page.
+def render(report: RunResults, folder: Path) -> str:
+    """Render the page.
 
     Args:
         report: What it says.
@@ -97,9 +94,11 @@ def render(report: RunReport, folder: Path) -> str:
             sanity=sanity,
             failures=failures,
             numerals=numerals,
-            say=results,
-            tell=explained_phrasing,
-            write=numerals,
+            explanation=report.explanation,
+            settings_text=dump_settings(report.settings),
+            cases=cases,
+            directions=directions,
+            shortcuts=shortcuts,
             assessable=[
                 concept
                 for concept in evaluation.axes.purity
@@ -109,9 +108,11 @@ def render(report: RunReport, folder: Path) -> str:
             | {diagnosis: report.names.diagnosis(diagnosis) for diagnosis in evaluation.classes},
             further=further_figures(evaluation, report.names),
             auc=AucCharts(evaluation, report.names),
-            targets=ordered_targets(report.importance),
-            ratios=RatioCharts(report.importance, report.planted_importance, report.names),
-            sanity_charts=None if report.sanity is None else SanityCharts(report.sanity, report.names),
+            targets=ordered_targets(report.explanation.importance),
+            ratios=RatioCharts(report.explanation.importance, report.explanation.planted_importance, report.names),
+            sanity_charts=None
+            if report.explanation.sanity is None
+            else SanityCharts(report.explanation.sanity, report.names),
             case_pages=case_pages(report, folder),
             overall=OVERALL,
             facts=model_facts(report),
@@ -123,13 +124,13 @@ def render(report: RunReport, folder: Path) -> str:
     )
 
 
-def case_pages(report: RunReport, folder: Path) -> dict[str, str]:
+def case_pages(report: RunResults, folder: Path) -> dict[str, str]:
     """Give the address of the page of each failure that is among the run's cases, seen from the report."""
-    images = [failure.image_id for failure in report.failures.gallery]
+    images = [failure.image_id for failure in report.explanation.failures.gallery]
     return {image_id: case_page_address(image_id) for image_id in images if (folder / case_file(image_id)).is_file()}
 
 
-def render_facts(report: RunReport) -> str:
+def render_facts(report: RunResults) -> str:
     """The one-page summary alone."""
     return (
         _environment()

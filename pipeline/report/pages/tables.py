@@ -5,13 +5,12 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.report.compose import compose
-from pipeline.report.content import RunReport
 from pipeline.report.sentences.numerals import plain_text, short
 from pipeline.results.axes import AxisVerdict
 from pipeline.results.evaluation import Evaluation
 from pipeline.results.importance import ordered_targets
 from pipeline.run.folder import RunFolder
+from pipeline.run.results import RunResults, read_results
 
 ESTIMATE = {"value", "low", "high", "n"}
 FIGURES = ("path", "value", "low", "high", "n")
@@ -33,7 +32,7 @@ IMPORTANCE = (
 Cell = str | int | float | bool | None
 
 
-def write_tables(run: RunFolder, report: RunReport) -> None:
+def write_tables(run: RunFolder, report: RunResults) -> None:
     """Write ``figures.csv`` (every estimate of the run) and ``importance.csv``."""
     run.write_text("figures.csv", csv_text(FIGURES, list(figure_rows(figure_trees(run)))))
     run.write_text("importance.csv", csv_text(IMPORTANCE, list(importance_rows(report))))
@@ -58,11 +57,11 @@ def figure_rows(tree: Any, path: str = "") -> Iterator[tuple[Cell, ...]]:  # noq
         yield from figure_rows(branch, f"{path}.{key}" if path else str(key))
 
 
-def importance_rows(report: RunReport) -> Iterator[tuple[Cell, ...]]:
+def importance_rows(report: RunResults) -> Iterator[tuple[Cell, ...]]:
     """Give a row for each diagnosis and concept, the most important concept of a diagnosis first."""
-    for target in ordered_targets(report.importance):
-        planted = report.planted_importance.get(target, {})
-        for concept, axis in report.importance[target].ranked.items():
+    for target in ordered_targets(report.explanation.importance):
+        planted = report.explanation.planted_importance.get(target, {})
+        for concept, axis in report.explanation.importance[target].ranked.items():
             yield (
                 target,
                 concept,
@@ -88,7 +87,7 @@ def csv_text(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 
 def terminal_table(run: RunFolder) -> str:
     """The run in a few lines: macro AUC of both networks, and each concept's axis."""
-    report = compose(run)
+    report = read_results(run)
     evaluation = report.evaluation
     rows = [
         ("macro AUC, plain network", short(evaluation.diagnosis.plain.auc["macro"])),

@@ -1,11 +1,11 @@
 """The sentences of the one-page model facts."""
 
-from pipeline.report.content import RunReport
 from pipeline.report.sentences import failures, patients, sanity
 from pipeline.report.sentences.cohort import source, splitting
 from pipeline.report.sentences.numerals import capital, count, enumeration, plural, share
 from pipeline.results.axes import AxisVerdict
 from pipeline.results.importance import OVERALL
+from pipeline.run.results import RunResults
 
 CAUTION = (
     "Research software, not a medical device. It was not cleared or certified by anyone, and no study with patients "
@@ -21,18 +21,18 @@ NETWORK = (
 )
 
 
-def what_it_is(report: RunReport) -> str:
+def what_it_is(report: RunResults) -> str:
     """The network in a sentence or two."""
     evaluation = report.evaluation
     classes = enumeration([report.names.diagnosis(diagnosis) for diagnosis in evaluation.classes])
     return (
-        f"A {report.architecture} classifier of {classes}, with concept whitening at layer "
+        f"A {report.settings.model.architecture} classifier of {classes}, with concept whitening at layer "
         f"{evaluation.whitening.layer}: {plural(len(evaluation.axes.purity), 'axis', 'axes')} of "
         f"{count(evaluation.whitening.channels)} named after concepts."
     )
 
 
-def data(report: RunReport) -> str:
+def data(report: RunResults) -> str:
     """What it was trained and tested on."""
     cohort, release = report.evaluation.cohort, report.release
     parts = [f"{count(part.images)} {name} images" for name, part in cohort.parts.items()]
@@ -42,7 +42,7 @@ def data(report: RunReport) -> str:
     )
 
 
-def concepts(report: RunReport) -> str:
+def concepts(report: RunResults) -> str:
     """How many axes can be trusted, by name."""
     evaluation, names = report.evaluation, report.names
     by_verdict = {
@@ -55,17 +55,17 @@ def concepts(report: RunReport) -> str:
     return f"{capital('; '.join(verdicts))}. An axis that is not reliable must not be read as its concept."
 
 
-def explanation(report: RunReport) -> str:
+def explanation(report: RunResults) -> str:
     """What carries the decision, and whether that survives the sanity checks."""
-    unnamed = f"Unnamed axes carry {share(report.importance[OVERALL].unnamed_share)} of what the layer contributes."
-    return f"{unnamed} {sanity.summary(report.sanity, report.names)}".strip()
+    unnamed = f"Unnamed axes carry {share(report.explanation.importance[OVERALL].unnamed_share)} of what the layer contributes."
+    return f"{unnamed} {sanity.summary(report.explanation.sanity, report.names)}".strip()
 
 
-def weaknesses(report: RunReport) -> tuple[str, ...]:
+def weaknesses(report: RunResults) -> tuple[str, ...]:
     """What a reader must know before relying on any figure."""
     sentences = [
         "Tested on images of its own cohort only; expect worse on those of other clinics, devices and patients.",
-        failures.rates(report.failures),
+        failures.rates(report.explanation.failures),
         patients.subgroups(report.evaluation.subgroups),
         _skin(report),
         "An axis says what the network used, not what a lesion is, nor what causes a disease.",
@@ -73,7 +73,7 @@ def weaknesses(report: RunReport) -> tuple[str, ...]:
     return tuple(filter(None, sentences))
 
 
-def _skin(report: RunReport) -> str:
+def _skin(report: RunResults) -> str:
     if "skin tone" in report.evaluation.subgroups.subgroups:
         return ""
     return "Skin tones of the patients are not known, so nothing is known of how it does by skin tone."

@@ -8,9 +8,6 @@ from math import isnan
 from typing import Any
 
 from concepts.statistics.estimate import Estimate, is_known
-from pipeline.report.content import (
-    RunReport,
-)
 from pipeline.report.sentences.cohort import source
 from pipeline.report.sentences.numerals import (
     cases,
@@ -23,14 +20,15 @@ from pipeline.report.sentences.numerals import (
     significant,
 )
 from pipeline.results.evaluation import DiagnosisResult, WhiteningResult
+from pipeline.run.results import RunResults
 
 
-def what_was_done(report: RunReport) -> str:
+def what_was_done(report: RunResults) -> str:
     """Say what was trained on which images."""
     evaluation = report.evaluation
     classes = enumeration([report.names.diagnosis(diagnosis) for diagnosis in evaluation.classes])
     return (
-        f"A {report.architecture} network was trained to tell {classes} apart on "
+        f"A {report.settings.model.architecture} network was trained to tell {classes} apart on "
         f"{plural(evaluation.cohort.images('train'), 'image')} of {source(evaluation.cohort)}. Concept whitening was "
         f"then placed at layer {evaluation.whitening.layer}, where it gives "
         f"{plural(len(evaluation.axes.purity), 'axis', 'axes')} of {count(evaluation.whitening.channels)} to named "

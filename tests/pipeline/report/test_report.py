@@ -18,13 +18,13 @@ from concepts.errors import RunError
 from concepts.example import ConceptEntry, Example, Origin, Polarity
 from concepts.release import Release, freeze, read_release, write_release
 from pipeline.config import dump_settings, parse_overrides
-from pipeline.report.compose import compose
 from pipeline.report.pages.report import TEMPLATES, render, write_report
 from pipeline.report.pages.tables import csv_text, figure_rows, terminal_table
 from pipeline.report.sentences.importance import MARKINGS
 from pipeline.results.axes import AxisVerdict
 from pipeline.results.evaluation import Evaluation
 from pipeline.run.folder import RunFolder
+from pipeline.run.results import read_results
 
 CLASSES = ("nevus", "melanoma", "seborrheic_keratosis")
 AXES = {
@@ -562,7 +562,7 @@ def test_an_axis_that_answers_to_another_concept_is_named(run):
     matrix = run.read(Evaluation).axes.matrix
     assert matrix.rival("globules") == "pigment_network"
     assert matrix.rival("asymmetry") is None
-    page = render(compose(run), run.path)
+    page = render(read_results(run), run.path)
     assert page.count("answers to this concept more strongly") == 1
     assert "The axis of pigment network answers to this concept more strongly (AUC 0.661)" in page
 
@@ -571,7 +571,7 @@ def test_not_marked_is_told_from_absent_and_unknown(run):
     write_report(run)
     words = [strong for strong in MARKINGS.values() if strong in read(run.file("report.html")).text]
     assert len(words) == 4
-    markings = [example.marking for example in compose(run).exemplars["asymmetry"]]
+    markings = [example.marking for example in read_results(run).exemplars["asymmetry"]]
     present, absent, unmarked = Polarity.PRESENT, Polarity.ABSENT, Polarity.UNMARKED
     assert markings == [present, present, absent, present, None, unmarked]
 
@@ -587,7 +587,7 @@ def test_planted_truth_is_drawn_only_where_it_is_known(run, planted):
 
 
 def test_several_layers_are_shown_in_the_order_of_the_network(run):
-    assert "From low to high layers" not in render(compose(run), run.path)
+    assert "From low to high layers" not in render(read_results(run), run.path)
     measured = run.read_json("evaluation.json")
     aucs = {concept: figure(0.731, 0.03) for concept in AXES}
     measured["whitening"]["layers"] = {
@@ -595,13 +595,13 @@ def test_several_layers_are_shown_in_the_order_of_the_network(run):
         for name, mean in (("features.4", 0.672), ("features.11", 0.752))
     }
     run.write_json("evaluation.json", measured)
-    page = render(compose(run), run.path)
+    page = render(read_results(run), run.path)
     assert page.index("features.4</th>") < page.index("features.11</th>")
     assert "0.672" in page
 
 
 def test_a_subspace_is_shown_with_its_children_and_what_leaks(run):
-    page = render(compose(run), run.path)
+    page = render(read_results(run), run.path)
     assert "Inside " not in page
     measured = run.read_json("evaluation.json")
     parent, *children, outside = list(AXES)[:4]
@@ -619,7 +619,7 @@ def test_a_subspace_is_shown_with_its_children_and_what_leaks(run):
         }
     }
     run.write_json("evaluation.json", measured)
-    report = compose(run)
+    report = read_results(run)
     page = render(report, run.path)
     assert "owns 5 axes" in page
     assert "0.913" in page
@@ -640,12 +640,12 @@ def test_a_flag_that_was_raised_at_freezing_travels_into_the_report(run):
     entry |= {"n": 88, "readers": 3, "threshold": 0.6, "flag": flag}
     fields = release.model_dump() | {"agreement": [entry]}
     write_release(Release.model_validate(fields), run.file("release.json"))
-    page = render(compose(run), run.path)
+    page = render(read_results(run), run.path)
     assert page.count(flag) == 1
 
 
 def test_further_baselines_are_shown_only_where_they_were_measured(run):
-    page = render(compose(run), run.path)
+    page = render(read_results(run), run.path)
     assert "Support vector probe" in page
     assert "without whitening" not in page
     assert "TCAV" not in page
@@ -659,7 +659,7 @@ def test_further_baselines_are_shown_only_where_they_were_measured(run):
         "melanoma": {"streaks": {"share": figure(0.912, 0.04, 104), "null": {"low": 0.2, "high": 0.7}}}
     }
     run.write_json("explanation.json", explained)
-    page = render(compose(run), run.path)
+    page = render(read_results(run), run.path)
     assert "without whitening, a network reaches a macro AUC of 0.871" in page
     assert page.count("0.777") == 1 + sum(axis is not None for axis, *_ in AXES.values())
     assert "0.91" in page
@@ -674,7 +674,7 @@ def test_a_run_without_free_axes_or_with_a_diagnosis_that_cannot_be_assessed_is_
 
     rewrite(run, "explanation.json", change)
     write_report(run)
-    ranked = compose(run).importance["overall"].ranked
+    ranked = read_results(run).importance["overall"].ranked
     assert list(ranked)[-1] == "streaks"
     assert not ranked["streaks"].stands_out
     assert "nan" not in run.file("importance.csv").read_text(encoding="utf-8").lower()
@@ -725,13 +725,13 @@ def test_a_concept_that_is_not_in_the_release_is_refused(run):
         lambda content: content["axes"]["purity"].update(veil=content["axes"]["purity"]["streaks"]),
     )
     with pytest.raises(RunError, match="'veil' is not in the run's release"):
-        compose(run)
+        read_results(run)
 
 
 def test_the_model_facts_stand_alone_and_hold_the_reports_own_figures(run):
     write_report(run)
     alone, facts = read(run.file("model_facts.html")), run.read_json("model_facts.json")
-    report = compose(run)
+    report = read_results(run)
     assert {one["name"]: one["figure"] for one in facts["figures"]}[
         "macro AUC"
     ] == report.evaluation.diagnosis.whitened.auc["macro"].to_json()

@@ -3,13 +3,13 @@
 from types import SimpleNamespace
 
 import pytest
+from pipeline.report.explained_compose import compose_explained
+from pipeline.report.tree import Tree
 
 from concepts.errors import RunError
-from pipeline.report.explained_compose import compose_explained
 from pipeline.report.pages.report import _environment
 from pipeline.report.sentences import cases as explained_phrasing
 from pipeline.report.sentences import numerals
-from pipeline.report.tree import Tree
 
 NAMES = {"streaks": "streaks", "blue_whitish_veil": "blue-whitish veil"}
 UNKNOWN = {"value": None, "low": None, "high": None, "n": 0}
