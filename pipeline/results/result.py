@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from math import isfinite, nan
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypedDict, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
@@ -88,9 +88,19 @@ def _read_estimate(content: Any) -> Any:  # noqa: ANN401  # whatever stands in t
     return {key: nan if number is None and key != "n" else number for key, number in content.items()}
 
 
-def _write_estimate(figure: Estimate) -> dict[str, float | int | None]:
-    numbers = {"value": figure.value, "low": figure.low, "high": figure.high}
-    return {**{key: _write_number(number) for key, number in numbers.items()}, "n": figure.n}
+class WrittenEstimate(TypedDict):
+    """An estimate in JSON: the figure, the ends of its 95 % interval, and the number of cases behind it."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+def _write_estimate(figure: Estimate) -> WrittenEstimate:
+    return WrittenEstimate(
+        value=_write_number(figure.value), low=_write_number(figure.low), high=_write_number(figure.high), n=figure.n
+    )
 
 
 Figure = Annotated[Estimate, BeforeValidator(_read_estimate), PlainSerializer(_write_estimate)]
