@@ -1,8 +1,7 @@
 """The command line: thin; every command calls one function of a lower floor and prints what it returned."""
 
-import os
+import contextlib
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,12 +12,22 @@ from pipeline.cli.accounts import accounts_app
 from pipeline.cli.attended import interrupt_when_input_closes, resumable, when_input_closes
 from pipeline.cli.concept_sources import import_rules, measure, suspect
 from pipeline.cli.concepts import concepts_app
+from pipeline.cli.runs import (
+    compare,
+    conclude,
+    evaluate,
+    explain,
+    export,
+    is_first_process,
+    make_tracker,
+    report,
+    schema,
+    suppress,
+)
 from pipeline.run.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from pipeline.config import RunSettings
-    from pipeline.run.folder import RunFolder
-    from pipeline.run.progress import Tracker
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 concepts_app.command("import-rules")(import_rules)
@@ -34,7 +43,6 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY=VALUE", help="Settings to change, e.g. training.plain_epochs=3"),
 ]
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run, e.g. runs/phantom-20260101-120000")]
 Resume = Annotated[bool, typer.Option("--resume", help="Resume the newest unfinished run that has the same settings")]
 ProgressPath = Annotated[
     Path | None, typer.Option("--progress", metavar="FILE", help="Keep the run's progress in this JSON file")
@@ -82,11 +90,11 @@ def run(
         from pipeline.run.progress_file import ProgressFile
         from pipeline.stages import stages
 
-        tracker = _tracker()
-        if progress is not None and _is_first_process():
+        tracker = make_tracker()
+        if progress is not None and is_first_process():
             tracker = ProgressFile(progress, [str(stage) for stage in stages(settings)], display=tracker)
         folder = retrain(settings, tracker=tracker, resume=resume)
-    _conclude(folder)
+    conclude(folder)
     if isinstance(tracker, ProgressFile):
         tracker.finished(folder.id)
 
@@ -99,139 +107,12 @@ def train(config: SettingsFile, overrides: Overrides = None, resume: Resume = Fa
 
     settings = _settings(config, overrides)
     with resumable():
-        folder = retrain(settings, tracker=_tracker(), resume=resume, last=Stage.WHITENED)
+        folder = retrain(settings, tracker=make_tracker(), resume=resume, last=Stage.WHITENED)
     typer.echo(f"trained: {folder.path}\nnext:    dermaxis evaluate {folder.path}")
 
 
-@app.command()
-def evaluate(run_path: RunPath) -> None:
-    """Evaluate a trained run again and write evaluation.json."""
-    from pipeline.retrain import redo
-    from pipeline.stages import Stage
-
-    typer.echo(redo(run_path, Stage.EVALUATION, tracker=_tracker()).file("evaluation.json"))
-
-
-@app.command()
-def explain(
-    run_path: RunPath,
-    image: Annotated[
-        str | None,
-        typer.Option("--image", metavar="IMAGE", help="Explain this image only: an image_id of the run, or a file"),
-    ] = None,
-) -> None:
-    """Explain a run again (explanation.json, cases/), or a single image with the run's network."""
-    if image is not None:
-        from pipeline.explanation.cases.network import explain_image
-        from pipeline.report.pages.case import write_case_page
-        from pipeline.run.folder import open_run
-
-        image_id, file = explain_image(run_path, image)
-        typer.echo(file)
-        typer.echo(write_case_page(open_run(run_path), image_id))
-        return
-    from pipeline.retrain import redo
-    from pipeline.stages import Stage
-
-    typer.echo(redo(run_path, Stage.EXPLANATION, tracker=_tracker()).file("explanation.json"))
-
-
-@app.command()
-def report(
-    run_path: RunPath,
-    pdf: Annotated[bool, typer.Option("--pdf", help="Also write report.pdf; needs the extra 'pdf'")] = False,
-) -> None:
-    """Write the report of a run again: report.html, model facts, checklists and CSV files.
-
-    A run that lacks nothing but its report is finished by it.
-    """
-    from pipeline.report.pages.pdf import require_weasyprint, write_pdf
-    from pipeline.retrain import redo
-    from pipeline.stages import Stage
-
-    if pdf:
-        require_weasyprint()
-    folder = redo(run_path, Stage.REPORT, tracker=_tracker())
-    typer.echo(folder.file("report.html"))
-    if pdf:
-        typer.echo(write_pdf(folder))
-
-
-@app.command("suppress")
-def suppress_axes(
-    run_path: RunPath,
-    names: Annotated[
-        list[str], typer.Argument(metavar="NAME …", help="Concepts that have an axis, or artefacts that were audited")
-    ],
-    epochs: Annotated[
-        int,
-        typer.Option("--epochs", min=0, help="Epochs of further training, without them, of the part after the layer"),
-    ] = 0,
-) -> None:
-    """Hide axes or artefacts from a run's network, and measure everything again in a new run."""
-    from pipeline.retrain import redo
-    from pipeline.stages import Stage
-    from pipeline.suppress import suppress_run
-
-    tracker = _tracker()
-    suppressed = suppress_run(run_path, names, epochs=epochs, tracker=tracker)
-    _conclude(redo(suppressed.path, Stage.REPORT, tracker=tracker))
-
-
-@app.command()
-def compare(
-    run_paths: Annotated[
-        list[Path], typer.Argument(metavar="RUN RUN …", help="Finished runs; the others are compared with the first")
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", metavar="FILE.html", help="Write a page, and CSV and JSON files beside it"),
-    ] = None,
-) -> None:
-    """Compare runs: what differs, and whether by more than noise."""
-    from pipeline.comparison.runs import compare_runs
-    from pipeline.report.pages.comparison import terminal_comparison, write_comparison
-
-    comparison = compare_runs(run_paths)
-    typer.echo(terminal_comparison(comparison))
-    for file in write_comparison(comparison, out) if out is not None else []:
-        typer.echo(file)
-
-
-@app.command()
-def export(
-    run_path: RunPath,
-    onnx: Annotated[
-        Path | None, typer.Option("--onnx", metavar="FILE", help="Write the network as a single ONNX file")
-    ] = None,
-    bundle: Annotated[
-        Path | None, typer.Option("--bundle", metavar="FOLDER", help="Write the network as a MONAI bundle")
-    ] = None,
-    mlflow: Annotated[
-        str | None,
-        typer.Option("--mlflow", metavar="URI|FOLDER", help="Write settings, figures and files to an MLflow store"),
-    ] = None,
-) -> None:
-    """Export a finished run: its network, with whitening folded in and concept activations as outputs, or its figures.
-
-    You can give several of the options at once.
-    """
-    if onnx is None and bundle is None and mlflow is None:
-        raise DermaxisError("nothing to export: give --onnx FILE, --bundle FOLDER or --mlflow URI|FOLDER")
-    if onnx is not None:
-        from pipeline.export.onnx import export_onnx
-
-        export_onnx(run_path, onnx)
-        typer.echo(onnx)
-    if bundle is not None:
-        from pipeline.export.bundle import export_bundle
-
-        export_bundle(run_path, bundle)
-        typer.echo(bundle)
-    if mlflow is not None:
-        from pipeline.export.mlflow_store import export_mlflow
-
-        typer.echo(f"MLflow run {export_mlflow(run_path, mlflow)} in {mlflow}")
+for _run_command in (evaluate, explain, report, suppress, compare, export, schema):
+    app.command()(_run_command)
 
 
 @app.command()
@@ -287,7 +168,7 @@ def ui(context: typer.Context) -> None:
     # The tool stands on the floor above: it is started, not imported.
     import subprocess
 
-    with suppress(KeyboardInterrupt):
+    with contextlib.suppress(KeyboardInterrupt):
         raise typer.Exit(subprocess.run([sys.executable, "-m", "clinician_ui", *context.args], check=False).returncode)
 
 
@@ -314,22 +195,3 @@ def _settings(config: Path, overrides: list[str] | None) -> "RunSettings":
     from pipeline.config import load_settings
 
     return load_settings(config, overrides or ())
-
-
-def _is_first_process() -> bool:
-    """Tell whether this is the only process of a run, or under torchrun the one that speaks."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def _tracker() -> "Tracker":
-    from pipeline.run.progress import Bars, Silent
-
-    return Bars() if _is_first_process() else Silent()
-
-
-def _conclude(folder: "RunFolder") -> None:
-    if _is_first_process():
-        from pipeline.report.pages.tables import terminal_table
-
-        typer.echo(terminal_table(folder))
-        typer.echo(f"report: {folder.file('report.html')}")

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from concepts.errors import DataError, DermaxisError
 from pipeline.cli import main as cli
+from pipeline.cli.runs import make_tracker
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Bars, Silent
 from pipeline.run.progress_file import read_progress
@@ -212,9 +213,9 @@ def test_exactly_as_many_rows_as_are_printed_leave_none_to_count(capsys):
 
 def test_only_the_first_process_speaks(monkeypatch):
     monkeypatch.setenv("RANK", "1")
-    assert isinstance(cli._tracker(), Silent)
+    assert isinstance(make_tracker(), Silent)
     monkeypatch.setenv("RANK", "0")
-    assert isinstance(cli._tracker(), Bars)
+    assert isinstance(make_tracker(), Bars)
     monkeypatch.delenv("RANK")
-    assert isinstance(cli._tracker(), Bars)
+    assert isinstance(make_tracker(), Bars)
     assert "torchvision" not in sys.modules
