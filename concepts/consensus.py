@@ -116,7 +116,7 @@ def consensus(judgements: Iterable[Judgement], *, rule: ConsensusRule) -> tuple[
 
 
 def settle(judgements: Sequence[Judgement], *, rule: ConsensusRule) -> Consensus:
-    """Where one image stands on one concept; `consensus` of judgements that are all of one image and concept."""
+    """Settle where one image stands on one concept; `consensus` of judgements that are all of one image and concept."""
     _refuse_second_verdicts(judgements)
     verdicts = _of_readers(judgements)
     last_word = _last_word(judgements)
@@ -152,7 +152,7 @@ def _standing(
 
 
 def _of_readers(judgements: Iterable[Judgement]) -> dict[str, Verdict]:
-    """By reader, the last verdict of an ordinary reading."""
+    """Return by reader the last verdict of an ordinary reading."""
     read = [j for j in judgements if j.kind is Kind.READING and j.origin is Origin.JUDGED]
     return {judgement.reader: judgement.verdict for judgement in sorted(read, key=lambda judgement: judgement.reading)}
 

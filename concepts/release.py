@@ -206,7 +206,7 @@ def verify_images(release: Release, image_digests: Mapping[str, str]) -> None:
 
     Args:
         release: A release.
-        image_digests: By image, the SHA-256 of its file; images that the release does not know are passed over.
+        image_digests: By image, the SHA-256 of its file; images that the release does not know are skipped.
 
     Raises:
         ReleaseError: If images have other content than when the release was frozen; names the first few.

@@ -86,7 +86,7 @@ class _Hiding:
 
 
 def _settled(store: Store, session: Session, set_name: str) -> Settled:
-    """By concept, image, digest and whether it shows the concept, from the newest release that is in force."""
+    """Return by concept image, digest and whether it shows the concept, from the newest release that is in force."""
     newest = select(ReleaseRow.version).filter_by(name=set_name, status="frozen")
     version = session.scalar(newest.order_by(ReleaseRow.version.desc()).limit(1))
     if version is None:

@@ -164,7 +164,7 @@ def import_judgements(
     """Import judgements that were made elsewhere: all or none. `undo` does not reach them.
 
     Readers without an account get one that cannot sign in. A judgement that says what the current one says is
-    passed over, so that importing a file twice, or a longer version of it, adds only what is new.
+    skipped, so that importing a file twice, or a longer version of it, adds only what is new.
 
     Args:
         store: An open store.
@@ -295,7 +295,7 @@ def _is_said_already(session: Session, set_name: str, judgement: Judgement) -> b
 
 
 def _in_set(session: Session, query: Select[str], set_name: str, names: Iterable[str]) -> set[str]:
-    """Those of the names that the set has."""
+    """Return those of the names that the set has."""
     present: set[str] = set()
     for portion in portions(sorted(set(names))):
         present.update(session.scalars(query, {"of_set": set_name, "portion": portion}))

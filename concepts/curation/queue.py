@@ -451,7 +451,7 @@ def _rank(order: Order) -> ColumnElement[int]:
 
 
 def _suspected(reader: _Reader, query: Query, order: Order) -> list[Query]:
-    """By a run's figures: band after band, so that the first is read off the index and sorted alone."""
+    """Order cases by a run's figures: band after band, so that the first is read off the index and sorted alone."""
     if reader.run is None:
         raise StoreError(NEEDS_RUN)
     of_run = (SuspicionRow.run == reader.run, SuspicionRow.concept == reader.concept)
@@ -471,7 +471,7 @@ def _suspected(reader: _Reader, query: Query, order: Order) -> list[Query]:
 
 
 def _slice(session: Session, parts: Sequence[Query], *, limit: int, offset: int) -> list[ImageAndMark]:
-    """Rows from ``offset`` on of the parts read one after the other, at most ``limit`` of them."""
+    """Read rows from ``offset`` on of the parts one after the other, at most ``limit`` of them."""
     rows: list[ImageAndMark] = []
     for part in parts:
         more = session.execute(part.limit(limit - len(rows)).offset(offset)).all()

@@ -94,7 +94,7 @@ def rereading(
 
 
 def _pairs(judgements: Iterable[Judgement]) -> dict[str, Pairs]:
-    """By concept, what each reader said of an image first and then."""
+    """Return by concept what each reader said of an image first and then."""
     readings: dict[tuple[str, str, str], dict[int, Verdict]] = defaultdict(dict)
     for judgement in judgements:
         if judgement.kind is Kind.READING and judgement.origin is Origin.JUDGED:
@@ -134,7 +134,7 @@ def _row(
 
 
 def _members(images: Sequence[str]) -> sparse.csr_array:
-    """Images x cases: 1 where the case is of the image."""
+    """Return images x cases: 1 where the case is of the image."""
     different = sorted(set(images))
     rows = [different.index(image_id) for image_id in images]
     shape = (len(different), len(images))

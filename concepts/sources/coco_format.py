@@ -12,7 +12,7 @@ Side = Annotated[int, Field(ge=1, le=SIDE_LIMIT)]
 
 
 class CocoPart(BaseModel):
-    """A part of a COCO file; what we do not use is passed over."""
+    """A part of a COCO file; what we do not use is skipped."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

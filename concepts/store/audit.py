@@ -39,7 +39,7 @@ class Event:
         previous: Hash of the event before.
         hash: This event's.
         actor: Who.
-        action: What; a word of `concepts.roles.Action`.
+        action: What; a word of `concepts.store.roles.Action`.
         subject: On what.
         payload: All that was written, enough to write it again.
         at: When, ISO 8601, UTC.

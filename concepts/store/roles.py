@@ -24,7 +24,7 @@ class Role(StrEnum):
 
 
 class Action(StrEnum):
-    """Everything that can be asked of the store; each value is the name of its function in `concepts.curation`."""
+    """Everything that can be asked of the store; each value is the name of its function in `concepts.curation.door`."""
 
     ADD_ACCOUNT = "add_account"
     SET_ROLES = "set_roles"

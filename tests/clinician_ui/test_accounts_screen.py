@@ -59,7 +59,7 @@ def test_what_the_store_refuses_is_said_and_nothing_changes(open_page, store_and
     assert not app.code
     app = app.selectbox(key=accounts.ACCOUNT).set_value("adm").run()
     app = press(app, "Disable it")
-    assert "another admin can" in app.error[0].value
+    assert "ask another admin" in app.error[0].value
     app.multiselect(key=f"{accounts.ROLES} adm").set_value([Role.ANNOTATOR])
     app = press(app, "Set these roles")
     assert "another admin" in app.error[0].value

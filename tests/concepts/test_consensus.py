@@ -76,7 +76,7 @@ def test_present_and_absent_are_treated_alike():
 
 
 def test_votes_and_readers_are_told_whether_they_count_or_not():
-    case = settled(readers("+-x-"))
+    case = settled(readers("+-x-")[::-1])
     assert case.votes == {Verdict.PRESENT: 1, Verdict.ABSENT: 2, Verdict.NOT_ASSESSABLE: 1}
     assert case.readers == ("reader 0", "reader 1", "reader 2", "reader 3")
     assert (case.origin, case.adjudicator) == (Origin.JUDGED, None)

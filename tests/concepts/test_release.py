@@ -12,7 +12,18 @@ from pydantic import ValidationError
 
 from concepts.errors import ReleaseError
 from concepts.example import ConceptEntry, Example, MaskFile, Origin, Polarity
-from concepts.release import Release, freeze, read_release, restrict, verify_images, verify_regions, write_release
+from concepts.release import (
+    Release,
+    canonical_json,
+    freeze,
+    read_release,
+    restrict,
+    shorten,
+    split_word,
+    verify_images,
+    verify_regions,
+    write_release,
+)
 
 DIGEST = "ab" * 32
 OTHER = "cd" * 32
@@ -280,3 +291,38 @@ def test_images_are_checked_against_their_digests():
     verify_images(small(), {"a": DIGEST, "b": DIGEST, "unknown": OTHER})
     with pytest.raises(ReleaseError, match="set@1 was frozen on other files of 1 of 2 images: b; restore"):
         verify_images(small(), {"a": DIGEST, "b": OTHER, "unknown": OTHER})
+
+
+@pytest.mark.parametrize(
+    ("word", "parts"),
+    [
+        ("derm@1", ("derm", 1)),
+        ("a.b-c_9@120", ("a.b-c_9", 120)),
+        ("derm@0", None),
+        ("derm@01", None),
+        ("derm@1234567890", None),
+        ("derm", None),
+        ("@1", None),
+        ("Derm@1", None),
+        ("derm@1 ", None),
+    ],
+)
+def test_a_release_is_called_by_name_and_version(word: str, parts: tuple[str, int] | None):
+    assert split_word(word) == parts
+
+
+def test_the_first_three_are_named_and_the_others_counted():
+    assert shorten(["a", "b", "c"]) == "a, b, c"
+    assert shorten(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+    assert shorten(["a", "b"], named=1) == "a and 1 more"
+    assert shorten([]) == ""
+
+
+def test_json_has_one_spelling():
+    assert (
+        canonical_json({"b": 1, "a": "a\u0308"})
+        == canonical_json({"a": "\u00e4", "b": 1})
+        == '{"a":"ä","b":1}'.encode()
+    )
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        canonical_json(float("nan"))
