@@ -1,5 +1,6 @@
 """The jobs' database: the same laws on SQLite and on PostgreSQL, seen from several machines."""
 
+import re
 import threading
 from contextlib import closing
 from dataclasses import replace
@@ -325,6 +326,15 @@ def test_a_job_is_called_after_its_experiment_as_far_as_a_folder_may_be(ledger, 
     job = ledger.submit(SETTINGS.model_copy(update={"name": name}), by="res", key="k")
     assert job.id.startswith(start)
     assert ledger.read(job.id).name == name
+
+
+def test_the_name_of_a_job_says_what_and_when(ledger, submit):
+    assert re.fullmatch(r"tiny-\d{8}-\d{6}-[0-9a-f]{4}", submit(ledger).id)
+
+
+def test_only_what_comes_later_may_be_missing_in_a_row():
+    later = {"worker", "reason", "run", "beaten", "progress"}
+    assert {column.name for column in JOB.columns if column.nullable} == later
 
 
 def test_settings_that_this_version_does_not_know_are_named(ledger, submit):

@@ -41,7 +41,7 @@ def test_a_failure_is_explained_by_this_attempts_output_alone(tmp_path):
 def test_a_child_is_stopped_by_ctrl_c_once(tmp_path):
     log = tmp_path / "log.txt"
     script = (
-        "import time\nprint('ready', flush=True)\n"
+        "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nprint('ready', flush=True)\n"
         "try:\n time.sleep(60)\nexcept KeyboardInterrupt:\n time.sleep(0.1); print('cleaned up')"
     )
     ending = run(script, log, tick=says(log, "ready"))

@@ -20,7 +20,11 @@ from pipeline.jobs.worker import Worker, ended_by_signals, finished_run
 from pipeline.run.folder import PARTIAL, RunFolder
 
 FINISHES = "import json, sys; json.dump({'run': 'tiny-1'}, open(sys.argv[1], 'w')); print('all went well')"
-SLEEPS = "import time; print('asleep', flush=True); time.sleep(60)"
+SLEEPS = (
+    # Whoever runs the tests in the background of a shell lets children ignore Ctrl-C.
+    "import signal, time; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "print('asleep', flush=True); time.sleep(60)"
+)
 COMPLAINS = "import sys; sys.exit(print('noise\\ndermaxis: no such folder; give another', file=sys.stderr) or 2)"
 SETTINGS = parse_overrides(["name=tiny", "seed=3"])
 
