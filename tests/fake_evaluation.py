@@ -18,6 +18,8 @@ from pipeline.results.trust import ConceptOnlyResult, Subgroup, SubgroupsResult
 
 FIGURE = Estimate(0.8, 0.75, 0.86, 100)
 UNKNOWN = Estimate(nan, nan, nan, 12)
+NO_DIFFERENCE = Estimate(0.0, -0.01, 0.01, 100)
+SUBGROUP_DIFFERENCE = Estimate(0.01, -0.05, 0.07, 100)
 
 
 def made_network(macro: Estimate = FIGURE, *, classes: Sequence[str] = ("melanoma", "nevus")) -> NetworkResult:
@@ -45,7 +47,7 @@ def made_purity(figure: Estimate = FIGURE, *, activation: str = "max", reason: s
 
 
 def made_subgroup(
-    images: int = 100, *, difference: Estimate = Estimate(0.01, -0.05, 0.07, 100), reason: str | None = None
+    images: int = 100, *, difference: Estimate = SUBGROUP_DIFFERENCE, reason: str | None = None
 ) -> Subgroup:
     """A subgroup with this difference from all others, or none for a reason."""
     return Subgroup(
@@ -64,7 +66,7 @@ def made_evaluation(
     *,
     plain: Estimate = FIGURE,
     whitened: Estimate = FIGURE,
-    difference: Estimate = Estimate(0.0, -0.01, 0.01, 100),
+    difference: Estimate = NO_DIFFERENCE,
     activation: str = "max",
     **changes: object,
 ) -> Evaluation:
