@@ -18,7 +18,7 @@ from pipeline.results.trust import ConceptOnlyResult, Subgroup, SubgroupsResult
 
 FIGURE = Estimate(0.8, 0.75, 0.86, 100)
 UNKNOWN = Estimate(nan, nan, nan, 12)
-DIFFERENCE = Estimate(0.0, -0.01, 0.01, 100)
+NO_DIFFERENCE = Estimate(0.0, -0.01, 0.01, 100)
 SUBGROUP_DIFFERENCE = Estimate(0.01, -0.05, 0.07, 100)
 
 
@@ -66,7 +66,7 @@ def made_evaluation(
     *,
     plain: Estimate = FIGURE,
     whitened: Estimate = FIGURE,
-    difference: Estimate = DIFFERENCE,
+    difference: Estimate = NO_DIFFERENCE,
     activation: str = "max",
     **changes: object,
 ) -> Evaluation:

@@ -106,6 +106,13 @@ class AucMatrix(Result):
             concept: Which concept.
             parent: The broader concept, if any. That an image shows the parent is half of what makes the child, so the
                 parent's axis is no rival.
+
+        Example:
+            >>> matrix = AucMatrix(concepts=("streaks", "globules"), auc=((0.6, 0.5), (0.7, 0.8)))
+            >>> matrix.rival("streaks")
+            'globules'
+            >>> matrix.rival("globules") is None
+            True
         """
         others = [axis for axis in self.concepts if axis not in (concept, parent) and isfinite(self.of(axis, concept))]
         best = max(others, key=lambda axis: self.of(axis, concept), default=None)

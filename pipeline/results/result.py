@@ -3,7 +3,9 @@
 import json
 from collections.abc import Mapping
 from math import isfinite, nan
-from typing import Annotated, Any, ClassVar, TypedDict, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
+
+from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
