@@ -14,13 +14,14 @@ from pipeline.choices import Activation, Objective
 from pipeline.config import AlignmentSettings
 from pipeline.data.splits import Part
 from pipeline.explanation.importance import importance
-from pipeline.explanation.permutation import Effort
+from pipeline.explanation.permutation import Effort, Layer
 from pipeline.explanation.sanity.check import (
     PURITY_DRAWS,
     against_null,
     axes_of_permuted_labels,
     check_sanity,
     importance_checks,
+    permuted_ratios,
     purity_checks,
     random_label_ratios,
     random_weight_ratios,
@@ -211,6 +212,34 @@ def test_axes_in_other_directions_lose_the_importance_and_the_same_ones_keep_it(
     assert check.meaningless is True, "a figure is not told from itself"
     assert len({draw[OVERALL][0].value for draw in same}) == 3
     assert sum(calls) == 6
+
+
+def test_draws_are_resampled_with_the_weights_of_the_test_images(network):
+    outputs, test = network.test_outputs(Silent()), network.parts.test
+    layer = Layer(outputs.tail, outputs.maps)
+    alone = replace(test, groups=("the only patient",) * CASES)
+    draws = [
+        permuted_ratios(layer, data, axes=1, generator=np.random.default_rng(0))[OVERALL][0] for data in (test, alone)
+    ]
+    assert draws[0].value == draws[1].value > 1
+    assert np.isfinite(draws[0].replicates).all()
+    assert np.isnan(draws[1].replicates).all()
+
+
+def test_purity_of_draws_is_resampled_like_that_of_the_axes(network):
+    outputs, test = network.test_outputs(Silent()), network.parts.test
+    same = torch.eye(CHANNELS, dtype=torch.float64)[: len(CONCEPTS)]
+    checks = purity_checks(
+        outputs.maps,
+        test,
+        [same],
+        activation=Activation.MEAN,
+        assessable=[True, True],
+        generator=np.random.default_rng(0),
+    )
+    for check in checks.values():
+        assert (check.difference.value, check.difference.low, check.difference.high) == (0, 0, 0)
+        assert check.meaningless is True
 
 
 def test_permuted_labels_are_those_of_the_training_images_row_by_row(network):
