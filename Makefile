@@ -7,7 +7,7 @@ SETTINGS ?= configs/demo.yaml
 UI ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test unit lint bench clean
+.PHONY: help demo ui test unit lint docs bench clean
 
 help:  ## list the chores
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -18,7 +18,7 @@ demo: $(VENV)/.runtime  ## the whole job on the generated cohort; ends with the 
 ui: $(VENV)/.runtime  ## the labelling tool, on generated lesions unless UI="--store URL --images DIR" says otherwise
 	$(BIN)/dermaxis ui $(UI)
 
-test: lint unit $(VENV)/.dev  ## everything: lint, unit tests, then the slow, browser and real-data tests
+test: lint unit docs $(VENV)/.dev  ## everything: lint, unit tests, documentation, then the slow, browser and real-data tests
 	$(BIN)/python -m pytest -m "(slow or data) and not browser" --numprocesses=auto --dist=loadfile --durations=10
 	$(BIN)/python -m pytest -m browser --durations=10  # one after the other: people, too, wait for the page
 
@@ -31,11 +31,15 @@ lint: $(VENV)/.dev  ## ruff, mypy and the floors of the house
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.dev  ## what concept whitening costs (docs/speed.md); some ten minutes on an idle machine
+docs: $(VENV)/.dev  ## the documentation as a site in site/; broken links are errors; needs no network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
+bench: $(VENV)/.dev  ## what concept whitening costs (docs/explanation/speed.md); some ten minutes on an idle machine
 	$(BIN)/python tests/benchmarks/whitening_speed.py
 
 clean:  ## remove the virtual environment and caches (runs/ stays)
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Dermaxis needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
