@@ -33,7 +33,7 @@ lint: $(VENV)/.dev  ## ruff, mypy and the floors of the house
 
 docs: $(VENV)/.dev  ## the documentation as a site in site/; broken links are errors; needs no network
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "open site/index.html"
+	@echo "open site/index.html; to search, serve it: $(PYTHON) -m http.server -d site"
 
 bench: $(VENV)/.dev  ## what concept whitening costs (docs/explanation/speed.md); some ten minutes on an idle machine
 	$(BIN)/python tests/benchmarks/whitening_speed.py

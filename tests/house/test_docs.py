@@ -98,7 +98,9 @@ def test_the_site_fetches_nothing_by_its_settings():
     settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     assert settings["theme"]["font"] is False
     assert settings["strict"] is True
-    assert not {"extra_css", "extra_javascript"} & settings.keys()
+    assert settings["extra_css"] == ["site.css"]
+    assert not re.search(r"url\(|@import", (DOCS / "site.css").read_text(encoding="utf-8"))
+    assert "extra_javascript" not in settings
     assert not {"analytics", "consent"} & settings["extra"].keys()
 
 
@@ -175,6 +177,7 @@ def test_a_setting_has_its_range_and_default(key, allowed, default):
 
 def test_a_setting_has_its_meaning():
     assert "content digest" in setting_row("data.cache")[3]
+    assert setting_row("model.placement")[3].startswith("Where concept whitening goes")
 
 
 def test_words_that_a_setting_may_take_are_explained():
