@@ -8,7 +8,7 @@ PACKAGE ?= evaluation
 UI ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test unit lint mutate bench clean
+.PHONY: help demo ui test unit lint docs mutate bench clean
 
 help:  ## list the chores
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -19,7 +19,7 @@ demo: $(VENV)/.runtime  ## the whole job on the generated cohort; ends with the 
 ui: $(VENV)/.runtime  ## the labelling tool, on generated lesions unless UI="--store URL --images DIR" says otherwise
 	$(BIN)/dermaxis ui $(UI)
 
-test: lint unit $(VENV)/.dev  ## everything: lint, unit tests, then the slow, browser and real-data tests
+test: lint unit docs $(VENV)/.dev  ## everything: lint, unit tests, documentation, then the slow, browser and real-data tests
 	$(BIN)/python -m pytest -m "(slow or data) and not browser" --numprocesses=auto --dist=loadfile --durations=10
 	$(BIN)/python -m pytest -m browser --durations=10  # one after the other: people, too, wait for the page
 
@@ -32,14 +32,18 @@ lint: $(VENV)/.dev  ## ruff, mypy and the floors of the house
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-mutate: $(VENV)/.dev  ## how many planted faults the unit tests of PACKAGE find (see tests/benchmarks/mutation_score.py)
+docs: $(VENV)/.dev  ## the documentation as a site in site/; broken links are errors; needs no network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html; to search, serve it: $(PYTHON) -m http.server -d site"
+
+mutate: $(VENV)/.dev  ## how many planted faults the unit tests of PACKAGE find (tests/benchmarks/mutation_score.py)
 	$(BIN)/python tests/benchmarks/mutation_score.py $(PACKAGE)
 
-bench: $(VENV)/.dev  ## what concept whitening costs (docs/speed.md); some ten minutes on an idle machine
+bench: $(VENV)/.dev  ## what concept whitening costs (docs/explanation/speed.md); some ten minutes on an idle machine
 	$(BIN)/python tests/benchmarks/whitening_speed.py
 
 clean:  ## remove the virtual environment and caches (runs/ stays)
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Dermaxis needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }

@@ -27,7 +27,7 @@ def provider():
 
 @pytest.fixture
 def tool(provider, store_and_images, serve, free_port, tmp_path) -> str:
-    """The address of the tool, set up for the provider as docs/curation.md says."""
+    """The address of the tool, set up for the provider as docs/how-to/set-up.md says."""
     add_account(store_and_images[0], OPERATOR, MEMBER, [Role.ANNOTATOR], key="of the organisation")
     (tmp_path / ".streamlit").mkdir()
     (tmp_path / ".streamlit" / "secrets.toml").write_text(
