@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from math import isfinite, nan
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
-
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
 from concepts.errors import RunError
 from concepts.statistics.estimate import Estimate
