@@ -16,8 +16,7 @@ from pipeline.models.inputs import alignment_loader, training_loader, validation
 from pipeline.run.files import MODEL
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
-from pipeline.training.alignment import align
-from pipeline.training.alignment_handler import ConceptAlignment
+from pipeline.training.alignment import ConceptAlignment, align
 from pipeline.training.axis_dropout import free_axes_dropped
 from pipeline.training.engine import Phase
 from pipeline.training.freeze import freeze
