@@ -71,11 +71,12 @@ def _prepare_store(folder: Path) -> None:
 
 
 def _page(token: str) -> None:
-    from clinician_ui import router
-    from clinician_ui import workplace
+    from clinician_ui import router, workplace
 
     workplace.session_token = lambda: token  # type: ignore[assignment]
-    router.open_screen(next(screen for screen in router.SCREENS if screen.address == "cases"), workplace.current_reader())
+    router.open_screen(
+        next(screen for screen in router.SCREENS if screen.address == "cases"), workplace.current_reader()
+    )
 
 
 def _open_pages(names: list[str]) -> list[float]:

@@ -208,3 +208,21 @@ def test_gradients_and_means_are_over_all_processes(monkeypatch):
         [6, 6, 6],
     ]
     assert mean_over_processes(torch.tensor(5.0), torch.tensor(2.0)).item() == 5.0
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_two_processes_with_equal_halves_whiten_as_one_does(monkeypatch, offset):
+    """Pretend a second process that holds what this one does: sums double, means and gradients stay."""
+    rotation = torch.linalg.qr(draw(3, 3, seed=4))[0]
+    running = (torch.zeros(3).double(), torch.eye(3).double())
+    outcomes = []
+    for processes in (1, 2):
+        if processes == 2:
+            monkeypatch.setattr("pipeline.whitening.batch.is_distributed", lambda: True)
+            monkeypatch.setattr("torch.distributed.all_reduce", lambda tensor: tensor.mul_(2))
+        x = (draw(9, 3) + offset).requires_grad_()
+        z, mean, cov = whiten_batch(x, rotation, running=running, eps=1e-3, enough=12 * processes)
+        (gradient,) = torch.autograd.grad(z.pow(3).sum(), x)
+        outcomes.append((z.detach(), mean, cov, gradient))
+    for alone, together in zip(*outcomes, strict=True):
+        torch.testing.assert_close(together, alone, atol=1e-6, rtol=1e-6)
