@@ -1,69 +1,25 @@
-"""Turn the named axes of whitened layers onto their concepts by an exact pass over the images."""
+"""Turn the named axes of whitened layers onto their concepts: an exact pass, and a handler for any Ignite trainer."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import torch
+from ignite.engine import Engine, Events
 from torch import Tensor, nn
 
 from concepts.errors import SettingsError
-from pipeline.choices import Objective
-from pipeline.training.layer_statistics import Batch, collect_statistics
+from pipeline.choices import Objective, Schedule
+from pipeline.data.loaders import place_images
+from pipeline.training.layer_alignment import AlignmentReport, align_layer
+from pipeline.training.layer_statistics import Batch, batch_labels, collect_statistics, device_of
 from pipeline.training.processes import is_first
-from pipeline.training.refinement import RefinementReport, refine
+from pipeline.training.refinement import refine
+from pipeline.training.stochastic import ActivationGradient, turn_along
 from pipeline.whitening.distributed import take_from_first
-from pipeline.whitening.hierarchy import subspace_rotation, turn_upper
-from pipeline.whitening.layer import ConceptWhitening
-from pipeline.whitening.statistics import LayerMoments
-from pipeline.whitening.surgery import realign, whitening_layers
-from pipeline.whitening.whiten import shrunk_whitening, whitening_matrix
-
-
-@dataclass(frozen=True, kw_only=True)
-class AlignmentReport:
-    """What an alignment did to one layer.
-
-    Attributes:
-        layer: Its qualified name.
-        objective: ``positives``, ``contrast`` or ``regions``.
-        before: Mean over concepts of r_j · m_j (axis and concept mean) with the old rotation and the new statistics, in
-            standard deviations of a white axis; where there are subspaces, over the concepts that are no child.
-        after: The same with the new rotation; never less.
-        inside: Where there are subspaces, the mean over children of theirs, told from their siblings: ``before`` with
-            the old axes once they had made room for the parents' new ones, and ``after``, never less.
-        refinement: What steps beyond the closed form did.
-        positives: Images that show each concept.
-        negatives: Images known not to show it.
-        regions: Positions inside its masks.
-        positions: Number of positions behind the statistics.
-        residual_before: Relative distance of the covariance from the identity under the statistics that the layer had.
-        residual: The same under the new ones.
-
-    Example:
-        >>> report = AlignmentReport(
-        ...     layer="norm", objective="contrast", before=0.1, after=0.9, positives={"streaks": 2},
-        ...     negatives={"streaks": 3}, regions={"streaks": 0}, positions=20, residual_before=0.5, residual=0.0)
-        >>> report.to_json()["after"], "inside" in report.to_json()
-        (0.9, False)
-    """
-
-    layer: str
-    objective: str
-    before: float
-    after: float
-    positives: dict[str, int]
-    negatives: dict[str, int]
-    regions: dict[str, int]
-    positions: int
-    residual_before: float
-    residual: float
-    inside: dict[str, float] | None = None
-    refinement: RefinementReport | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return a JSON object; it has ``inside`` only with subspaces, ``refinement`` only where asked for."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
+from pipeline.whitening.early_exit import layer_inputs
+from pipeline.whitening.surgery import whitening_layers
 
 
 @torch.no_grad()
@@ -122,7 +78,7 @@ def align(
     while len(reports) < len(layers):
         waiting = {name: layer for name, layer in layers.items() if name not in reports}
         for name, moments in collect_statistics(network, waiting, batches, device=device).items():
-            reports[name], changed = _align_layer(
+            reports[name], changed = align_layer(
                 network, name, moments, objective=Objective(objective), shrinkage=shrinkage
             )
             if changed:
@@ -133,34 +89,100 @@ def align(
     return reports
 
 
-def _align_layer(
-    network: nn.Module, name: str, moments: LayerMoments, *, objective: Objective, shrinkage: float
-) -> tuple[AlignmentReport, bool]:
-    layer = whitening_layers(network)[name]
-    mean, covariance = moments.mean, moments.covariance
-    residual_before = _residual(layer.whitening(), covariance)
-    layer.set_concept_directions(moments.concept_directions(objective))
-    means = layer.concept_directions.double() @ shrunk_whitening(covariance, eps=layer.eps, shrinkage=shrinkage)
-    upper, children = layer.layout.upper, layer.layout.children
-    before = _objective(layer.rotation, means, upper)
-    cleared = turn_upper(means, layer.layout, layer.rotation.double()) if children else layer.rotation
-    inside = {"before": _objective(cleared, means, children)}
-    rotation = subspace_rotation(means, layer.layout, rotation=layer.rotation, spreads=_spreads(layer, moments))
-    changed = realign(network, layer, mean=mean, covariance=covariance, rotation=rotation)
-    report = AlignmentReport(
-        layer=name,
-        objective=objective.value,
-        before=before,
-        after=_objective(rotation, means, upper),
-        positives=_counts(layer, moments.present.weights),
-        negatives=_counts(layer, moments.absent.weights),
-        regions=_counts(layer, moments.inside.weights),
-        positions=int(moments.count),
-        residual_before=residual_before,
-        residual=_residual(layer.whitening(), covariance),
-        inside=inside | {"after": _objective(rotation, means, children)} if children else None,
-    )
-    return report, changed
+class ConceptAlignment:
+    """Keeps whitened layers aligned while a trainer trains the network: an Ignite handler.
+
+    ``exact``: after every epoch, `align` over the whole loader; the running statistics, which lag behind the weights,
+    become those of the loader's images. ``paper``: every few iterations one stochastic update from a few batches, as in
+    the published procedure (Chen, Bei, Rudin 2020, algorithm 1), for comparison: the gradient of the named activations
+    over the positives that the batches happen to hold, averaged with momentum, and one step along its Cayley curve.
+
+    Attach it before handlers that validate or store the network at the end of an epoch.
+
+    Args:
+        network: With whitened layers; the bare network, not its distributed wrapper.
+        loader: Batches as for `align`.
+        schedule: ``exact`` or ``paper``.
+        objective: What the axes are aligned with.
+        every: Iterations between two updates (``paper``).
+        shrinkage: As for `align` (``exact``).
+        refinement_steps: As for `align` (``exact``).
+        momentum: Weight of the past in the averaged gradient (``paper``).
+
+    Example:
+        >>> import torch
+        >>> from pipeline.whitening.surgery import insert_after
+        >>> network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Linear(16, 2))
+        >>> _ = insert_after(network, "0", concepts=["streaks"])
+        >>> batch = {"image": torch.rand(4, 3, 2, 2), "concepts": torch.tensor([[1.0], [0.0], [1.0], [0.0]])}
+        >>> trainer, handler = Engine(lambda engine, batch: None), ConceptAlignment(network, [batch])
+        >>> handler.attach(trainer)
+        >>> _ = trainer.run([batch], max_epochs=1)
+        >>> handler.reports["0.whitening"].positives
+        {'streaks': 2}
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loader: Iterable[Batch],
+        *,
+        schedule: Schedule = Schedule.EXACT,
+        objective: Objective = Objective.CONTRAST,
+        every: int = 30,
+        shrinkage: float = 0.0,
+        refinement_steps: int = 0,
+        momentum: float = 0.9,
+    ) -> None:
+        self.network, self.loader = network, loader
+        self.schedule, self.objective = Schedule(schedule), Objective(objective)
+        self.every, self.momentum = every, momentum
+        self.shrinkage, self.refinement_steps = shrinkage, refinement_steps
+        self.reports: dict[str, AlignmentReport] = {}
+        self._gradients: dict[str, Tensor] = {}
+        self._drawn = 0
+        self._batches = _endless(loader, skip=0)
+
+    def attach(self, engine: Engine) -> None:
+        """Register on a trainer's events."""
+        if self.schedule is Schedule.EXACT:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self._align)
+        else:
+            engine.add_event_handler(Events.ITERATION_COMPLETED(every=self.every), self._update)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the averaged gradients and how many batches were drawn (``paper``)."""
+        return {"gradients": dict(self._gradients), "drawn": self._drawn}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up a state; the batches drawn before are passed over."""
+        self._gradients = dict(state["gradients"])
+        self._drawn = int(state["drawn"])
+        self._batches = _endless(self.loader, skip=self._drawn)
+
+    def _align(self, _engine: Engine) -> None:
+        self.reports = align(
+            self.network,
+            self.loader,
+            objective=self.objective,
+            shrinkage=self.shrinkage,
+            refinement_steps=self.refinement_steps,
+        )
+
+    def _update(self, _engine: Engine) -> None:
+        layers = whitening_layers(self.network)
+        device = device_of(self.network)
+        most = max(layer.num_concepts for layer in layers.values())
+        gradients = {name: ActivationGradient(layer, self.objective) for name, layer in layers.items()}
+        for batch in islice(self._batches, most):
+            self._drawn += 1
+            for name, x in layer_inputs(self.network, layers, place_images(batch["image"], device)).items():
+                gradients[name].add(x, batch_labels(batch, layers[name], device))
+            if all(gradient.complete for gradient in gradients.values()):
+                break
+        for name, layer in layers.items():
+            self._gradients[name] = gradients[name].averaged(self._gradients.get(name), momentum=self.momentum)
+            turn_along(self.network, layer, self._gradients[name])
 
 
 def _refined(
@@ -180,28 +202,14 @@ def _refined(
     }
 
 
-def _objective(rotation: Tensor, means: Tensor, concepts: Sequence[int]) -> float:
-    """Mean of r_j · m_j over the concepts of these indices."""
-    return float((rotation.double()[concepts] * means[concepts]).sum() / max(1, len(concepts)))
-
-
-def _spreads(layer: ConceptWhitening, moments: LayerMoments) -> list[Tensor]:
-    """Spread, in whitened space, among the images of each subspace's parent; none where no axis would take it."""
-    if layer.layout.owned == layer.num_concepts:
-        return []
-    whitening = whitening_matrix(moments.covariance, eps=layer.eps)
-    nothing = torch.zeros_like(whitening)
-    return [
-        whitening @ moments.spread(layer.concepts.index(subspace.parent)) @ whitening if subspace.free else nothing
-        for subspace in layer.layout.subspaces
-    ]
-
-
-def _residual(whitening: Tensor, covariance: Tensor) -> float:
-    white = whitening @ covariance.double() @ whitening
-    identity = torch.eye(len(white), dtype=white.dtype, device=white.device)
-    return float(torch.linalg.matrix_norm(white - identity) / len(white) ** 0.5)
-
-
-def _counts(layer: ConceptWhitening, weights: Tensor) -> dict[str, int]:
-    return dict(zip(layer.concepts, weights.round().long().tolist(), strict=True))
+def _endless(loader: Iterable[Batch], *, skip: int) -> Iterator[Batch]:
+    """Yield the batches of a loader over and over, but for the first ``skip``; end where the loader is empty."""
+    passed = 0
+    while True:
+        before = passed
+        for batch in loader:
+            passed += 1
+            if passed > skip:
+                yield batch
+        if passed == before:
+            return

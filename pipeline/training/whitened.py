@@ -18,8 +18,7 @@ from pipeline.results.record import LayerAlignment
 from pipeline.run.files import MODEL
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
-from pipeline.training.alignment import align
-from pipeline.training.alignment_handler import ConceptAlignment
+from pipeline.training.alignment import ConceptAlignment, align
 from pipeline.training.axis_dropout import free_axes_dropped
 from pipeline.training.engine import Phase
 from pipeline.training.freeze import freeze

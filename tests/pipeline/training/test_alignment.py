@@ -8,8 +8,7 @@ from torch import distributed, multiprocessing, nn
 
 from concepts.errors import SettingsError
 from pipeline.choices import Objective, Schedule
-from pipeline.training.alignment import align
-from pipeline.training.alignment_handler import ConceptAlignment
+from pipeline.training.alignment import ConceptAlignment, align
 from pipeline.training.layer_statistics import collect_statistics
 from pipeline.whitening.layer import ConceptWhitening
 from pipeline.whitening.statistics import LayerMoments

@@ -13,8 +13,7 @@ from concepts.errors import RunError
 from pipeline.choices import Activation, FreeAxes, Schedule
 from pipeline.config import ConceptLossSettings, TrainingSettings
 from pipeline.run.progress import Silent
-from pipeline.training.alignment import align
-from pipeline.training.alignment_handler import ConceptAlignment
+from pipeline.training.alignment import ConceptAlignment, align
 from pipeline.training.axis_dropout import drop_free_axes
 from pipeline.training.engine import Phase, PhaseTrainer
 from pipeline.training.freeze import freeze
