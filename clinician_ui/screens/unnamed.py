@@ -58,10 +58,10 @@ def _read(path: str, _changed: int) -> Discovery | None:
 
 def _show_direction(reader: Reader, run: RunFolder, direction: Direction) -> None:
     figures = "".join(
-        f'<figure><img src="{_url(run, one.patch)}" alt="Patch of {phrasing.html(one.image_id)}">'
-        f'<img src="{_url(run, one.picture)}" alt="Image {phrasing.html(one.image_id)}">'
-        f'<figcaption class="dx-quiet">{phrasing.html(NAMES.diagnosis(one.diagnosis))}</figcaption></figure>'
-        for one in direction.patches
+        f'<figure><img src="{_url(run, patch.patch)}" alt="Patch of {phrasing.html(patch.image_id)}">'
+        f'<img src="{_url(run, patch.picture)}" alt="Image {phrasing.html(patch.image_id)}">'
+        f'<figcaption class="dx-quiet">{phrasing.html(NAMES.diagnosis(patch.diagnosis))}</figcaption></figure>'
+        for patch in direction.patches
     )
     st.html(
         f'<h2 class="dx-title">{phrasing.html(directions.name(direction))}</h2>'
