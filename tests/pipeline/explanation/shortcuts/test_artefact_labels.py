@@ -14,10 +14,11 @@ from pipeline.data.cohort import Cohort
 from pipeline.data.decoded import DecodedCache
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part, Split
+from pipeline.evaluation.evaluation_data import evaluated_parts
 from pipeline.explanation.shortcuts import measured
-from pipeline.explanation.shortcuts.artefacts import artefact_labels
+from pipeline.explanation.shortcuts.artefacts import artefact_labels, labelled_parts, presence_counts
 from pipeline.explanation.shortcuts.measured import MEASURED, QUALITY
-from pipeline.results.shortcuts import LabelSource
+from pipeline.results.shortcuts import LabelSource, PresenceCounts
 from pipeline.run.progress import Silent
 
 SKIN, VIOLET = (205, 165, 140), (90, 45, 150)
@@ -55,7 +56,9 @@ def made(folder, *, judged):
     return Cohort(
         samples=tuple(samples),
         classes=("melanoma", "nevus"),
-        split=Split({one.image_id: Part.TRAIN for one in samples}, {one.image_id: one.image_id for one in samples}),
+        split=Split(
+            {sample.image_id: Part.TRAIN for sample in samples}, {str(number): str(number) for number in range(4)}
+        ),
         release=freeze("some", 1, concepts=entries, examples=examples),
         concepts=("streaks",),
         root=Path(),
@@ -96,9 +99,9 @@ def test_what_readers_say_counts_for_the_artefact_that_they_judged_and_for_no_ot
 def test_where_readers_did_not_say_nothing_is_filled_in(tmp_path):
     cohort = made(tmp_path, judged=("ink",))
     release = cohort.release
-    kept = [one for one in release.examples if one.concept != "ink" or one.image_id == "1"]
-    some = replace(cohort, release=freeze("some", 1, concepts=release.concepts, examples=kept))
-    column = artefact_labels(some, some.samples).of(["ink"]).table[:, 0]
+    examples = [each for each in release.examples if each.concept != "ink" or each.image_id == "1"]
+    partly = replace(cohort, release=freeze("some", 1, concepts=release.concepts, examples=examples))
+    column = artefact_labels(partly, partly.samples).column("ink")
     assert np.isnan(column[[0, 2, 3]]).all()
     assert column[1] == 0
 
@@ -143,3 +146,25 @@ def test_of_every_measure_it_is_known_how_good_it_is():
         assert quality.detected <= quality.present
         assert quality.false_alarms <= quality.absent
         assert quality.present + quality.absent == 160
+
+
+def test_each_part_has_the_labels_of_its_own_images(cohort):
+    """Images 0 and 2 have ink; the parts are of images 3 and 2, 1, and 0, whatever their order in the cohort."""
+    parts = {"0": Part.TEST, "1": Part.VALIDATION, "2": Part.TRAIN, "3": Part.TRAIN}
+    split = replace(cohort, split=Split(parts, {image: image for image in parts}), samples=cohort.samples[::-1])
+    tracker = Counting()
+    labelled = labelled_parts(split, evaluated_parts(split, seed=0, resamples=10), tracker=tracker)
+    assert labelled.train.data.image_ids == ["3", "2"]
+    assert labelled.train.artefacts.column("ink").tolist() == [0, 1]
+    assert labelled.validation.artefacts.column("ink").tolist() == [0]
+    assert labelled.test.artefacts.column("ink").tolist() == [1]
+    assert tracker.totals == [4], "all images are measured in one go"
+
+
+def test_present_absent_and_unknown_are_told_apart(cohort):
+    labels = artefact_labels(cohort, cohort.samples).of(["ink"])
+    unsure = replace(labels, table=np.array([[1.0], [np.nan], [0.0], [0.0]]))
+    assert (unsure.present.tolist(), unsure.absent.tolist()) == ([1], [2])
+    assert unsure.is_present("ink").tolist() == [True, False, False, False]
+    assert presence_counts(unsure.column("ink")) == PresenceCounts(present=1, absent=2)
+    assert unsure.rows([3, 0]).column("ink").tolist() == [0, 1]
