@@ -18,6 +18,7 @@ from pipeline.report.sentences.numerals import (
     short,
     significant,
 )
+from pipeline.results.axes import RELIABLE_FROM
 from pipeline.results.case import (
     CaseContent,
     ConceptContent,
@@ -65,8 +66,6 @@ RHYTHM = "ruler"
 SHARES = {"clipped", *ARTEFACTS} - {RHYTHM}
 """Measures that are shares of pixels; all others except the rhythm are grey values."""
 RESEARCH = "Research software, not a medical device. This is what the network computed, not what the lesion is."
-UNRELIABLE = 0.7
-"""AUC below whose lower end an axis is called unreliable."""
 SHIFTS = 3
 """Concepts named in the sentence on what would change the call."""
 SMALL = 0.1
@@ -80,7 +79,8 @@ def call(case: CaseContent, names: CaseNames) -> str:
     if not case.abstain:
         return f"{call_text}; no other diagnosis is plausible at the chosen level."
     rest = [names[entry.diagnosis] for entry in case.differential[1:] if entry.plausible]
-    return f"{call_text}, but {enumeration(rest)} {'is' if len(rest) == 1 else 'are'} also plausible: the network abstains."
+    verb = "is" if len(rest) == 1 else "are"
+    return f"{call_text}, but {enumeration(rest)} {verb} also plausible: the network abstains."
 
 
 def warnings(case: CaseContent, names: CaseNames) -> list[str]:
@@ -153,7 +153,7 @@ def agreement(concept: ConceptContent) -> str:
 
 def is_unreliable(concept: ConceptContent) -> bool:
     """Return whether the axis is not shown to answer to its concept reliably."""
-    return concept.auc is None or not concept.auc.low >= UNRELIABLE
+    return concept.auc is None or not concept.auc.low >= RELIABLE_FROM
 
 
 def signed(value: float, decimals: int = 2) -> str:
@@ -169,8 +169,8 @@ def account(case: CaseContent, diagnosis: str, names: CaseNames) -> str:
     free = case.free[diagnosis].share
     return (
         f"Log-odds of {names[diagnosis]} against all others, in nats: {signed(row.baseline)} with every axis "
-        f"switched off, {signed(concepts)} from the named concepts, {signed(free)} from all axes without a name; together "
-        f"{signed(row.outcome)}. Axes without a name account for {percent(unnamed_part(case, diagnosis))} of all that "
+        f"switched off, {signed(concepts)} from the named concepts, {signed(free)} from all axes without a name; "
+        f"together {signed(row.outcome)}. Axes without a name account for {percent(unnamed_part(case, diagnosis))} of all that "
         "was added or taken away."
     )
 
