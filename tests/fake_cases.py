@@ -2,8 +2,15 @@
 
 import base64
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
+from concepts.example import ConceptEntry, Example, Origin, Polarity
+from concepts.release import Release, freeze
 from concepts.statistics.estimate import Estimate
+from pipeline.explanation.cases.calibration import Calibration
+from pipeline.explanation.cases.concept_states import Thresholds
+from pipeline.explanation.cases.reference import AxisReference, Reference
+from pipeline.explanation.cases.scope import Scope
 from pipeline.results.case import (
     CaseContent,
     ConceptContent,
@@ -106,3 +113,58 @@ def made_case(
         opposing=(NeighbourContent(image_id="lesion_c", diagnosis=others[0], shows=(), distance=1.6),),
     )
     return content.model_copy(update=changes)
+
+
+def made_release(
+    polarities: Mapping[tuple[str, str], Polarity],
+    concepts: Sequence[str] = ("streaks", "globules"),
+    *,
+    digests: Mapping[str, str] | None = None,
+    **judged: object,
+) -> Release:
+    """A release that says these things of images, by concept and image."""
+    return freeze(
+        "derm",
+        1,
+        concepts=[
+            ConceptEntry(id=concept, name=f"the {concept}", definition="Made up.", origin=Origin.PLANTED)
+            for concept in concepts
+        ],
+        examples=[
+            Example(
+                image_id=image_id,
+                image_digest=(digests or {}).get(image_id, "0" * 64),
+                concept=concept,
+                polarity=polarity,
+                provenance="made by hand",
+            )
+            for (concept, image_id), polarity in polarities.items()
+        ],
+        created=datetime(2026, 1, 1, tzinfo=UTC),
+        **judged,
+    )
+
+
+def made_axis(concept: str = "streaks", **more: object) -> AxisReference:
+    """An axis that is present above 1 and absent below -1; its validation activations are -2, -1, 0, 1 and 2."""
+    thresholds = Thresholds(absent_below=-1.0, present_above=1.0, positives=20, negatives=20)
+    fields = {"name": f"the {concept}", "thresholds": thresholds, "activations": (-2.0, -1.0, 0.0, 1.0, 2.0)}
+    return AxisReference(concept=concept, **(fields | more))
+
+
+def made_reference(axes: Sequence[AxisReference], channels: int, **changes: object) -> Reference:
+    """A reference of two diagnoses, whose training images lie about 0 with a variance of 1 along every axis."""
+    fields = {
+        "classes": CLASSES,
+        "axes": tuple(axes),
+        "calibration": Calibration(temperature=2.0, threshold=0.3, n=40),
+        "scope": Scope(
+            mean=(0.0,) * channels, directions=((1.0,) + (0.0,) * (channels - 1),), variances=(1.0,), rest=1.0
+        ),
+        "distances": tuple(0.02 * rank for rank in range(1, 101)),
+        "quality": {},
+        "concept_only": None,
+        "examples": (),
+        "release": "ab" * 32,
+    }
+    return Reference(**(fields | changes))
