@@ -1,3 +1,5 @@
+"""The list of cases: read, narrowed down, added to."""
+
 import pytest
 
 from concepts.errors import RunError
@@ -32,7 +34,7 @@ def test_rows_say_what_the_file_says(run):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found"),
+    ("filters", "image_ids"),
     [
         (CaseFilter(), "a1 a2 b3"),
         (CaseFilter(flags=frozenset({"wrong"})), "a2"),
@@ -44,8 +46,8 @@ def test_rows_say_what_the_file_says(run):
         (CaseFilter(image="A"), "a1 a2"),
     ],
 )
-def test_a_filter_keeps_what_fits_all_that_is_asked(run, wanted, found):
-    assert [row.image_id for row in matching(read_index(run), wanted)] == found.split()
+def test_a_filter_keeps_what_fits_all_that_is_asked(run, filters, image_ids):
+    assert [row.image_id for row in matching(read_index(run), filters)] == image_ids.split()
 
 
 @pytest.mark.parametrize(("old", "new"), [("0.6", "much"), ("True", "perhaps"), ("absent", "gone"), ("wrong,", "")])
