@@ -108,4 +108,4 @@ def test_every_chart_says_what_it_shows_and_escapes_names():
 
 
 def test_cells_are_shaded_by_their_distance_from_chance():
-    assert [shade(auc) for auc in (0.5, 1.0, 0.0, 0.75, None)] == [0, 50, -50, 25, 0]
+    assert [shade(auc) for auc in (0.5, 1.0, 0.0, 0.75, float("nan"))] == [0, 50, -50, 25, 0]
