@@ -74,7 +74,7 @@ def redo(path: Path, stage: Stage, *, tracker: Tracker) -> RunFolder:
     Raises:
         RunError: If there is no run, it was not trained yet, or several processes were started.
     """
-    if NEEDS[stage].images and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise RunError(f"'{stage}' is done by one process; start it without torchrun")
     run = open_run(path)
     untrained = [mark for mark in (Stage.PLAIN.mark, Stage.WHITENED.mark) if not run.has(mark)]

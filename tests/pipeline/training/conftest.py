@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from concepts.example import ConceptEntry, Example, Polarity, Region
+from concepts.example import ConceptEntry, Example, MaskFile, Polarity
 from concepts.release import freeze
 from pipeline.config import parse_overrides
 from pipeline.data.cohort import Cohort
@@ -101,7 +101,7 @@ def make_cohort() -> Cohort:
                     image_digest=samples[-1].digest,
                     concept=CONCEPT,
                     polarity=Polarity.PRESENT if has_streaks else Polarity.ABSENT,
-                    region=Region(path=f"{image}.png", digest="0" * 64) if has_streaks else None,
+                    region=MaskFile(path=f"{image}.png", digest="0" * 64) if has_streaks else None,
                     provenance="planted",
                 )
             )

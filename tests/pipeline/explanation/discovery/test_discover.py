@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from fake_explanation import made_explanation
 from fake_networks import MadeNetwork, chance, made_network, made_outputs, made_parts
 from fakes import made_data, made_samples
 from PIL import Image
@@ -71,7 +72,7 @@ def network(tmp_path_factory):
 def run(network, tmp_path_factory):
     folder = RunFolder(tmp_path_factory.mktemp("run"))
     discovery = discover(network, run=folder, outputs=network.test_outputs(Silent()), tracker=Silent())
-    folder.write_json("explanation.json", {"discovery": discovery.model_dump(mode="json")})
+    folder.write(made_explanation(discovery=discovery))
     return folder
 
 
