@@ -1,5 +1,7 @@
 """Explanations and records made by hand, for tests that read them."""
 
+from pathlib import Path
+
 from fake_evaluation import FIGURE
 
 from pipeline.results.cases import CasesResult, FlagRates
@@ -9,6 +11,7 @@ from pipeline.results.record import Digests, EpochFigures, Machine, RunRecord
 from pipeline.results.result import Band
 from pipeline.results.shortcuts import ShortcutAudit
 from pipeline.results.trust import FailuresResult
+from pipeline.run.folder import RunFolder
 
 BAND = Band(low=0.98, high=1.02)
 RATES = FlagRates(share=FIGURE, right_where_raised=FIGURE, right_elsewhere=FIGURE)
@@ -48,3 +51,11 @@ def made_record(**changes) -> RunRecord:
         "best_epoch": {"plain": 2},
     }
     return RunRecord(**(entries | changes))
+
+
+def made_run(folder: Path) -> RunFolder:
+    """A run folder with a record and nothing trained yet, as `create_run` leaves it."""
+    folder.mkdir(exist_ok=True)
+    run = RunFolder(folder)
+    run.write(made_record(history={}, best_epoch={}))
+    return run

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from concepts.errors import RunError
 from concepts.statistics.estimate import Estimate
 from pipeline.report.pages.report import _environment
 from pipeline.report.sentences import numerals, shortcuts
@@ -24,7 +23,6 @@ from pipeline.results.shortcuts import (
     ShortcutAudit,
     ShortcutVerdict,
     Suppression,
-    suppression_of,
 )
 
 NAMES = Names({"ink": "ink marks"})
@@ -285,15 +283,6 @@ def test_a_suppressed_run_says_what_was_suppressed(epochs, trained, weighed):
     assert weighed in text
     without = plain(shortcuts.suppressed(SUPPRESSION.model_copy(update={"weighed": ()}), NAMES))
     assert "images were weighed" not in without
-
-
-def test_what_was_suppressed_is_read_from_the_record():
-    record = {"id": "phantom-2", "suppressed": SUPPRESSION.model_dump(mode="json")}
-    assert suppression_of(record) == SUPPRESSION
-    assert suppression_of({"id": "phantom-1"}) is None
-    del record["suppressed"]["images"]
-    with pytest.raises(RunError, match=r"run\.json: suppressed\.images: field required"):
-        suppression_of(record)
 
 
 def test_an_audit_reads_back_as_it_was_written():

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fake_explanation import made_run
 from torch import nn
 
 from concepts.example import ConceptEntry, Example, MaskFile, Polarity
@@ -139,7 +140,7 @@ def tiny(monkeypatch) -> None:
 
 @pytest.fixture
 def run(tmp_path) -> RunFolder:
-    return RunFolder(tmp_path)
+    return made_run(tmp_path)
 
 
 @pytest.fixture
