@@ -124,8 +124,8 @@ def test_what_came_of_naming_a_direction():
     assert case_phrasing.proposed(proposal, "derm") == (
         "ruler was added to derm. 4 images wait to be judged; 1 candidate not in the set."
     )
-    known = Proposal(concept="ruler", candidates=1, elsewhere=0, is_new=False)
-    assert case_phrasing.proposed(known, "derm") == "ruler was already in derm. 1 image waits to be judged."
+    old_word = Proposal(concept="ruler", candidates=1, elsewhere=0, is_new=False)
+    assert case_phrasing.proposed(old_word, "derm") == "ruler was already in derm. 1 image waits to be judged."
 
 
 def test_undo_counts_what_it_took_back():
