@@ -1,11 +1,9 @@
 """The report as one HTML file that opens anywhere: style, charts and pictures are in it, scripts are not."""
 
 from dataclasses import asdict
-from functools import cache
 from math import isnan
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from concepts.statistics.estimate import Estimate
@@ -15,6 +13,7 @@ from pipeline.report.pages import charts
 from pipeline.report.pages.case import case_page_address, write_case_page
 from pipeline.report.pages.charts import Dot, RatioCharts, SanityCharts
 from pipeline.report.pages.checklists import fill_checklists
+from pipeline.report.pages.environment import environment, style
 from pipeline.report.pages.facts import facts_title, model_facts
 from pipeline.report.pages.tables import write_tables
 from pipeline.report.sentences import (
@@ -41,7 +40,6 @@ from pipeline.run.pictures import data_uri
 from pipeline.run.results import RunResults, read_results
 
 MACRO = "macro"
-TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 def write_report(run: RunFolder) -> None:
@@ -79,7 +77,7 @@ def render(report: RunResults, folder: Path) -> str:
     """
     evaluation = report.evaluation
     return (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             report=report,
@@ -119,7 +117,7 @@ def render(report: RunResults, folder: Path) -> str:
             checklists=fill_checklists(report),
             picture=lambda name: data_uri(folder, name),
             shade=shade,
-            style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+            style=style("report.css"),
         )
     )
 
@@ -131,16 +129,16 @@ def case_pages(report: RunResults, folder: Path) -> dict[str, str]:
 
 
 def render_facts(report: RunResults) -> str:
-    """The one-page summary alone."""
+    """Render the one-page summary alone."""
     return (
-        _environment()
+        environment()
         .get_template("model_facts.html")
         .render(
             evaluation=report.evaluation,
             facts=model_facts(report),
             title=facts_title(report),
             numerals=numerals,
-            style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+            style=style("report.css"),
         )
     )
 
@@ -213,14 +211,3 @@ class AucCharts:
 def shade(auc: float) -> int:
     """Shade a cell of the matrix, from -50 (answers inversely) over 0 (chance, or not known) to 50, in percent."""
     return 0 if isnan(auc) else round(100 * (min(max(auc, 0.0), 1.0) - 0.5))
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
