@@ -1,6 +1,5 @@
 """The report as one HTML file that opens anywhere: style, charts and pictures are in it, scripts are not."""
 
-from dataclasses import asdict
 from math import isnan
 from pathlib import Path
 
@@ -32,6 +31,7 @@ from pipeline.report.sentences import (
 )
 from pipeline.report.sentences.numerals import SPACE
 from pipeline.results.axes import AxisVerdict
+from pipeline.results.checklists import AnswerStatus
 from pipeline.results.evaluation import Evaluation
 from pipeline.results.importance import OVERALL, ordered_targets
 from pipeline.results.names import Names
@@ -57,9 +57,9 @@ def write_report(run: RunFolder) -> None:
     report = read_results(run)
     page, facts = render(report, run.path), model_facts(report)
     write_tables(run, report)
-    run.write_json("model_facts.json", facts)
+    run.write(facts)
     run.write_text("model_facts.html", render_facts(report))
-    run.write_json("checklists.json", {one.key: asdict(one) for one in fill_checklists(report)})
+    run.write(fill_checklists(report))
     for image_id in case_pages(report, run.path):
         write_case_page(run, image_id)
     run.write_text("report.html", page)
@@ -114,7 +114,8 @@ def render(report: RunResults, folder: Path) -> str:
             case_pages=case_pages(report, folder),
             overall=OVERALL,
             facts=model_facts(report),
-            checklists=fill_checklists(report),
+            checklists=fill_checklists(report).checklists.values(),
+            statuses=tuple(AnswerStatus),
             picture=lambda name: data_uri(folder, name),
             shade=shade,
             style=style("report.css"),
