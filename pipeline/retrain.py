@@ -18,11 +18,6 @@ from pipeline.results.record import Digests
 from pipeline.run.folder import RunFolder, create_run, find_unfinished, open_run
 from pipeline.run.progress import Tracker
 from pipeline.stages import NEEDS, Stage, stages
-from pipeline.training.auxiliary import train_auxiliary
-from pipeline.training.plain import train_plain
-from pipeline.training.processes import agreed, from_first, is_first, joined_processes, started_with_others
-from pipeline.training.start import check_model
-from pipeline.training.whitened import train_whitened
 
 if TYPE_CHECKING:
     from pipeline.data.cohort import Cohort
@@ -53,6 +48,8 @@ def retrain(settings: RunSettings, *, tracker: Tracker, resume: bool = False, la
         The run's folder.
     """
     import torch
+
+    from pipeline.training.processes import joined_processes
 
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
@@ -100,6 +97,8 @@ def _train(job: Retraining, steps: list[Stage]) -> None:
     """Do the stages of training that are missing, in step with the other processes."""
     from ignite import distributed as idist
 
+    from pipeline.training.processes import from_first
+
     finished = from_first([stage for stage in steps if job.run.has(stage.mark)])
     for stage in steps:
         if stage not in finished:
@@ -115,16 +114,19 @@ def _do(job: Retraining, steps: list[Stage]) -> None:
 
 
 def _train_plain(job: Retraining) -> None:
+    from pipeline.training.plain import train_plain
 
     train_plain(job.settings, job.cohort, run=job.run, tracker=job.tracker)
 
 
 def _train_auxiliary(job: Retraining) -> None:
+    from pipeline.training.auxiliary import train_auxiliary
 
     train_auxiliary(job.settings, job.cohort, run=job.run, tracker=job.tracker)
 
 
 def _train_whitened(job: Retraining) -> None:
+    from pipeline.training.whitened import train_whitened
 
     train_whitened(job.settings, job.cohort, run=job.run, tracker=job.tracker)
 
@@ -159,6 +161,8 @@ STEPS: dict[Stage, Callable[[Retraining], None]] = {
 
 def _prepare(settings: RunSettings, tracker: Tracker, *, resume: bool) -> Retraining:
     """Let the first process read the images and make the folder; then let the others read what it decided."""
+    from pipeline.training.processes import agreed, from_first, is_first
+
     with agreed():
         job = _lead(settings, tracker, resume=resume) if is_first() else None
     path = from_first(str(job.run.path) if job else None)
@@ -173,6 +177,7 @@ def _prepare(settings: RunSettings, tracker: Tracker, *, resume: bool) -> Retrai
 
 
 def _lead(settings: RunSettings, tracker: Tracker, *, resume: bool) -> Retraining:
+    from pipeline.training.start import check_model
 
     if Baseline.TCAV in settings.evaluation.baselines:
         from pipeline.explanation.tcav import require_captum
@@ -185,6 +190,7 @@ def _lead(settings: RunSettings, tracker: Tracker, *, resume: bool) -> Retrainin
 
 
 def _follow(settings: RunSettings, tracker: Tracker, *, path: Path) -> Retraining:
+    from pipeline.training.start import check_model
 
     run = RunFolder(path, writes=False)
     cohort = _cohort(settings, run, tracker)
@@ -209,6 +215,7 @@ def _start(settings: RunSettings, cohort: "Cohort") -> RunFolder:
 
 
 def _reopen(run: RunFolder, settings: RunSettings, stage: Stage, tracker: Tracker) -> Retraining:
+    from pipeline.training.processes import started_with_others
 
     if started_with_others():
         raise RunError(f"'{stage}' is done by one process; start it without torchrun")
