@@ -94,6 +94,7 @@ def made_network(
         parts=parts,
         load=load,
         display=made_picture,
+        masks=no_masks,
         settings=None,
         cohort=None,
     )
@@ -103,6 +104,11 @@ def made_network(
 def made_picture(sample) -> np.ndarray:
     """A picture of one grey, that of the last digit of the sample's identifier."""
     return np.full((8, 8, 3), 20 * int(sample.image_id[-1]), dtype=np.uint8)
+
+
+def no_masks(_sample, paths) -> Tensor:
+    """The masks of an image that has none."""
+    return torch.full((len(paths), 8, 8), torch.nan)
 
 
 class CountingTracker(Silent):

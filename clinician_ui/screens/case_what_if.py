@@ -49,9 +49,9 @@ def show(run: RunFolder, case: CaseContent, names: dict[str, str]) -> None:
 @st.cache_resource(max_entries=2, show_spinner="Loading the network; this happens once")
 def _network(path: str, _changed: int) -> "CaseNetwork":
     # torch is imported here and nowhere earlier, as the other screens do without it.
-    from pipeline.explanation.cases.network import CaseNetwork
+    from pipeline.explanation.cases.network import open_case_network
 
-    return CaseNetwork(Path(path))
+    return open_case_network(Path(path))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

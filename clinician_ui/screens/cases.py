@@ -22,7 +22,7 @@ from pipeline.explanation.cases.index import (
     matching,
     read_index,
 )
-from pipeline.report.pages.case import STYLE, CasePicture, case_body, case_names
+from pipeline.report.pages.case import STYLE, case_body, case_names
 from pipeline.report.pages.evidence_picture import evidence_uri
 from pipeline.results.case import CaseContent, ConceptState
 from pipeline.results.names import Names
@@ -217,9 +217,9 @@ def _show_case(
         key=f"case_diagnosis_{case.image_id}",
         required=True,
     )
-    pictures = CasePicture(lambda image: _picture_url(run, image))
     style = STYLE.read_text(encoding="utf-8")
-    st.html(f"<style>{PAGE_COLOURS}{style}</style>{case_body(case, names, pictures, diagnosis=diagnosis)}")
+    body = case_body(case, names, lambda image: _picture_url(run, image), diagnosis=diagnosis)
+    st.html(f"<style>{PAGE_COLOURS}{style}</style>{body}")
     case_what_if.show(run, case, names)
     st.caption(phrasing.RESEARCH)
 

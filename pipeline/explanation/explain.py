@@ -43,7 +43,7 @@ Markings = Mapping[tuple[str, str], Polarity]
 
 def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracker: Tracker) -> None:
     """Write ``explanation.json``, the pictures in ``exemplars/``, and the cases."""
-    network = open_explained(settings, cohort, run=run)
+    network, plain = open_explained(settings, cohort, run=run), open_plain(settings, cohort, run=run)
     test, outputs = network.parts.test, network.test_outputs(tracker)
     effort = planned_effort(settings.explanation.permutations)
     table = importance_on(test, outputs, effort=effort, tracker=tracker)
@@ -62,8 +62,10 @@ def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
     save_pictures(exemplars, test, display=network.display, run=run)
     tcav: dict[str, dict[str, TcavScore]] = {}
     if Baseline.TCAV in settings.evaluation.baselines:
-        tcav = concept_vectors(open_plain(settings, cohort, run=run), network.parts, tracker)
-    cases = explain_cases(network, settings=settings.explanation, run=run, tracker=tracker)
+        tcav = concept_vectors(plain, network.parts, tracker)
+    cases = explain_cases(
+        network, plain=plain, release=cohort.release, limit=settings.explanation.cases, run=run, tracker=tracker
+    )
     failures = gather_failures(
         network, run.read(Reference), count=settings.explanation.failures, run=run, tracker=tracker
     )
@@ -80,7 +82,7 @@ def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
         trajectories=cases.trajectories,
         planted_cause=cases.planted_cause,
         failures=failures,
-        discovery=discover(network, run=run, outputs=outputs, tracker=tracker),
+        discovery=discover(network, settings=settings.explanation, root=cohort.root, run=run, tracker=tracker),
         shortcuts=audit_shortcuts(network, run=run, outputs=outputs, tracker=tracker),
     )
     run.write(explanation)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from pipeline.choices import Activation
-from pipeline.config import RunSettings
+from pipeline.config import RunSettings, TransformSettings
 from pipeline.data.cohort import Cohort
+from pipeline.data.decoded import DecodedCache
 from pipeline.data.loaders import place_images
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
@@ -37,6 +39,8 @@ Loader = Callable[[Sequence[Sample]], DataLoader[Any]]
 """Gives images as a network wants them, in order: batches with an ``image`` of N x 3 x H x W."""
 Display = Callable[[Sample], NDArray[np.uint8]]
 """Gives an image as a network sees it, for people: H x W x 3."""
+Masks = Callable[[Sample, Sequence[Path | None]], Tensor]
+"""Gives the masks of an image's k concepts as a network sees them: k x h x w, 0 to 1; NaN where there is no file."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -112,6 +116,7 @@ class ExplainedNetwork(ImageNetwork):
         description: What its images have to be like.
         parts: The images that it was trained, chosen and tested on, with everything that is known of them.
         display: Gives an image as it sees it, for people.
+        masks: Gives an image's masks as it sees them.
         settings: The experiment.
         cohort: The images of the run.
     """
@@ -119,6 +124,7 @@ class ExplainedNetwork(ImageNetwork):
     description: ModelDescription
     parts: EvaluatedParts
     display: Display
+    masks: Masks
     settings: RunSettings
     cohort: Cohort
     _outputs: dict[Part, LayerOutputs] = field(default_factory=dict, init=False, repr=False)
@@ -179,7 +185,8 @@ def open_explained(settings: RunSettings, cohort: Cohort, *, run: RunFolder) -> 
         description=description,
         parts=evaluated_parts(cohort, seed=settings.seed, resamples=settings.evaluation.resamples),
         load=lambda samples: evaluation_loader(settings, cohort, description, samples),
-        display=display_of(settings, cohort),
+        display=display_of(settings.transforms, cohort.cache),
+        masks=masks_of(settings.transforms, cohort.cache),
         settings=settings,
         cohort=cohort,
     )
@@ -201,7 +208,20 @@ def open_plain(settings: RunSettings, cohort: Cohort, *, run: RunFolder) -> Imag
     )
 
 
-def display_of(settings: RunSettings, cohort: Cohort) -> Display:
+def display_of(settings: TransformSettings, cache: DecodedCache) -> Display:
     """Return what turns a cohort's image into what its networks see of it."""
-    transform = display_transforms(settings.transforms)
-    return lambda sample: np.asarray(transform({"image": cohort.cache.get(sample)})["image"])
+    transform = display_transforms(settings)
+    return lambda sample: np.asarray(transform({"image": cache.get(sample)})["image"])
+
+
+def masks_of(settings: TransformSettings, cache: DecodedCache) -> Masks:
+    """Return what turns the mask files of a cohort's image into what its networks see of them."""
+    transform = display_transforms(settings)
+
+    def masks(sample: Sample, paths: Sequence[Path | None]) -> Tensor:
+        item = {"image": cache.get(sample), "regions": cache.get_masks(sample, tuple(paths))}
+        planes = torch.from_numpy(np.ascontiguousarray(transform(item)["regions"])) / 255
+        planes[torch.tensor([path is None for path in paths])] = torch.nan
+        return planes
+
+    return masks

@@ -1,4 +1,4 @@
-"""A case explanation as the run folder holds it: meaning only; every reader of it renders it in its own way."""
+"""The explanation of one case, as the run folder holds it."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -72,12 +72,25 @@ class EvidenceContent(Result):
 
 
 class StageContent(Result):
-    """A concept at one of several whitened layers: activation, its place among the validation images, state."""
+    """A concept at one of several whitened layers.
+
+    Attributes:
+        layer: Name of the layer.
+        activation: Of the concept's axis there, in standard deviations of the whitened space.
+        percentile: Share of the validation images with at most this activation, in percent; None where unknown.
+        state: What the axis says there.
+    """
 
     layer: str
     activation: float
     percentile: float | None
     state: ConceptState
+
+    def is_right(self, label: bool | None) -> bool | None:
+        """Return whether the state is what the label says; None where there is no label, or no clear state."""
+        if label is None or self.state not in (ConceptState.PRESENT, ConceptState.ABSENT):
+            return None
+        return (self.state is ConceptState.PRESENT) == label
 
 
 class ConceptContent(Result):
@@ -115,14 +128,20 @@ class ConceptContent(Result):
 
 
 class ShiftContent(Result):
-    """How far one named axis would have to move, in standard deviations of the whitened space."""
+    """By how much one named axis moves, in standard deviations of the whitened space."""
 
     concept: str
     shift: float
 
 
 class FlipContent(Result):
-    """The smallest change of named axes found that changes the call: to which diagnosis, and by which shifts."""
+    """The smallest change of named axes that was found to change the call.
+
+    Attributes:
+        diagnosis: The call after it.
+        size: Its length over all named axes, in standard deviations of the whitened space.
+        shifts: Of every named axis, the largest first.
+    """
 
     diagnosis: str
     size: float
@@ -130,7 +149,14 @@ class FlipContent(Result):
 
 
 class NeighbourContent(Result):
-    """A training image of the release that is near in the named axes."""
+    """A training image of the release that is near in the named axes.
+
+    Attributes:
+        image_id: Which.
+        diagnosis: What it is.
+        shows: Concepts that the release says it shows.
+        distance: In units of each axis's spread.
+    """
 
     image_id: str
     diagnosis: str
@@ -139,7 +165,14 @@ class NeighbourContent(Result):
 
 
 class QualityContent(Result):
-    """One measurement of the picture, and whether it is unusual among the validation images, or an artefact found."""
+    """One measurement of the picture.
+
+    Attributes:
+        measure: Its name, among those of `pipeline.images.measures.quality`.
+        value: In the measure's own unit.
+        percentile: Among the validation images; None where unknown.
+        unusual: Whether it is unusual among the validation images; of an artefact, whether it is detected.
+    """
 
     measure: str
     value: float
@@ -162,7 +195,13 @@ class ScopeContent(Result):
 
 
 class ConceptOnlyContent(Result):
-    """What the concepts alone would say, and whether the network's call is implausible from them (a conflict)."""
+    """What the named concepts alone say about the diagnosis.
+
+    Attributes:
+        diagnosis: The most probable one by them.
+        probability: Of it, 0 to 1.
+        conflict: Whether the network's call is another one, and implausible by them.
+    """
 
     diagnosis: str
     probability: float

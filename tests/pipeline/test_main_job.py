@@ -25,7 +25,7 @@ from concepts.store.store import open_store
 from pipeline.config import dump_settings, parse_overrides
 from pipeline.explanation.cases.files import read_case
 from pipeline.explanation.cases.index import concepts_of, read_index
-from pipeline.explanation.cases.network import CaseNetwork, explain_image
+from pipeline.explanation.cases.network import explain_image, open_case_network
 from pipeline.explanation.discovery.files import read_discovery
 from pipeline.report.pages.case import write_case_page
 from pipeline.retrain import retrain
@@ -222,7 +222,7 @@ def test_an_image_explained_alone_is_explained_as_in_the_run(whole):
         assert first.activation == pytest.approx(second.activation, abs=1e-3)
         for name, entry in first.contributions.items():
             assert entry.share == pytest.approx(second.contributions[name].share, abs=1e-2)
-    network = CaseNetwork(whole.path)
+    network = open_case_network(whole.path)
     opened = network.open_image(network.decode(network.path_of(image_id)))
     untouched = network.what_if(opened, ())
     for entry in after.differential:
@@ -233,7 +233,7 @@ def test_an_image_explained_alone_is_explained_as_in_the_run(whole):
 
 
 def test_a_file_of_elsewhere_becomes_a_case_with_a_page(whole, tmp_path):
-    source = CaseNetwork(whole.path).path_of(read_index(whole)[0].image_id)
+    source = open_case_network(whole.path).path_of(read_index(whole)[0].image_id)
     (tmp_path / "mine.png").write_bytes(source.read_bytes())
     image_id, file = explain_image(whole.path, str(tmp_path / "mine.png"))
     case = read_case(whole, image_id)
@@ -409,7 +409,7 @@ def test_a_store_takes_what_a_run_suspects_and_sorts_by_it(whole, tmp_path):
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("6 images, ")
         assert f"by {whole.id}" in done.stdout
-        network = CaseNetwork(whole.path)
+        network = open_case_network(whole.path)
         axis, how = network.reference.concepts.index(concept), network.settings.model.activation
         maps = {
             entry: network.open_image(network.decode(root / Path(paths[entry]).name)).maps[None] for entry in names[:6]

@@ -70,6 +70,7 @@ def network(monkeypatch):
         parts=EvaluatedParts(train=PARTS.train.data, validation=PARTS.validation.data, test=PARTS.test.data),
         load=load,
         display=None,
+        masks=None,
         settings=parse_overrides(["training.balance=none"]),
         cohort=SimpleNamespace(concepts=("streaks", "globules"), classes=PARTS.test.data.classes),
     )

@@ -15,7 +15,7 @@ from pipeline.choices import Activation
 from pipeline.evaluation.evaluation_data import EvaluationData
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.cases.calibration import calibrate
-from pipeline.explanation.cases.case import summary
+from pipeline.explanation.cases.case import summaries
 from pipeline.explanation.cases.concept_states import set_thresholds
 from pipeline.explanation.cases.reference import (
     AxisReference,
@@ -89,7 +89,7 @@ def build_reference(parts: ReferenceParts, *, activation: Activation) -> Referen
     validation, listed = parts.validation, parts.listed
     activations = parts.outputs.activations(activation)[:, : len(validation.concepts)]
     scope = fit_scope(listed.means)
-    distances = scope.distances(np.array([summary(maps) for maps in parts.outputs.maps]))
+    distances = scope.distances(summaries(parts.outputs.maps))
     qualities = np.array([astuple(quality) for quality in parts.qualities])
     return Reference(
         classes=validation.classes,
@@ -122,13 +122,13 @@ def listed_activations(
     """
     named = len(train.concepts)
     without = torch.from_numpy(((train.concept_labels == 0) & listed[:, None]).astype(np.float64))
-    activations, means = [np.zeros((0, named))], []
+    activations, means = [], []
     sums, start = torch.zeros(()), 0
     for maps in batches:
         rows = slice(start, start + len(maps))
         of_release = maps[torch.from_numpy(listed[rows])]
         activations.append(axis_activations(of_release[:, :named], activation).double().numpy())
-        means += [summary(image) for image in of_release]
+        means.append(summaries(of_release))
         sums = sums + torch.einsum("nk,nk...->k...", without[rows], maps[:, :named].double())
         start = rows.stop
     counts = without.sum(dim=0)
@@ -136,7 +136,7 @@ def listed_activations(
         tuple((sums[column] / counts[column]).flatten().tolist()) if counts[column] >= FEWEST_WITHOUT else ()
         for column in range(named)
     )
-    return ListedActivations(np.flatnonzero(listed), np.concatenate(activations), np.array(means), absent)
+    return ListedActivations(np.flatnonzero(listed), np.concatenate(activations), np.concatenate(means), absent)
 
 
 def _axis(parts: ReferenceParts, column: int, activations: Table, *, activation: Activation) -> AxisReference:

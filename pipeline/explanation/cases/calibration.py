@@ -1,4 +1,4 @@
-"""Probabilities that can be believed, and when to say nothing: both fitted on validation cases only."""
+"""Probabilities that can be believed, and when to abstain: both fitted on validation cases only."""
 
 from dataclasses import dataclass
 
@@ -54,7 +54,7 @@ def calibrate(logits: ArrayLike, labels: ArrayLike, *, coverage: float = COVERAG
     Args:
         logits: N x D of validation cases.
         labels: N indices.
-        coverage: Wanted share.
+        coverage: Share of new cases whose set is to contain their diagnosis, 0 to 1.
 
     Raises:
         DataError: If there are no cases.
@@ -90,7 +90,15 @@ def lower_bound(values: ArrayLike, *, share: float) -> float:
 
 
 def percentile(value: float, among: ArrayLike) -> float:
-    """Return the share of ``among`` (sorted, ascending) that is at most the value, in percent; NaN where there are none."""
+    """Return the share of ``among`` that is at most the value, in percent.
+
+    Args:
+        value: A number.
+        among: Numbers, ascending.
+
+    Returns:
+        0 to 100; NaN where there are no numbers.
+    """
     values = np.asarray(among, dtype=np.float64)
     if len(values) == 0:
         return float("nan")

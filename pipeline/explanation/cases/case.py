@@ -105,7 +105,7 @@ def explain_case(
         reference=case.reference,
         picture=case.picture,
         call=call,
-        abstain=sum(one.plausible for one in differential) > 1,
+        abstain=sum(entry.plausible for entry in differential) > 1,
         differential=differential,
         scope=_scope(case.maps, reference),
         quality=_quality(case.quality, reference),
@@ -130,9 +130,9 @@ def switched_off(maps: Tensor, reference: Reference) -> Tensor:
     return off
 
 
-def summary(maps: Tensor) -> NDArray[np.float64]:
-    """Return the mean of each axis over an image's positions, C, of C x H x W maps or C."""
-    means: NDArray[np.float64] = maps.double().reshape(len(maps), -1).mean(dim=1).numpy()
+def summaries(maps: Tensor) -> NDArray[np.float64]:
+    """Return the mean of each axis over each image's positions, N x C, of N x C x H x W maps or N x C."""
+    means: NDArray[np.float64] = (maps.double().mean(dim=(2, 3)) if maps.ndim == 4 else maps.double()).numpy()
     return means
 
 
@@ -225,7 +225,7 @@ def _evidence(plane: Tensor, width: int) -> EvidenceContent | None:
 
 
 def _scope(maps: Tensor, reference: Reference) -> ScopeContent:
-    distance = float(reference.scope.distances(summary(maps)[None])[0])
+    distance = float(reference.scope.distances(summaries(maps[None]))[0])
     rank = percentile(distance, reference.distances)
     return ScopeContent(
         distance=distance,

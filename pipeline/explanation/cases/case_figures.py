@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from concepts.statistics.bootstrap import Weights, known_mean
 from pipeline.explanation.cases.planted import cause_hits, causes
-from pipeline.results.case import CaseContent, ConceptState, StageContent
+from pipeline.results.case import CaseContent
 from pipeline.results.cases import CasesResult, FlagRates, LayerCourse, PlantedCause
 
 EXAMPLES = 6
@@ -93,17 +93,10 @@ def layer_courses(cases: Sequence[CaseContent], weights: Weights) -> dict[str, d
     }
 
 
-def is_right(stage: StageContent, label: bool | None) -> bool | None:
-    """Return whether a layer says of a concept what the label says; None where either says nothing."""
-    if label is None or stage.state not in (ConceptState.PRESENT, ConceptState.ABSENT):
-        return None
-    return (stage.state is ConceptState.PRESENT) == label
-
-
 def _course(cases: Sequence[CaseContent], weights: Weights, *, column: int, index: int) -> LayerCourse:
     concepts = [case.concepts[column] for case in cases]
-    below = [is_right(concept.stages[index], concept.label) for concept in concepts]
-    above = [is_right(concept.stages[-1], concept.label) for concept in concepts]
+    below = [concept.stages[index].is_right(concept.label) for concept in concepts]
+    above = [concept.stages[-1].is_right(concept.label) for concept in concepts]
     both = [None not in pair for pair in zip(below, above, strict=True)]
     was_wrong = np.array([usable and not right for usable, right in zip(both, below, strict=True)])
     was_right = np.array([usable and bool(right) for usable, right in zip(both, below, strict=True)])

@@ -68,7 +68,7 @@ def averaged(maps: Tensor, width: int) -> Tensor:
 
 
 def choose_width(maps: Tensor, planes: Tensor) -> int:
-    """Choose the width whose averages point into the mask most often; the narrowest where there are too few masks to tell.
+    """Choose the width whose averages point into the mask most often; the narrowest where there are too few masks.
 
     Args:
         maps: N x h x w, of one axis on validation images.

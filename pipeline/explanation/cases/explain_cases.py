@@ -2,18 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from pipeline.config import ExplanationSettings
+from concepts.release import Release
 from pipeline.data.sample import Sample
-from pipeline.data.transforms import display_transforms
 from pipeline.evaluation.evaluation_data import EvaluationData
-from pipeline.evaluation.outputs import LayerOutputs, layer_outputs
+from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.evaluation.trajectory import activations_by_layer
 from pipeline.explanation.cases.build_reference import ReferenceParts, build_reference, listed_activations
 from pipeline.explanation.cases.case import CaseInput, explain_case
@@ -21,19 +18,19 @@ from pipeline.explanation.cases.case_figures import cases_result, layer_courses,
 from pipeline.explanation.cases.evidence import WIDTHS, choose_width, gradient_maps, pointing_game
 from pipeline.explanation.cases.files import has_picture, picture_file, write_case, write_index
 from pipeline.explanation.cases.reference import Reference
-from pipeline.explanation.explained_network import ExplainedNetwork
+from pipeline.explanation.explained_network import Display, ExplainedNetwork, ImageNetwork
 from pipeline.images.measures.quality import measure_quality
-from pipeline.models.backbones import layer_name
-from pipeline.models.checkpoint import load_model
-from pipeline.models.inputs import evaluation_loader
+from pipeline.results.axes import AxisPurity
 from pipeline.results.case import CaseContent
 from pipeline.results.cases import CasesResult, LayerCourse, PlantedCause, PointingResult
 from pipeline.results.evaluation import Evaluation
-from pipeline.run.files import PLAIN
 from pipeline.run.folder import RunFolder
 from pipeline.run.pictures import save_picture
 from pipeline.run.progress import Tracker
 from pipeline.run.seeds import Stream, random_generator
+from pipeline.whitening.surgery import whitening_layers
+
+PHANTOM = "phantom"
 
 Table = NDArray[np.float64]
 
@@ -56,30 +53,103 @@ class ExplainedCases:
 
 
 def explain_cases(
-    network: ExplainedNetwork, *, settings: ExplanationSettings, run: RunFolder, tracker: Tracker
+    network: ExplainedNetwork,
+    *,
+    plain: ImageNetwork,
+    release: Release,
+    limit: int | None,
+    run: RunFolder,
+    tracker: Tracker,
 ) -> ExplainedCases:
     """Write ``reference.json``, ``cases/`` and ``cases.csv``; return the figures over the cases.
 
     Args:
         network: The whitened network, with its images.
-        settings: How many cases.
+        plain: The network without concepts, cut at the same layer; it runs only where test images have masks.
+        release: What the network was trained with.
+        limit: The most test images that are explained; None: no limit.
         run: Where to write; its evaluation is read.
         tracker: Where progress is shown.
     """
-    test, outputs = network.parts.test, network.test_outputs(tracker)
-    reference = _reference(network, run, tracker)
+    test = network.parts.test
+    reference = gather_reference(network, release, purity=run.read(Evaluation).axes.purity, tracker=tracker)
     run.write(reference)
-    rows = select_cases(len(test), limit=settings.cases, seed=test.seed)
-    by_layer = _by_layer(network, test, tracker)
-    cases = _write_cases(network, reference, rows, by_layer=by_layer, run=run, tracker=tracker)
+    rows = select_cases(len(test), limit=limit, seed=test.seed)
+    cases = _write_cases(network, reference, rows, run=run, tracker=tracker)
     weights = test.weights[:, rows]
     return ExplainedCases(
         cases=cases_result(cases, of=len(test), weights=weights),
-        pointing=_pointing(network, outputs, reference, run=run, tracker=tracker),
-        trajectories=layer_courses(cases, weights) if by_layer else {},
+        pointing=point(network, plain, [axis.evidence_width for axis in reference.axes], tracker=tracker),
+        trajectories=layer_courses(cases, weights) if _has_several_layers(network) else {},
         planted_cause=planted_cause_rates(cases, test.concept_labels[rows], weights)
-        if test.samples[0].source == "phantom"
+        if test.samples[0].source == PHANTOM
         else None,
+    )
+
+
+def gather_reference(
+    network: ExplainedNetwork, release: Release, *, purity: Mapping[str, AxisPurity], tracker: Tracker
+) -> Reference:
+    """Run the network on what cases are read against, and put the reference together.
+
+    Args:
+        network: The whitened network, with its images.
+        release: What the network was trained with.
+        purity: Of each axis on test images, by concept.
+        tracker: Where progress is shown.
+    """
+    train, validation = network.parts.train, network.parts.validation
+    in_release = {example.image_id for example in release.examples}
+    listed = np.array([image_id in in_release for image_id in train.image_ids], dtype=np.bool_)
+    parts = ReferenceParts(
+        validation=validation,
+        outputs=network.validation_outputs(tracker),
+        qualities=[measure_quality(network.display(sample)) for sample in validation.samples],
+        by_layer=_by_layer(network, validation, tracker),
+        widths=evidence_widths(network, tracker),
+        train=train,
+        listed=listed_activations(train, network.train_maps(tracker), listed, activation=network.activation),
+        purity=purity,
+        release=release,
+    )
+    return build_reference(parts, activation=network.activation)
+
+
+def evidence_widths(network: ExplainedNetwork, tracker: Tracker) -> list[int]:
+    """Choose for each axis over how many cells its map is averaged, on the validation images that have masks."""
+    validation, maps = network.parts.validation, network.validation_outputs(tracker).maps
+    masked = [row for row, paths in enumerate(validation.regions) if any(path is not None for path in paths)]
+    if not masked or maps.ndim != 4:
+        return [WIDTHS[0]] * len(validation.concepts)
+    planes = torch.stack([network.masks(validation.samples[row], validation.regions[row]) for row in masked])
+    return [choose_width(maps[masked][:, column], planes[:, column]) for column in range(len(validation.concepts))]
+
+
+def point(
+    network: ExplainedNetwork, plain: ImageNetwork, widths: Sequence[int], *, tracker: Tracker
+) -> PointingResult | None:
+    """Play the pointing game on the test images.
+
+    Args:
+        network: The whitened network, with its images.
+        plain: The network without concepts.
+        widths: k, cells over whose square the map of each axis is averaged.
+        tracker: Where progress is shown.
+
+    Returns:
+        None where no test image has a mask, or the layer has no positions.
+    """
+    test, maps = network.parts.test, network.test_outputs(tracker).maps
+    if maps.ndim != 4 or not any(path is not None for paths in test.regions for path in paths):
+        return None
+    of_plain = plain.outputs(test.samples, tracker=tracker, title=f"plain network, {test.part} images")
+    return pointing_game(
+        maps[:, : len(test.concepts)],
+        gradient_maps(of_plain.tail, of_plain.maps, of_plain.rest),
+        [network.masks(sample, paths) for sample, paths in zip(test.samples, test.regions, strict=True)],
+        concepts=test.concepts,
+        widths=widths,
+        weights=test.weights,
     )
 
 
@@ -100,42 +170,13 @@ def select_cases(count: int, *, limit: int | None, seed: int) -> list[int]:
     return sorted(int(row) for row in drawn)
 
 
-def _write_cases(
-    network: ExplainedNetwork,
-    reference: Reference,
-    rows: Sequence[int],
-    *,
-    by_layer: Mapping[str, Table],
-    run: RunFolder,
-    tracker: Tracker,
-) -> list[CaseContent]:
-    test, outputs = network.parts.test, network.test_outputs(tracker)
-    generator = random_generator(test.seed, Stream.CASES)
-    samples = {sample.image_id: sample for part in (network.parts.train, test) for sample in part.samples}
-    cases = []
-    with tracker.task("explaining cases", len(rows)) as advance:
-        for row in rows:
-            entry = case_input(test, outputs, row, by_layer=by_layer, display=network.display(test.samples[row]))
-            case = explain_case(
-                entry, reference, outputs.tail, activation=network.activation, run_id=run.id, generator=generator
-            )
-            for example in (*case.supporting, *case.opposing):
-                _save_missing_picture(network, samples[example.image_id], run)
-            _save_missing_picture(network, test.samples[row], run)
-            write_case(run, case)
-            cases.append(case)
-            advance(1)
-    write_index(run, [case.row() for case in cases])
-    return cases
-
-
 def case_input(
     data: EvaluationData,
     outputs: LayerOutputs,
     row: int,
     *,
     by_layer: Mapping[str, Table],
-    display: NDArray[np.uint8],
+    picture: NDArray[np.uint8],
 ) -> CaseInput:
     """Gather what is known of one image of a part.
 
@@ -144,7 +185,7 @@ def case_input(
         outputs: Of the layer for its images, in order.
         row: Which image.
         by_layer: Activations at each whitened layer, where there are several.
-        display: The image as the network sees it, H x W x 3.
+        picture: The image as the network sees it, H x W x 3.
     """
     sample = data.samples[row]
     return CaseInput(
@@ -153,7 +194,7 @@ def case_input(
         maps=outputs.maps[row],
         rest=tuple(skip[row : row + 1] for skip in outputs.rest),
         logits=outputs.logits[row].double().numpy(),
-        quality=measure_quality(display),
+        quality=measure_quality(picture),
         part=str(data.part),
         reference=sample.diagnosis,
         labels=data.concept_labels[row].tolist(),
@@ -162,80 +203,45 @@ def case_input(
     )
 
 
-def _save_missing_picture(network: ExplainedNetwork, sample: Sample, run: RunFolder) -> None:
-    if not has_picture(run, sample.image_id):
-        save_picture(run, picture_file(sample.image_id), network.display(sample))
+def _write_cases(
+    network: ExplainedNetwork, reference: Reference, rows: Sequence[int], *, run: RunFolder, tracker: Tracker
+) -> list[CaseContent]:
+    test, outputs = network.parts.test, network.test_outputs(tracker)
+    by_layer = _by_layer(network, test, tracker)
+    generator = random_generator(test.seed, Stream.CASES)
+    train = {sample.image_id: sample for sample in network.parts.train.samples}
+    cases = []
+    with tracker.task("explaining cases", len(rows)) as advance:
+        for row in rows:
+            picture = network.display(test.samples[row])
+            entry = case_input(test, outputs, row, by_layer=by_layer, picture=picture)
+            case = explain_case(
+                entry, reference, outputs.tail, activation=network.activation, run_id=run.id, generator=generator
+            )
+            save_picture(run, picture_file(case.image_id), picture)
+            examples = [train[example.image_id] for example in (*case.supporting, *case.opposing)]
+            save_missing_pictures(run, examples, network.display)
+            write_case(run, case)
+            cases.append(case)
+            advance(1)
+    write_index(run, [case.row() for case in cases])
+    return cases
 
 
-def _reference(network: ExplainedNetwork, run: RunFolder, tracker: Tracker) -> Reference:
-    train, validation, release = network.parts.train, network.parts.validation, network.cohort.release
-    in_release = {example.image_id for example in release.examples}
-    listed = np.array([image_id in in_release for image_id in train.image_ids], dtype=np.bool_)
-    parts = ReferenceParts(
-        validation=validation,
-        outputs=network.validation_outputs(tracker),
-        qualities=[measure_quality(network.display(sample)) for sample in validation.samples],
-        by_layer=_by_layer(network, validation, tracker),
-        widths=_evidence_widths(network, tracker),
-        train=train,
-        listed=listed_activations(train, network.train_maps(tracker), listed, activation=network.activation),
-        purity=run.read(Evaluation).axes.purity,
-        release=release,
-    )
-    return build_reference(parts, activation=network.activation)
+def save_missing_pictures(run: RunFolder, samples: Sequence[Sample], display: Display) -> None:
+    """Write the pictures of images that the run folder does not have yet."""
+    for sample in samples:
+        if not has_picture(run, sample.image_id):
+            save_picture(run, picture_file(sample.image_id), display(sample))
 
 
-def _evidence_widths(network: ExplainedNetwork, tracker: Tracker) -> list[int]:
-    """Choose for each axis over how many cells its map is averaged, on the validation images that have masks."""
-    validation, maps = network.parts.validation, network.validation_outputs(tracker).maps
-    masked = [row for row, paths in enumerate(validation.regions) if any(path is not None for path in paths)]
-    if not masked or maps.ndim != 4:
-        return [WIDTHS[0]] * len(validation.concepts)
-    planes = torch.stack([_planes(network, validation.samples[row], validation.regions[row]) for row in masked])
-    return [choose_width(maps[masked][:, column], planes[:, column]) for column in range(len(validation.concepts))]
+def _has_several_layers(network: ExplainedNetwork) -> bool:
+    return len(whitening_layers(network.module)) > 1
 
 
 def _by_layer(network: ExplainedNetwork, data: EvaluationData, tracker: Tracker) -> dict[str, Table]:
     """Read every whitened layer, where there are several; upright images, whatever the turns."""
-    if not network.settings.model.further_layers:
+    if not _has_several_layers(network):
         return {}
     title = f"every whitened layer, {data.part} images"
     return activations_by_layer(network.module, network.load(data.samples), tracker=tracker, title=title)
-
-
-def _pointing(
-    network: ExplainedNetwork, outputs: LayerOutputs, reference: Reference, *, run: RunFolder, tracker: Tracker
-) -> PointingResult | None:
-    test = network.parts.test
-    if outputs.maps.ndim != 4 or not any(path is not None for paths in test.regions for path in paths):
-        return None
-    plain = _plain_outputs(network, test, run=run, tracker=tracker)
-    return pointing_game(
-        outputs.maps[:, : len(test.concepts)],
-        gradient_maps(plain.tail, plain.maps, plain.rest),
-        [_planes(network, sample, paths) for sample, paths in zip(test.samples, test.regions, strict=True)],
-        concepts=test.concepts,
-        widths=[axis.evidence_width for axis in reference.axes],
-        weights=test.weights,
-    )
-
-
-def _plain_outputs(
-    network: ExplainedNetwork, data: EvaluationData, *, run: RunFolder, tracker: Tracker
-) -> LayerOutputs:
-    module, description = load_model(run.path / PLAIN)
-    loader = evaluation_loader(network.settings, network.cohort, description, data.samples)
-    layer = layer_name(network.settings.model)
-    return layer_outputs(
-        module, layer, loader, turns=network.turns, tracker=tracker, title=f"plain network, {data.part} images"
-    )
-
-
-def _planes(network: ExplainedNetwork, sample: Sample, paths: Sequence[Path | None]) -> Tensor:
-    """Return k x h x w masks as the network sees the image, 0 to 1; NaN where there is none."""
-    cache = network.cohort.cache
-    item = {"image": cache.get(sample), "regions": cache.get_masks(sample, tuple(paths))}
-    transformed = display_transforms(network.settings.transforms)(item)["regions"]
-    planes = torch.from_numpy(np.ascontiguousarray(transformed)) / 255
-    planes[torch.tensor([path is None for path in paths])] = torch.nan
-    return planes

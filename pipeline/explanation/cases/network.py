@@ -1,10 +1,11 @@
 """A run's whitened network, opened for single images: explain one, or switch its concepts off and on."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import file_digest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,9 +29,10 @@ from pipeline.images.measures.quality import measure_quality
 from pipeline.models.checkpoint import load_model, main_layer
 from pipeline.results.case import CaseContent
 from pipeline.run.files import MODEL
-from pipeline.run.folder import open_run
+from pipeline.run.folder import RunFolder, open_run
 from pipeline.run.pictures import save_picture
 from pipeline.run.seeds import Stream, random_generator
+from pipeline.whitening.surgery import whitening_layers
 
 DIGEST_LETTERS = 8
 """Digits of the digest in the name of an image that is not of the cohort."""
@@ -68,35 +70,25 @@ class KnownImage:
     labels: Sequence[float] | None = None
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
 class CaseNetwork:
-    """The network of a whole run with what its cases are read against.
+    """The network of a run with what its cases are read against.
 
-    Args:
-        run_path: The run's folder.
-
-    Raises:
-        RunError: If the run has not been explained yet, or by another version.
+    Attributes:
+        run: The run's folder, where cases are written.
+        settings: With which the run was started.
+        reference: What cases are read against.
+        samples: The cohort's images by identifier, with their ``path``, ``diagnosis`` and ``part`` of the split.
+        cut: The network, cut at its whitened layer.
+        transform: Turns a decoded square into what the network sees, both in an item's ``image``.
     """
 
-    def __init__(self, run_path: Path) -> None:
-        self.run = open_run(run_path)
-        if not self.run.has(Reference.file):
-            raise RunError(
-                f"{run_path}: has no {Reference.file} yet; explain the run first: dermaxis explain {run_path}"
-            )
-        self.settings: RunSettings = self.run.settings()
-        self.reference = self.run.read(Reference)
-        samples = pd.read_csv(self.run.file("samples.csv"), dtype=str).set_index("image_id")
-        split = pd.read_csv(self.run.file("split.csv"), dtype=str).set_index("image_id")
-        self.samples = samples.join(split[["part"]])
-        module, description = load_model(self.run.path / MODEL)
-        self.cut = CutNetwork(
-            module=module.eval(),
-            layer=main_layer(module, description),
-            turns=self.settings.model.turns,
-            activation=self.settings.model.activation,
-        )
-        self._transform = eval_transforms(self.settings.transforms, description.mean, description.std)
+    run: RunFolder
+    settings: RunSettings
+    reference: Reference
+    samples: pd.DataFrame
+    cut: CutNetwork
+    transform: Callable[[Mapping[Hashable, Any]], Any]
 
     @torch.inference_mode()
     def open_image(self, decoded: NDArray[np.uint8]) -> OpenImage:
@@ -191,17 +183,48 @@ class CaseNetwork:
         return read_release(self.run.file("release.json"))
 
     def _input(self, decoded: NDArray[np.uint8]) -> Tensor:
-        image: Tensor = self._transform({"image": decoded})["image"][None]
+        image: Tensor = self.transform({"image": decoded})["image"][None]
         return image
 
     def _by_layer(self, decoded: NDArray[np.uint8]) -> dict[str, list[float]]:
-        if not self.settings.model.further_layers:
+        if len(whitening_layers(self.cut.module)) < 2:
             return {}
         layers = layer_activations(self.cut.module, self._input(decoded))
         return {layer: activations[0].tolist() for layer, activations in layers.items()}
 
     def _display(self, decoded: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.asarray(display_transforms(self.settings.transforms)({"image": decoded})["image"])
+
+
+def open_case_network(run_path: Path) -> CaseNetwork:
+    """Open the network of an explained run.
+
+    Args:
+        run_path: The run's folder.
+
+    Raises:
+        RunError: If the run has not been explained yet, or by another version.
+    """
+    run = open_run(run_path)
+    if not run.has(Reference.file):
+        raise RunError(f"{run_path}: has no {Reference.file} yet; explain the run first: dermaxis explain {run_path}")
+    settings, reference = run.settings(), run.read(Reference)
+    samples = pd.read_csv(run.file("samples.csv"), dtype=str).set_index("image_id")
+    split = pd.read_csv(run.file("split.csv"), dtype=str).set_index("image_id")
+    module, description = load_model(run.path / MODEL)
+    return CaseNetwork(
+        run=run,
+        settings=settings,
+        reference=reference,
+        samples=samples.join(split[["part"]]),
+        cut=CutNetwork(
+            module=module,
+            layer=main_layer(module, description),
+            turns=settings.model.turns,
+            activation=settings.model.activation,
+        ),
+        transform=eval_transforms(settings.transforms, description.mean, description.std),
+    )
 
 
 def explain_image(run_path: Path, image: str) -> tuple[str, Path]:
@@ -217,7 +240,7 @@ def explain_image(run_path: Path, image: str) -> tuple[str, Path]:
     Raises:
         RunError: If it is neither.
     """
-    network = CaseNetwork(run_path)
+    network = open_case_network(run_path)
     if image in network.samples.index:
         path, known_image = network.path_of(image), _cohort_image(network, image)
     else:

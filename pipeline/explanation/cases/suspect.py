@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from concepts.errors import DataError
 from concepts.image_record import ImageRecord
 from pipeline.data.splits import Part
-from pipeline.explanation.cases.network import CaseNetwork
+from pipeline.explanation.cases.network import CaseNetwork, open_case_network
 from pipeline.run.progress import Advance, Tracker
 from pipeline.whitening.activation import axis_activations
 
@@ -56,7 +56,7 @@ def suspect(run_path: Path, records: Sequence[ImageRecord], *, images: Path, tra
         DataError: If there are no images, or files are missing or are others; ``rows`` lists all.
     """
     _refuse_other_files(records, images)
-    network = CaseNetwork(run_path)
+    network = open_case_network(run_path)
     validation = [str(name) for name in network.samples.index[network.samples.part == Part.VALIDATION]]
     labels = network.labels_of(validation)
     paths = [network.path_of(image_id) for image_id in validation]

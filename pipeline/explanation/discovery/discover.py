@@ -6,6 +6,7 @@ examples of a new concept are training images, so that the next release may use 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.choices import Activation
+from pipeline.config import ExplanationSettings
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
 from pipeline.evaluation.evaluation_data import EvaluationData
@@ -76,19 +78,22 @@ class Peak:
     box: Box
 
 
-def discover(network: ExplainedNetwork, *, run: RunFolder, outputs: LayerOutputs, tracker: Tracker) -> Discovery | None:
+def discover(
+    network: ExplainedNetwork, *, settings: ExplanationSettings, root: Path, run: RunFolder, tracker: Tracker
+) -> Discovery | None:
     """Look for the free directions that matter most; write their patches and candidates into the run folder.
 
     Args:
         network: The whitened one, with its images.
+        settings: How many directions, and with how many permutations.
+        root: Folder of the cohort, which tells a phantom's artefacts.
         run: Where to write.
-        outputs: Of the layer for the test images, in order.
         tracker: Shows progress.
 
     Returns:
         None where none are asked for, or the layer has no free axis.
     """
-    test, settings = network.parts.test, network.settings.explanation
+    test, outputs = network.parts.test, network.test_outputs(tracker)
     named = len(test.concepts)
     if settings.discovered == 0 or outputs.maps.shape[1] <= named:
         return None
@@ -101,7 +106,7 @@ def discover(network: ExplainedNetwork, *, run: RunFolder, outputs: LayerOutputs
         tables = direction_importance(basis, len(salient.shares), outputs, test, effort=effort, advance=advance)
     traits = [
         *axis_traits(test.concepts, outputs.activations(network.activation)),
-        *image_traits(test, network.cohort.root, [network.display(sample) for sample in test.samples]),
+        *image_traits(test, root, [network.display(sample) for sample in test.samples]),
     ]
     maps = coordinates(outputs.maps, salient.directions)
     discovery = describe_directions(salient.shares, tables, maps, test, traits=traits, activation=network.activation)

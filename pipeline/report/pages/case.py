@@ -1,10 +1,9 @@
-"""One case on a page: what the network called it, by which concepts, where it saw them, and how far to rely on it.
+"""One case on a page: the network's call, the concepts behind it, where they are active, and how reliable that is.
 
 The same body serves the file beside the case, which opens anywhere, and the tool's screen.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote
@@ -22,20 +21,11 @@ from pipeline.run.folder import RunFolder
 from pipeline.run.pictures import data_uri
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
+Picture = Callable[[str], str]
+"""Gives the address of an image's picture by the image's identifier."""
 STYLE = TEMPLATES / "case.css"
 SETTLED = 2.0
 """Largest absolute contribution, in nats, that the bars of every case have room for; larger ones widen the axis."""
-
-
-@dataclass(frozen=True)
-class CasePicture:
-    """Where the pictures of a case come from.
-
-    Attributes:
-        image: Gives the address of an image's picture by the image's identifier.
-    """
-
-    image: Callable[[str], str]
 
 
 def case_page_address(image_id: str) -> str:
@@ -53,15 +43,13 @@ def case_names(case: CaseContent) -> dict[str, str]:
     return names | {entry.concept: entry.name for entry in case.concepts}
 
 
-def case_body(
-    case: CaseContent, names: Mapping[str, str], pictures: CasePicture, *, diagnosis: str | None = None
-) -> Markup:
+def case_body(case: CaseContent, names: Mapping[str, str], picture: Picture, *, diagnosis: str | None = None) -> Markup:
     """Render the case as a piece of HTML without scripts; its style is the file `STYLE`.
 
     Args:
         case: What to show.
         names: From `case_names`.
-        pictures: Where the pictures are.
+        picture: Where the pictures are.
         diagnosis: For which contributions are shown; default: the call.
 
     Raises:
@@ -77,10 +65,10 @@ def case_body(
             names=names,
             sentences=case_sentences,
             numerals=numerals,
-            picture=pictures.image,
+            picture=picture,
             evidence=evidence_uri,
             target=target,
-            reach=max(SETTLED, *(abs(concept) for concept in shares)),
+            reach=max(SETTLED, *(abs(share) for share in shares)),
         )
     )
 
@@ -92,13 +80,12 @@ def write_case_page(run: RunFolder, image_id: str) -> Path:
         RunError: If the case or a picture of it is missing or damaged.
     """
     case = read_case(run, image_id)
-    pictures = CasePicture(lambda image: data_uri(run.path, picture_file(image)))
     page = (
         _environment()
         .get_template("case_page.html")
         .render(
             case=case,
-            body=case_body(case, case_names(case), pictures),
+            body=case_body(case, case_names(case), lambda image: data_uri(run.path, picture_file(image))),
             style=Markup(STYLE.read_text(encoding="utf-8")),
             look=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
             research=case_sentences.RESEARCH,

@@ -1,4 +1,4 @@
-"""Every sentence that a reader finds about a single case.
+"""Every sentence about a single case.
 
 Sentences say what the network did with this image; none says what the lesion is.
 """
@@ -6,9 +6,19 @@ Sentences say what the network did with this image; none says what the lesion is
 from collections.abc import Mapping
 from itertools import pairwise
 
-from concepts.statistics.estimate import Estimate
 from pipeline.report.sentences.cases import layer
-from pipeline.report.sentences.numerals import MINUS, SPACE, TIMES, capital, enumeration, number, percent, significant
+from pipeline.report.sentences.numerals import (
+    MINUS,
+    TIMES,
+    capital,
+    cases,
+    enumeration,
+    number,
+    percent,
+    short,
+    significant,
+)
+from pipeline.results.axes import RELIABLE_FROM
 from pipeline.results.case import (
     CaseContent,
     ConceptContent,
@@ -18,7 +28,8 @@ from pipeline.results.case import (
     QualityContent,
 )
 
-Names = Mapping[str, str]
+CaseNames = Mapping[str, str]
+"""What people call the concepts and diagnoses of a case, by identifier."""
 STATES = {
     ConceptState.PRESENT: "present",
     ConceptState.ABSENT: "absent",
@@ -53,30 +64,27 @@ PICTURE = (
 RHYTHM = "ruler"
 """How well ticks repeat, 0 to 1."""
 SHARES = {"clipped", *ARTEFACTS} - {RHYTHM}
-"""Measures that are shares of pixels; the others but the rhythm are grey values."""
+"""Measures that are shares of pixels; all others except the rhythm are grey values."""
 RESEARCH = "Research software, not a medical device. This is what the network computed, not what the lesion is."
-UNRELIABLE = 0.7
-"""AUC below whose lower end an axis is called unreliable."""
 SHIFTS = 3
 """Concepts named in the sentence on what would change the call."""
 SMALL = 0.1
-"""Shifts below this share of the whole change are not worth a word."""
+"""Shifts below this share of the change's length are not named."""
 
 
-def call(case: CaseContent, names: Names) -> str:
+def call(case: CaseContent, names: CaseNames) -> str:
     """Say the network's call with its calibrated probability, and whether it abstains."""
     first = case.differential[0]
     call_text = f"{capital(names[first.diagnosis])}, {percent(first.probability)}"
     if not case.abstain:
         return f"{call_text}; no other diagnosis is plausible at the chosen level."
     rest = [names[entry.diagnosis] for entry in case.differential[1:] if entry.plausible]
-    return (
-        f"{call_text}, but {enumeration(rest)} {'is' if len(rest) == 1 else 'are'} plausible too: the network abstains."
-    )
+    verb = "is" if len(rest) == 1 else "are"
+    return f"{call_text}, but {enumeration(rest)} {verb} also plausible: the network abstains."
 
 
-def warnings(case: CaseContent, names: Names) -> list[str]:
-    """List what speaks against relying on the case, the most serious first."""
+def warnings(case: CaseContent, names: CaseNames) -> list[str]:
+    """List what speaks against relying on the network in this case, the most serious first."""
     sentences = []
     if case.scope.out_of_scope:
         sentences.append(
@@ -118,38 +126,34 @@ def measure_name(measurement: QualityContent) -> str:
     return capital({**MEASURES, **ARTEFACTS}.get(measurement.measure, measurement.measure))
 
 
-def trait_name(trait: str, names: Names) -> str:
-    """Name something that goes with a direction: a concept, an artefact, a measure of the picture."""
-    return {**MEASURES, **ARTEFACTS, **names}.get(trait, trait.replace("_", " "))
-
-
 def quality_state(measurement: QualityContent) -> str:
-    """Whether a measurement says anything."""
+    """Say whether an artefact was detected, or whether another measurement is unusual."""
     if measurement.measure in ARTEFACTS:
         return "detected" if measurement.unusual else "not detected"
     return "unusual" if measurement.unusual else "usual"
 
 
 def percentile(rank: float | None) -> str:
-    """Where a value lies among the validation images."""
-    return "not placed" if rank is None else f"at percentile {round(rank)} of the validation images"
+    """Say where a value lies among the validation images."""
+    return "at an unknown percentile" if rank is None else f"at percentile {round(rank)} of the validation images"
 
 
 def reliability(concept: ConceptContent) -> str:
-    """How far the axis can be relied on: AUC on test images with interval and n, or why not."""
+    """Say how far the axis can be relied on: its AUC on test images with interval and n, or why there is none."""
     if concept.auc is None:
         return f"not assessable: {concept.reason or 'no figure'}"
-    return f"{_figure(concept.auc)}, {concept.positives} with it"
+    return f"{short(concept.auc, 2)}, {cases(concept.auc)}, of which {concept.positives} show it"
 
 
 def agreement(concept: ConceptContent) -> str:
-    """How far readers agreed about the concept, where that is known."""
-    return "" if concept.agreement is None else f"readers' agreement {_figure(concept.agreement)}"
+    """Say how far readers agreed about the concept; empty where that is not known."""
+    figure = concept.agreement
+    return "" if figure is None else f"readers' agreement {short(figure, 2)}, {cases(figure)}"
 
 
 def is_unreliable(concept: ConceptContent) -> bool:
-    """Whether the axis is not shown to tell the concept at all well."""
-    return concept.auc is None or not concept.auc.low >= UNRELIABLE
+    """Return whether the axis is not shown to answer to its concept reliably."""
+    return concept.auc is None or not concept.auc.low >= RELIABLE_FROM
 
 
 def signed(value: float, decimals: int = 2) -> str:
@@ -158,44 +162,44 @@ def signed(value: float, decimals: int = 2) -> str:
     return text if text.startswith(MINUS) or float(text) == 0 else f"+{text}"
 
 
-def account(case: CaseContent, diagnosis: str, names: Names) -> str:
-    """How baseline, concepts and free axes add up to the network's log-odds for a diagnosis."""
+def account(case: CaseContent, diagnosis: str, names: CaseNames) -> str:
+    """Say how baseline, concepts and free axes add up to the network's log-odds of a diagnosis."""
     row = next(entry for entry in case.differential if entry.diagnosis == diagnosis)
     concepts = sum(entry.contributions[diagnosis].share for entry in case.concepts)
     free = case.free[diagnosis].share
     return (
         f"Log-odds of {names[diagnosis]} against all others, in nats: {signed(row.baseline)} with every axis "
-        f"switched off, {signed(concepts)} by the named concepts, {signed(free)} by all axes without a name; together "
-        f"{signed(row.outcome)}. Of all that was added or taken away, {percent(unnamed_part(case, diagnosis))} came by "
-        "axes without a name."
+        f"switched off, {signed(concepts)} from the named concepts, {signed(free)} from all axes without a name; "
+        f"together {signed(row.outcome)}. Axes without a name account for {percent(unnamed_part(case, diagnosis))} of all "
+        "that was added or taken away."
     )
 
 
 def unnamed_part(case: CaseContent, diagnosis: str) -> float:
-    """Share of the absolute contributions that the free axes carry, 0 to 1."""
+    """Return the share of the absolute contributions that the free axes carry, 0 to 1; 0 where nothing contributes."""
     free = abs(case.free[diagnosis].share)
     total = free + sum(abs(concept.contributions[diagnosis].share) for concept in case.concepts)
     return free / total if total else 0.0
 
 
-def flip(change: FlipContent | None, names: Names) -> str:
+def flip(change: FlipContent | None, names: CaseNames) -> str:
     """Say what would change the call."""
     if change is None:
-        return "No change of the named axes within six standard deviations was change that changes the call."
+        return "No change of the named axes within six standard deviations was found that changes the call."
     large = [shift for shift in change.shifts[:SHIFTS] if abs(shift.shift) >= SMALL * change.size]
     named = [f"{names[shift.concept]} by {'+' if shift.shift > 0 else ''}{significant(shift.shift)}" for shift in large]
     return (
-        f"The smallest change of named axes change that turns the call into {names[change.diagnosis]}: "
+        f"The smallest change found in the named axes that turns the call into {names[change.diagnosis]} is "
         f"{enumeration(named)} standard deviations (length {significant(change.size)} over all named axes)."
     )
 
 
-def truth(case: CaseContent, names: Names) -> str:
-    """Say what is known of the lesion, and whether the call says the same."""
+def truth(case: CaseContent, names: CaseNames) -> str:
+    """Say what is recorded of the lesion, and whether the call agrees."""
     if case.reference is None:
-        return "The diagnosis of this lesion is not known here."
-    same = "as the network calls it" if not case.wrong else "not what the network calls it"
-    return f"Recorded diagnosis: {names[case.reference]}, {same}."
+        return "No diagnosis is recorded for this lesion."
+    agreement_text = "the network's call differs" if case.wrong else "as the network calls it"
+    return f"Recorded diagnosis: {names[case.reference]}; {agreement_text}."
 
 
 def label(concept: ConceptContent) -> str:
@@ -203,19 +207,14 @@ def label(concept: ConceptContent) -> str:
     return {True: "marked present", False: "marked absent", None: "not marked"}[concept.label]
 
 
-def _figure(figure: Estimate) -> str:
-    low, high = number(figure.low, 2), number(figure.high, 2)
-    return f"{number(figure.value, 2)} ({low} to {high}), n{SPACE}={SPACE}{figure.n}"
-
-
 def course(concept: ConceptContent) -> str:
-    """Whether a mistake of a low layer is corrected on the way up or a new one made, and where; empty where neither."""
-    steps = [(layer(stage.layer), _agrees(stage.state, label=concept.label)) for stage in concept.stages]
+    """Say whether and where a mistake of a low layer is corrected on the way up, or a right answer lost."""
+    steps = [(layer(stage.layer), stage.is_right(concept.label)) for stage in concept.stages]
     decided = [(name, right) for name, right in steps if right is not None]
     if concept.label is None:
         return "no label to compare with"
     if not decided:
-        return "never sure"
+        return "uncertain at every layer"
     turns = [
         f"{'corrected' if right else 'lost'} at {name}"
         for (_, before), (name, right) in pairwise(decided)
@@ -225,16 +224,10 @@ def course(concept: ConceptContent) -> str:
 
 
 def evidence(content: EvidenceContent) -> str:
-    """How high an evidence map reaches, and over how many cells it was averaged."""
+    """Say how high an evidence map reaches, and over how many cells it was averaged."""
     wide = (
         f", averaged over {content.averaged_over} {TIMES} {content.averaged_over} cells"
         if content.averaged_over > 1
         else ""
     )
     return f"highest {signed(content.high, 1)} SD{wide}"
-
-
-def _agrees(state: ConceptState, *, label: bool | None) -> bool | None:
-    if label is None or state not in (ConceptState.PRESENT, ConceptState.ABSENT):
-        return None
-    return (state is ConceptState.PRESENT) == label
