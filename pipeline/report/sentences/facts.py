@@ -58,7 +58,8 @@ def concepts(report: RunResults) -> str:
 def explanation(report: RunResults) -> str:
     """Say what carries the decision, and whether that survives the sanity checks."""
     unnamed = share(report.explanation.importance[OVERALL].unnamed_share)
-    return f"Unnamed axes carry {unnamed} of what the layer contributes. {sanity.summary(report.explanation.sanity, report.names)}".strip()
+    survives = sanity.summary(report.explanation.sanity, report.names)
+    return f"Unnamed axes carry {unnamed} of what the layer contributes. {survives}".strip()
 
 
 def weaknesses(report: RunResults) -> tuple[str, ...]:

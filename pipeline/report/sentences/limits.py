@@ -14,8 +14,8 @@ def limits_of(report: RunResults) -> tuple[str, ...]:
         "says that the network used the axis on these images. It does not say that the concept causes, or is a sign "
         "of, the diagnosis, and it does not say which way it counts.",
         f"Intervals are 95{SPACE}% bootstrap intervals over {count(report.settings.evaluation.resamples)} resamples of "
-        "groups (patients, or lesions or near-duplicates where no patient is known); that of the whitening residual is a "
-        "jackknife over blocks of groups. They cover the choice of test images, not the chance of training: another "
+        "groups (patients, or lesions or near-duplicates where no patient is known); that of the whitening residual is "
+        "a jackknife over blocks of groups. They cover the choice of test images, not the chance of training: another "
         "seed may give another network.",
         "The checkpoint was chosen on the validation part. The test part chose nothing.",
         _unmarked(report),

@@ -3,14 +3,16 @@
 import html
 import re
 from math import nan
-from types import SimpleNamespace
 
 import pytest
+from fake_explanation import made_explanation, made_record, made_results
 
 from concepts.statistics.estimate import Estimate
-from pipeline.report.pages.report import _environment
+from pipeline.report.pages.environment import environment
 from pipeline.report.sentences import numerals, shortcuts
 from pipeline.results.names import Names
+from pipeline.results.record import RunRecord
+from pipeline.results.result import parse_result
 from pipeline.results.shortcuts import (
     ArtefactAudit,
     ArtefactEffect,
@@ -96,8 +98,8 @@ def plain(text):
 
 
 def page(content):
-    template = _environment().get_template("shortcuts.html")
-    report = SimpleNamespace(shortcuts=content)
+    template = environment().get_template("shortcuts.html")
+    report = made_results(explanation=made_explanation(shortcuts=content))
     return plain(template.render(report=report, shortcuts=shortcuts, numerals=numerals, names=NAMES))
 
 
@@ -283,6 +285,11 @@ def test_a_suppressed_run_says_what_was_suppressed(epochs, trained, weighed):
     assert weighed in text
     without = plain(shortcuts.suppressed(SUPPRESSION.model_copy(update={"weighed": ()}), NAMES))
     assert "images were weighed" not in without
+
+
+def test_what_was_suppressed_is_an_entry_of_the_record():
+    record = made_record(suppressed=SUPPRESSION)
+    assert parse_result(RunRecord, record.to_text(), "run.json").suppressed == SUPPRESSION
 
 
 def test_an_audit_reads_back_as_it_was_written():
