@@ -62,9 +62,7 @@ def parts():
     return ReferenceParts(
         validation=validation,
         outputs=made_outputs(MadeNetwork([[2.0, 0, 0, 0], [0, 0, 1.0, 0]], CONCEPTS), made_maps(MEANS.tolist())),
-        qualities=[
-            Quality(*(float((7 * row + 3 * place) % COUNT) for place in range(len(MEASURES)))) for row in range(COUNT)
-        ],
+        qualities=[Quality(*(measured(row, column) for column in range(len(MEASURES)))) for row in range(COUNT)],
         by_layer={"layer1": MEANS[:, 2:4] + 2 * np.nan_to_num(LABELS)[:, ::-1], "layer2": MEANS[:, :2]},
         widths=(3, 1),
         train=train,
