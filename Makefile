@@ -8,7 +8,7 @@ PACKAGE ?= evaluation
 UI ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test unit lint docs mutate bench clean
+.PHONY: help demo ui test unit lint docs mutate faults bench clean
 
 help:  ## list the chores
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ docs: $(VENV)/.dev  ## the documentation as a site in site/; broken links are er
 
 mutate: $(VENV)/.dev  ## how many planted faults the unit tests of PACKAGE find (tests/benchmarks/mutation_score.py)
 	$(BIN)/python tests/benchmarks/mutation_score.py $(PACKAGE)
+
+faults: $(VENV)/.dev  ## plant 25 faults at the joints; the unit tests must find each (some ten minutes)
+	$(BIN)/python tests/benchmarks/planted_faults.py
 
 bench: $(VENV)/.dev  ## what concept whitening costs (docs/explanation/speed.md); some ten minutes on an idle machine
 	$(BIN)/python tests/benchmarks/whitening_speed.py

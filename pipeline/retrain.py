@@ -3,6 +3,7 @@
 Nothing heavy is imported before a stage needs it, so that a report is written without torch.
 """
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +19,6 @@ from pipeline.results.record import Digests
 from pipeline.run.folder import RunFolder, create_run, find_unfinished, open_run
 from pipeline.run.progress import Tracker
 from pipeline.stages import NEEDS, Stage, stages
-from pipeline.training.auxiliary import train_auxiliary
-from pipeline.training.plain import train_plain
-from pipeline.training.processes import agreed, from_first, is_first, joined_processes, started_with_others
-from pipeline.training.start import check_model
-from pipeline.training.whitened import train_whitened
 
 if TYPE_CHECKING:
     from pipeline.data.cohort import Cohort
@@ -54,6 +50,8 @@ def retrain(settings: RunSettings, *, tracker: Tracker, resume: bool = False, la
     """
     import torch
 
+    from pipeline.training.processes import joined_processes
+
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     upto = [stage for stage in stages(settings) if list(Stage).index(stage) <= list(Stage).index(last)]
@@ -76,6 +74,8 @@ def redo(path: Path, stage: Stage, *, tracker: Tracker) -> RunFolder:
     Raises:
         RunError: If there is no run, it was not trained yet, or several processes were started.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise RunError(f"'{stage}' is done by one process; start it without torchrun")
     run = open_run(path)
     untrained = [mark for mark in (Stage.PLAIN.mark, Stage.WHITENED.mark) if not run.has(mark)]
     if untrained:
@@ -87,7 +87,7 @@ def redo(path: Path, stage: Stage, *, tracker: Tracker) -> RunFolder:
     due = [step for step in order[: order.index(stage)] if not run.has(step.mark)] + [stage]
     with run.lock():
         if any(NEEDS[step].images for step in due):
-            _do(_reopen(run, settings, stage, tracker), due)
+            _do(Retraining(settings, _cohort(settings, run, tracker), run, tracker), due)
         else:
             tracker.stage(stage)
             with run.timed(stage):
@@ -99,6 +99,8 @@ def redo(path: Path, stage: Stage, *, tracker: Tracker) -> RunFolder:
 def _train(job: Retraining, steps: list[Stage]) -> None:
     """Do the stages of training that are missing, in step with the other processes."""
     from ignite import distributed as idist
+
+    from pipeline.training.processes import from_first
 
     finished = from_first([stage for stage in steps if job.run.has(stage.mark)])
     for stage in steps:
@@ -115,16 +117,19 @@ def _do(job: Retraining, steps: list[Stage]) -> None:
 
 
 def _train_plain(job: Retraining) -> None:
+    from pipeline.training.plain import train_plain
 
     train_plain(job.settings, job.cohort, run=job.run, tracker=job.tracker)
 
 
 def _train_auxiliary(job: Retraining) -> None:
+    from pipeline.training.auxiliary import train_auxiliary
 
     train_auxiliary(job.settings, job.cohort, run=job.run, tracker=job.tracker)
 
 
 def _train_whitened(job: Retraining) -> None:
+    from pipeline.training.whitened import train_whitened
 
     train_whitened(job.settings, job.cohort, run=job.run, tracker=job.tracker)
 
@@ -159,6 +164,8 @@ STEPS: dict[Stage, Callable[[Retraining], None]] = {
 
 def _prepare(settings: RunSettings, tracker: Tracker, *, resume: bool) -> Retraining:
     """Let the first process read the images and make the folder; then let the others read what it decided."""
+    from pipeline.training.processes import agreed, from_first, is_first
+
     with agreed():
         job = _lead(settings, tracker, resume=resume) if is_first() else None
     path = from_first(str(job.run.path) if job else None)
@@ -173,6 +180,7 @@ def _prepare(settings: RunSettings, tracker: Tracker, *, resume: bool) -> Retrai
 
 
 def _lead(settings: RunSettings, tracker: Tracker, *, resume: bool) -> Retraining:
+    from pipeline.training.start import check_model
 
     if Baseline.TCAV in settings.evaluation.baselines:
         from pipeline.explanation.tcav import require_captum
@@ -185,6 +193,7 @@ def _lead(settings: RunSettings, tracker: Tracker, *, resume: bool) -> Retrainin
 
 
 def _follow(settings: RunSettings, tracker: Tracker, *, path: Path) -> Retraining:
+    from pipeline.training.start import check_model
 
     run = RunFolder(path, writes=False)
     cohort = _cohort(settings, run, tracker)
@@ -206,13 +215,6 @@ def _start(settings: RunSettings, cohort: "Cohort") -> RunFolder:
         shutil.rmtree(run.path)
         raise
     return run
-
-
-def _reopen(run: RunFolder, settings: RunSettings, stage: Stage, tracker: Tracker) -> Retraining:
-
-    if started_with_others():
-        raise RunError(f"'{stage}' is done by one process; start it without torchrun")
-    return Retraining(settings, _cohort(settings, run, tracker), run, tracker)
 
 
 def _cohort(settings: RunSettings, run: RunFolder | None, tracker: Tracker) -> "Cohort":

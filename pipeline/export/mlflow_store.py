@@ -6,11 +6,15 @@ The target is a folder, or any tracking store or server that MLflow knows.
 import os
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from concepts.errors import RunError
 from pipeline.report.pages.tables import figure_rows, figure_trees
+from pipeline.results.evaluation import Evaluation
+from pipeline.results.explanation import Explanation
+from pipeline.results.record import RunRecord
 from pipeline.run.folder import RunFolder, open_run
 
 EXPERIMENT = "dermaxis"
@@ -123,6 +127,15 @@ def metrics(trees: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
                 yield f"{name}.{ending}", float(number)
 
 
+def history(record: RunRecord) -> Iterator[tuple[str, float, int]]:
+    """Yield what each epoch of each phase measured: ``history.PHASE.FIGURE``, the value, the number of the epoch."""
+    for phase, epochs in record.history.items():
+        for epoch in epochs:
+            for figure, value in epoch:
+                if figure != "epoch" and value is not None and isfinite(value):
+                    yield f"history.{phase}.{figure}", value, epoch.epoch
+
+
 def metric_key(name: str) -> str:
     """Replace each character that MLflow does not allow in a name."""
     return "".join(letter if letter in ALLOWED else "_" for letter in name)
@@ -131,21 +144,18 @@ def metric_key(name: str) -> str:
 def _write(client: Any, run: RunFolder, artefacts: str | None) -> str:  # noqa: ANN401  # MLflow ships no types
     from mlflow.entities import Metric, Param, RunTag
 
-    record = run.read_json("run.json")
+    record = run.read(RunRecord)
     existing = client.get_experiment_by_name(EXPERIMENT)
     experiment = (
         existing.experiment_id if existing else client.create_experiment(EXPERIMENT, artifact_location=artefacts)
     )
-    started = round(datetime.fromisoformat(record["started"]).timestamp() * 1000)
+    started = _milliseconds(record.started)
     identifier: str = client.create_run(experiment, start_time=started, run_name=run.id).info.run_id
-    values = [Metric(key, value, started, 0) for key, value in metrics(figure_trees(run))]
-    values += [
-        Metric(metric_key(f"history.{phase}.{key}"), float(value), started, int(epoch["epoch"]))
-        for phase, epochs in record.get("history", {}).items()
-        for epoch in epochs
-        for key, value in epoch.items()
-        if key != "epoch" and value is not None
+    values = [
+        Metric(key, value, started, 0)
+        for key, value in metrics(figure_trees(run.read(Evaluation), run.read(Explanation)))
     ]
+    values += [Metric(metric_key(key), value, started, epoch) for key, value, epoch in history(record)]
     settings = [Param(key, value) for key, value in parameters(run.settings().model_dump(mode="json"))]
     tags = [RunTag(f"dermaxis.{key}", value) for key, value in _tags(run, record).items()]
     for start in range(0, len(values), METRICS_AT_ONCE):
@@ -156,14 +166,21 @@ def _write(client: Any, run: RunFolder, artefacts: str | None) -> str:  # noqa: 
     for name in FILES:
         if run.has(name):
             client.log_artifact(identifier, str(run.file(name)))
-    finished = record.get("finished")
-    end = round(datetime.fromisoformat(finished).timestamp() * 1000) if finished else None
-    client.set_terminated(identifier, end_time=end)
+    client.set_terminated(identifier, end_time=_milliseconds(record.finished) if record.finished else None)
     return identifier
 
 
-def _tags(run: RunFolder, record: Mapping[str, Any]) -> dict[str, str]:
-    digests = {f"digest.{key}": str(value) for key, value in record.get("digests", {}).items() if value}
-    versions = {f"version.{key}": str(value) for key, value in record.get("versions", {}).items()}
-    origin = {"run": run.id, "commit": str(record.get("commit") or "unknown"), "seed": str(record.get("seed"))}
-    return {**origin, **digests, **versions, "caution": "research software, not a medical device"}
+def _milliseconds(timestamp: str) -> int:
+    return round(datetime.fromisoformat(timestamp).timestamp() * 1000)
+
+
+def _tags(run: RunFolder, record: RunRecord) -> dict[str, str]:
+    digests = record.digests.model_dump() if record.digests else {}
+    return {
+        "run": run.id,
+        "commit": record.commit or "unknown",
+        "seed": str(record.seed),
+        **{f"digest.{key}": digest for key, digest in digests.items()},
+        **{f"version.{package}": version for package, version in record.versions.items()},
+        "caution": "research software, not a medical device",
+    }

@@ -1,4 +1,4 @@
-"""The whole runs of a folder with their key figures, read from their files without loading a network."""
+"""The finished runs of a folder with their key figures, read from their files without loading a network."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,6 +8,7 @@ from pathlib import Path
 from concepts.errors import DermaxisError
 from concepts.statistics.estimate import Estimate
 from pipeline.results.evaluation import Evaluation
+from pipeline.results.record import RunRecord
 from pipeline.run.folder import PARTIAL, RunFolder
 
 NONE = Estimate(nan, nan, nan, 0)
@@ -15,7 +16,7 @@ NONE = Estimate(nan, nan, nan, 0)
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """A whole run in one line.
+    """A finished run in one line.
 
     Attributes:
         id: Name of its folder.
@@ -43,24 +44,26 @@ class RunSummary:
 
 
 def whole_runs(runs: Path) -> list[RunSummary]:
-    """The whole runs, the one that was finished last first; one that cannot be read says so."""
+    """List the finished runs, the one that was finished last first; one that cannot be read says so."""
     folders = [
         path for path in runs.glob("*/") if (path / "settings.yaml").is_file() and not path.name.endswith(PARTIAL)
     ]
     return sorted(
-        (_known(path, _version(path)) for path in folders), key=lambda one: (one.finished, one.id), reverse=True
+        (_cached_summary(path, _version(path)) for path in folders),
+        key=lambda summary: (summary.finished, summary.id),
+        reverse=True,
     )
 
 
 def summary_of(path: Path) -> RunSummary:
-    """One run in one line."""
+    """Sum one run up in one line."""
     run = RunFolder(path)
     try:
-        settings, record, evaluation = run.settings(), run.read_json("run.json"), run.read(Evaluation)
+        settings, record, evaluation = run.settings(), run.read(RunRecord), run.read(Evaluation)
         return RunSummary(
             id=run.id,
             name=settings.name,
-            finished=str(record.get("finished", "")),
+            finished=record.finished or "",
             seed=settings.seed,
             release=str(settings.concepts.release) if settings.concepts.release else None,
             plain=evaluation.diagnosis.plain.auc["macro"],
@@ -73,11 +76,11 @@ def summary_of(path: Path) -> RunSummary:
 
 
 @lru_cache(maxsize=1024)
-def _known(path: Path, _version: tuple[int, ...]) -> RunSummary:
-    """What was read of a run before is not read again until one of its files changes."""
+def _cached_summary(path: Path, _version: tuple[int, ...]) -> RunSummary:
+    """Read a run again only when one of its files has changed."""
     return summary_of(path)
 
 
 def _version(path: Path) -> tuple[int, ...]:
-    files = [path / name for name in ("settings.yaml", "run.json", Evaluation.file, "report.html")]
+    files = [path / name for name in ("settings.yaml", RunRecord.file, Evaluation.file, "report.html")]
     return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)

@@ -1,15 +1,20 @@
-"""What a comparison of runs says: meaning only, no rendering. All runs are held against the first one."""
+"""The file that ``dermaxis compare -o`` writes: runs side by side, all held against the first one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from math import nan
+from typing import ClassVar
 
-from concepts.statistics.estimate import Estimate
+from concepts.statistics.estimate import Estimate, is_known
+from concepts.statistics.intervals import LEVEL, critical_value
+from pipeline.results.result import Figure, Number, Result, ResultFile
+
+IMPORTANCE = "importance"
+"""How the keys of families of importance begin."""
 
 
-class Finding(StrEnum):
-    """What a difference between two runs amounts to."""
+class NoiseFinding(StrEnum):
+    """What a difference amounts to."""
 
     BEYOND = "beyond noise"
     """Its interval, widened for the number of comparisons, does not hold 0."""
@@ -19,23 +24,73 @@ class Finding(StrEnum):
     UNKNOWN = "not assessable"
 
 
-class Method(StrEnum):
+class IntervalMethod(StrEnum):
     """How the interval of a difference came about."""
 
     PAIRED = "paired"
     """Both networks on the same resamples of the same test images."""
     UNPAIRED = "unpaired"
-    """Different test images, each resampled by itself."""
+    """Different images, each set resampled by itself."""
     FROM_INTERVALS = "from intervals"
     """Only the two figures and their intervals are known; they are taken as independent."""
 
 
-@dataclass(frozen=True)
-class ComparedRun:
+class JudgedDifference(Result):
+    """A difference, and what it amounts to among all that are judged with it.
+
+    Attributes:
+        figure: The difference with its 95 % interval; n is that of the smaller set of images.
+        widened: The interval's ends, widened for the number of comparisons; NaN where the figure is not known.
+        finding: What it amounts to.
+        method: How the interval came about.
+    """
+
+    figure: Figure
+    widened: tuple[Number, Number]
+    finding: NoiseFinding
+    method: IntervalMethod
+
+
+def judge_difference(figure: Estimate, method: IntervalMethod, *, comparisons: int) -> JudgedDifference:
+    """Judge a difference among so many.
+
+    The 95 % interval is widened, each side by itself, as a normal one would be from 5 % to 5 % divided by the number of
+    comparisons (Bonferroni). So where nothing differs, at most about 5 % of the pages name any difference at all.
+
+    Example:
+        >>> difference = Estimate(0.04, 0.01, 0.07, 50)
+        >>> str(judge_difference(difference, IntervalMethod.PAIRED, comparisons=1).finding)
+        'beyond noise'
+        >>> str(judge_difference(difference, IntervalMethod.PAIRED, comparisons=20).finding)
+        'not after correction'
+    """
+    if not is_known(figure):
+        return JudgedDifference(figure=figure, widened=(nan, nan), finding=NoiseFinding.UNKNOWN, method=method)
+    factor = critical_value(LEVEL / max(comparisons, 1)) / critical_value(LEVEL)
+    low = figure.value - factor * (figure.value - figure.low)
+    high = figure.value + factor * (figure.high - figure.value)
+    return JudgedDifference(figure=figure, widened=(low, high), finding=_finding(figure, low, high), method=method)
+
+
+def _finding(figure: Estimate, low: float, high: float) -> NoiseFinding:
+    if low > 0 or high < 0:
+        return NoiseFinding.BEYOND
+    return NoiseFinding.UNCORRECTED if figure.low > 0 or figure.high < 0 else NoiseFinding.WITHIN
+
+
+class ComparedRun(Result):
     """One of the runs.
 
     Attributes:
         letter: A, B, … in the order in which they were given.
+        id: Name of its folder.
+        name: Name of the experiment.
+        seed: Its seed.
+        started: When, ISO 8601 in UTC.
+        commit: Of the code; None where it is not known.
+        architecture: Of the network.
+        layer: The whitened layer.
+        release: ``NAME@VERSION`` of the concept release.
         test_images: Number of its test images.
         concepts: Names of its concepts, in axis order.
     """
@@ -53,46 +108,25 @@ class ComparedRun:
     concepts: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One run's figure minus the first run's.
-
-    Attributes:
-        letter: The run.
-        figure: The difference with its 95 % interval; n is that of the smaller test set.
-        widened: The interval's ends, widened for the number of comparisons in the family.
-        finding: What it amounts to.
-        method: How the interval came about.
-    """
-
-    letter: str
-    figure: Estimate
-    widened: tuple[float, float]
-    finding: Finding
-    method: Method
-
-
-@dataclass(frozen=True)
-class Row:
+class ComparedFigure(Result):
     """One figure in all runs.
 
     Attributes:
         key: Dotted name for machines.
         name: For people.
         figures: One per run; None where a run has no such figure.
-        differences: One per run but the first; None where it cannot be formed.
+        differences: Each run's figure minus the first run's, one per run but the first; None where there is none.
         ranks: Of importance, the rank in each run; empty elsewhere.
     """
 
     key: str
     name: str
-    figures: tuple[Estimate | None, ...]
-    differences: tuple[Difference | None, ...]
+    figures: tuple[Figure | None, ...]
+    differences: tuple[JudgedDifference | None, ...]
     ranks: tuple[int | None, ...] = ()
 
 
-@dataclass(frozen=True)
-class Family:
+class FigureFamily(Result):
     """Figures that are judged together.
 
     Attributes:
@@ -108,20 +142,28 @@ class Family:
     title: str
     unit: str
     reference: float
-    rows: tuple[Row, ...]
+    rows: tuple[ComparedFigure, ...]
     comparisons: int
 
+    @property
+    def is_importance(self) -> bool:
+        """Whether its figures are loss ratios of axes."""
+        return self.key.startswith(IMPORTANCE)
 
-@dataclass(frozen=True)
-class SettingRow:
-    """A setting or fact that is not the same in all runs."""
+
+class DifferingEntry(Result):
+    """A setting or fact that is not the same in all runs.
+
+    Attributes:
+        key: Dotted name.
+        values: One per run.
+    """
 
     key: str
     values: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Stability:
+class SeedAgreement(Result):
     """How far importance agrees between two or more runs that differ in their seeds alone.
 
     Attributes:
@@ -136,17 +178,16 @@ class Stability:
     """
 
     target: str
-    tau: float
-    lowest: float
-    highest: float
+    tau: Number
+    lowest: Number
+    highest: Number
     pairs: int
     concepts: int
     top: str
-    top_share: Estimate
+    top_share: Figure
 
 
-@dataclass(frozen=True)
-class SeedSpread:
+class SeedSpread(Result):
     """How one figure varies between runs that differ in their seeds alone.
 
     Attributes:
@@ -164,14 +205,13 @@ class SeedSpread:
     family: str
     name: str
     unit: str
-    mean: Estimate
+    mean: Figure
     deviation: float
     lowest: float
     highest: float
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(ResultFile):
     """Runs side by side.
 
     Attributes:
@@ -180,46 +220,39 @@ class Comparison:
         settings: Settings that differ.
         facts: Digests, versions and the commit, where they differ.
         families: The figures.
-        stability: Where only seeds differ; else empty.
+        agreement: Where only seeds differ; else empty.
         spreads: Where only seeds differ and there are three runs or more; else empty.
-        seeds: Whether the settings that differ are seeds alone.
+        only_seeds: Whether the settings that differ are seeds alone.
         resamples: Number of bootstrap resamples.
     """
 
+    file: ClassVar[str] = "comparison.json"
+    version: ClassVar[int] = 2
+    remedy: ClassVar[str] = "compare the runs again: dermaxis compare"
+
     runs: tuple[ComparedRun, ...]
     same_images: Mapping[str, bool]
-    settings: tuple[SettingRow, ...]
-    facts: tuple[SettingRow, ...]
-    families: tuple[Family, ...]
-    stability: tuple[Stability, ...]
-    seeds: bool
-    resamples: int
+    settings: tuple[DifferingEntry, ...]
+    facts: tuple[DifferingEntry, ...]
+    families: tuple[FigureFamily, ...]
+    agreement: tuple[SeedAgreement, ...] = ()
     spreads: tuple[SeedSpread, ...] = ()
+    only_seeds: bool
+    resamples: int
 
-    def findings(self, finding: Finding) -> list[tuple[Family, Row, Difference]]:
-        """All differences that amount to something."""
+    def differences(
+        self, *, importance: bool | None = None
+    ) -> list[tuple[FigureFamily, ComparedFigure, str, JudgedDifference]]:
+        """List all differences, each with its family, its figure and the letter of its run.
+
+        Args:
+            importance: Only those of importance, or only all others; None: all.
+        """
         return [
-            (family, row, one)
+            (family, row, run.letter, difference)
             for family in self.families
+            if importance is None or family.is_importance is importance
             for row in family.rows
-            for one in row.differences
-            if one is not None and one.finding is finding
+            for run, difference in zip(self.runs[1:], row.differences, strict=True)
+            if difference is not None
         ]
-
-    def to_json(self) -> dict[str, Any]:
-        """The comparison as JSON; figures are ``{value, low, high, n}``."""
-        return {key: _plain(value) for key, value in vars(self).items()}
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401  # anything that the classes above hold
-    if isinstance(value, Estimate):
-        return value.to_json()
-    if isinstance(value, StrEnum):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, float) and value != value:
-        return None
-    return {key: _plain(one) for key, one in vars(value).items()} if hasattr(value, "__dict__") else value

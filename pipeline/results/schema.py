@@ -5,8 +5,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline.results.case import CaseContent
+from pipeline.results.checklists import ChecklistAnswers
+from pipeline.results.comparison import Comparison
 from pipeline.results.evaluation import Evaluation
 from pipeline.results.explanation import Explanation
+from pipeline.results.facts import ModelFacts
 from pipeline.results.record import RunRecord
 
 FILES: dict[str, type[BaseModel]] = {
@@ -14,16 +17,19 @@ FILES: dict[str, type[BaseModel]] = {
     Evaluation.file: Evaluation,
     Explanation.file: Explanation,
     "cases/IMAGE.json": CaseContent,
+    ModelFacts.file: ModelFacts,
+    ChecklistAnswers.file: ChecklistAnswers,
+    Comparison.file: Comparison,
 }
-"""By name in the run folder, what a file holds."""
+"""By name in the run folder, what a file holds; the last one lies where ``dermaxis compare -o`` was told to write."""
 
 
 def file_schemas() -> dict[str, dict[str, Any]]:
     """Return the JSON schema (draft 2020-12) of each file as it is written.
 
     Example:
-        >>> sorted(file_schemas())
-        ['cases/IMAGE.json', 'evaluation.json', 'explanation.json', 'run.json']
+        >>> list(file_schemas())[:4]
+        ['run.json', 'evaluation.json', 'explanation.json', 'cases/IMAGE.json']
     """
     return {name: _schema(model) for name, model in FILES.items()}
 

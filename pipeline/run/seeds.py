@@ -6,7 +6,12 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What a stream of random numbers is for; its number enters the seed, so a number is never given twice."""
+    """What a stream of random numbers is for; its number enters the seed, so a number is never given twice.
+
+    Example:
+        >>> len({int(stream) for stream in Stream}) == len(Stream)
+        True
+    """
 
     WEIGHTS = 1
     """Initial weights of a network."""
@@ -71,7 +76,12 @@ def random_generator(seed: int, stream: Stream, *index: int) -> np.random.Genera
 
 
 def torch_seed(seed: int, stream: Stream, *index: int) -> int:
-    """Return the number, 0 to 2^32 - 1, with which torch is seeded for one stream."""
+    """Return the number, 0 to 2^32 - 1, with which torch is seeded for one stream.
+
+    Example:
+        >>> torch_seed(0, Stream.WEIGHTS) == torch_seed(0, Stream.EPOCH)
+        False
+    """
     return int(_sequence(seed, stream, index).generate_state(1)[0])
 
 

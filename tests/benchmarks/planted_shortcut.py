@@ -105,14 +105,16 @@ def settings_of(arm: str, seed: int, asked: argparse.Namespace) -> RunSettings:
     places = [f"name={arm}-{seed}", f"runs={asked.runs}", f"data.cache={asked.runs / 'cache'}", "threads=1"]
     changes = [f"seed={seed}", f"data.phantom.seed={seed}", *planted]
     # A changed strength of the shortcut says nothing to the arm that has none.
-    mine = [one for one in asked.set if arm == "tied" or not one.startswith("data.phantom.shortcut")]
-    return load_settings(asked.config, [*places, *mine, *changes])
+    applicable = [
+        override for override in asked.set if arm == "tied" or not override.startswith("data.phantom.shortcut")
+    ]
+    return load_settings(asked.config, [*places, *applicable, *changes])
 
 
 def trained(settings: RunSettings) -> RunFolder | None:
     """A run with these settings that was trained already."""
-    found = [RunFolder(path) for path in sorted(settings.runs.glob(f"{settings.name}-*"))]
-    return next((run for run in found if run.has("model.json") and run.settings() == settings), None)
+    runs = [RunFolder(path) for path in sorted(settings.runs.glob(f"{settings.name}-*"))]
+    return next((run for run in runs if run.has("model.json") and run.settings() == settings), None)
 
 
 def opened(settings: RunSettings) -> ExplainedNetwork:
@@ -139,7 +141,7 @@ def one_seed(seed: int, asked: argparse.Namespace) -> dict[str, Any]:
         "diagnosis": diagnosis,
         "named_planted": named,
         "top": named[:1] == [[artefact, diagnosis]],
-        "top_artefact": [one[0] for one in named[:1]] == [artefact],
+        "top_artefact": [entry[0] for entry in named[:1]] == [artefact],
         "named_clean": names(absent),
         "tests_planted": tests(spaces, planted, artefact, diagnosis),
         "with_shortcut": values(tied, tied.test_outputs(Silent()).logits),
@@ -173,7 +175,7 @@ def counterparts(
         networks |= dict.fromkeys(("suppressed", "suppressed_alone", "relearnt"), tied)
     nothing = joined([], clean.channels)
     networks["clean_longer"] = suppressed_network(clean, nothing, epochs=EPOCHS, tracker=Silent())[0]
-    return {name: values(one, drawn_logits(one, lesions)) for name, one in networks.items()}
+    return {name: values(entry, drawn_logits(entry, lesions)) for name, entry in networks.items()}
 
 
 def never_seen(network: ExplainedNetwork, artefact: str) -> dict[str, float]:
@@ -222,20 +224,23 @@ def summary(lines: Sequence[dict[str, Any]]) -> str:
     n = len(lines)
     told = [
         TARGETS,
-        f"planted: the artefact named first in {sum(one['top_artefact'] for one in lines)} of {n}, "
-        f"with its diagnosis in {sum(one['top'] for one in lines)}",
-        f"not planted: none named in {sum(not one['named_clean'] for one in lines)} of {n}",
+        f"planted: the artefact named first in {sum(line['top_artefact'] for line in lines)} of {n}, "
+        f"with its diagnosis in {sum(line['top'] for line in lines)}",
+        f"not planted: none named in {sum(not line['named_clean'] for line in lines)} of {n}",
     ]
     for figure in FIGURES:
 
         def column(*path: str, figure: str = figure) -> Values:
-            return np.array([one[path[0]][path[1]][figure] for one in lines])
+            return np.array([line[path[0]][path[1]][figure] for line in lines])
 
         tied, clean = column("counterpart", "tied"), column("counterpart", "clean")
-        own, ceiling = np.array([one["with_shortcut"][figure] for one in lines]), column("without_artefact", "tied")
+        with_shortcut, ceiling = (
+            np.array([line["with_shortcut"][figure] for line in lines]),
+            column("without_artefact", "tied"),
+        )
         told.append(
             f"{figure}, mean over {n} seeds: learnt with the shortcut {tied.mean():.3f} (on its own test images "
-            f"{own.mean():.3f}), learnt without {clean.mean():.3f}; on images without the artefact in any "
+            f"{with_shortcut.mean():.3f}), learnt without {clean.mean():.3f}; on images without the artefact in any "
             f"{ceiling.mean():.3f} and {column('without_artefact', 'clean').mean():.3f}"
         )
         longer = column("counterpart", "clean_longer")

@@ -1,4 +1,4 @@
-"""What concept whitening costs: every figure of docs/explanation/speed.md. Run it by `make bench`, on an otherwise idle machine."""
+"""What concept whitening costs: every figure of docs/explanation/speed.md. `make bench` runs it on an idle machine."""
 
 import argparse
 import json

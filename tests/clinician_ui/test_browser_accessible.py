@@ -79,17 +79,17 @@ def runs(tmp_path, small_run):
 
 def order_jobs(runs) -> None:
     """Submit a job that waits, one that runs, one whose worker is gone, and one of each end."""
-    states = [*JobState, JobState.RUNNING]
+    begun = [(state, "alive") for state in JobState if state is not JobState.QUEUED] + [(JobState.RUNNING, "gone")]
     progress = RunProgress(stages=("plain", "whitened"), stage="plain", title="training, plain", steps=2, total=6)
     output = "reading images (240)\ndermaxis: 2 rows cannot be used\n"
     with closing(open_ledger(runs)) as ledger:
-        for seed, state in enumerate(states):
+        for seed, (state, worker) in enumerate(begun):
             job = ledger.submit(parse_overrides(["name=small", f"seed={seed}"]), by="adm", key=str(seed)).id
-            worker = "alive" if seed < len(JobState) else "gone"
             ledger.claim(worker)
             ledger.report(worker, job, progress=json.dumps(asdict(progress)), output=output)
             reason = "2 rows cannot be used" if state is JobState.FAILED else None
             ledger.change(job, lambda before, state=state, reason=reason: replace(before, state=state, reason=reason))
+        ledger.submit(parse_overrides(["name=small", "seed=99"]), by="adm", key="waits")
         with ledger.engine.begin() as connection:
             alive, gone = 3600, -2 * LEASE_SECONDS
             connection.execute(update(JOB).values(beaten=JOB.c.beaten + alive))

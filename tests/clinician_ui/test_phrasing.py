@@ -12,11 +12,12 @@ from concepts.curation.proposing import Proposal
 from concepts.judgement import Verdict
 from concepts.statistics.estimate import Estimate
 from pipeline.jobs.job import Job, JobState
+from pipeline.results.result import Band
 from pipeline.run.progress_file import RunProgress
 
 JOB = Job(id="tiny-1", name="tiny", by="res", at="2026-01-02T03:04:05+00:00", key="k", changed="2026-01-02")
 REVIEW = CaseReview(reviewer="rev", run="r", image_id="i", digest="0" * 64, step=Step.REVIEW, opinion=Opinion.AGREES)
-RATIO = {"value": 1.25, "low": 1.1, "high": 1.4, "n": 80}
+RATIO = Estimate(1.25, 1.1, 1.4, 80)
 
 
 def test_a_figure_has_an_interval_and_n_with_true_minus_signs():
@@ -101,20 +102,21 @@ def test_changes_of_probability_are_in_points():
 
 def test_ratios_and_correlations_carry_their_intervals():
     assert case_phrasing.loss_ratio(RATIO) == "1.25 (1.10 to 1.40), n = 80"
-    assert case_phrasing.loss_ratio({**RATIO, "low": None}) == "1.25, n = 80"
-    assert case_phrasing.loss_ratio({**RATIO, "value": None}) == "not assessable"
-    figure = {"value": -0.5, "low": -0.75, "high": 0.25, "n": 9}
-    assert case_phrasing.correlation(figure) == "\N{MINUS SIGN}0.50 (\N{MINUS SIGN}0.75 to +0.25), n = 9"
+    assert case_phrasing.loss_ratio(replace(RATIO, low=nan)) == "1.25, n = 80"
+    assert case_phrasing.loss_ratio(replace(RATIO, value=nan)) == "not assessable"
+    minus = "\N{MINUS SIGN}"
+    assert case_phrasing.correlation(Estimate(-0.5, -0.75, 0.25, 9)) == f"{minus}0.50 ({minus}0.75 to +0.25), n = 9"
+    assert case_phrasing.correlation(Estimate(nan, nan, nan, 9)) == "not assessable, n = 9"
 
 
 @pytest.mark.parametrize(("low", "high", "verdict"), [(1.1, 1.05, "above chance"), (1.05, 1.05, ""), (1.0, 1.05, "")])
 def test_a_ratio_is_above_chance_only_with_its_whole_interval(low, high, verdict):
-    assert case_phrasing.against_null({**RATIO, "low": low}, {"high": high}) == verdict
+    assert case_phrasing.against_null(replace(RATIO, low=low), Band(low=0.9, high=high)) == verdict
 
 
 def test_a_ratio_without_an_interval_is_not_above_chance():
-    assert case_phrasing.against_null({**RATIO, "low": None}, {"high": 1.05}) == ""
-    assert case_phrasing.against_null(RATIO, {"high": None}) == ""
+    assert case_phrasing.against_null(replace(RATIO, low=nan), Band(low=0.9, high=1.05)) == ""
+    assert case_phrasing.against_null(RATIO, Band(low=nan, high=nan)) == ""
 
 
 def test_what_came_of_naming_a_direction():
@@ -122,8 +124,8 @@ def test_what_came_of_naming_a_direction():
     assert case_phrasing.proposed(proposal, "derm") == (
         "ruler was added to derm. 4 images wait to be judged; 1 candidate not in the set."
     )
-    known = Proposal(concept="ruler", candidates=1, elsewhere=0, is_new=False)
-    assert case_phrasing.proposed(known, "derm") == "ruler was already in derm. 1 image waits to be judged."
+    old_word = Proposal(concept="ruler", candidates=1, elsewhere=0, is_new=False)
+    assert case_phrasing.proposed(old_word, "derm") == "ruler was already in derm. 1 image waits to be judged."
 
 
 def test_undo_counts_what_it_took_back():

@@ -4,6 +4,7 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
+from fake_explanation import made_explanation
 from PIL import Image
 
 from clinician_ui import workplace
@@ -11,6 +12,7 @@ from concepts.curation import door
 from concepts.curation.accounts import OPERATOR
 from concepts.store import audit
 from pipeline.explanation.discovery.files import candidate_values, read_discovery
+from pipeline.results.discovery import Discovery
 from pipeline.run.folder import RunFolder
 
 FIGURE = {"value": 1.31, "low": 1.12, "high": 1.52, "n": 80}
@@ -50,7 +52,7 @@ def run(tmp_path, store_and_images, monkeypatch) -> RunFolder:
     folder.file("discovery").mkdir(parents=True)
     names = ("free_1", "free_2")
     content = {"directions": [direction(name) for name in names], "relations_compared": 2, "chosen_on": "validation"}
-    folder.write_json("explanation.json", {"discovery": content})
+    folder.write(made_explanation(discovery=Discovery.model_validate(content)))
     digests = [sha256((store_and_images[1] / f"lesion{number:02}.png").read_bytes()).hexdigest() for number in range(4)]
     for name in names:
         for part in ("", "-patch"):
@@ -126,5 +128,5 @@ def test_a_new_word_without_a_definition_is_refused_and_says_why(open_page, stor
 
 
 def test_a_run_that_did_not_look_is_not_offered(open_page, run):
-    run.write_json("explanation.json", {})
+    run.write(made_explanation(discovery=None))
     assert "dermaxis run CONFIG" in texts(open_page("unnamed", "rev")).replace("\\", "")

@@ -15,9 +15,9 @@ def test_a_row_is_measured_and_written_with_its_target(tmp_path):
     figures = tmp_path / "figures.json"
     command = [sys.executable, str(BENCHMARKS / "whitening_speed.py"), "rotation", "--device", "cpu", "--json", figures]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = json.loads(figures.read_text())
-    assert set(found) == {"rotation, closed form", "rotation, low-rank Cayley"}
-    for name, row in found.items():
+    measured = json.loads(figures.read_text())
+    assert set(measured) == {"rotation, closed form", "rotation, low-rank Cayley"}
+    for name, row in measured.items():
         assert name in done.stdout
         assert row["quartiles"][0] <= row["ratio"] <= row["quartiles"][1]
         assert row["ratio"] < 0.2, "an update of rank 2k against C x C matrices"
@@ -33,11 +33,11 @@ def test_waiting_for_the_next_image_is_measured_on_both_screens(tmp_path):
         text=True,
         check=True,
     )
-    found = json.loads((tmp_path / "figures.json").read_text())
-    assert {name.split(":")[0] for name in found["waits"]} == {"Curate", "Grid"}
-    for name, row in found["waits"].items():
+    measured = json.loads((tmp_path / "figures.json").read_text())
+    assert {name.split(":")[0] for name in measured["waits"]} == {"Curate", "Grid"}
+    for name, row in measured["waits"].items():
         assert name in done.stdout
         assert 0 < row["p50_ms"] <= row["p95_ms"] <= row["max_ms"]
     # Of each of four sessions three cases, of which the first was not judged yet.
-    assert sum(row["n"] for name, row in found["waits"].items() if name.endswith("verdict and next")) == 4 * 2
-    assert 0 < found["peak_mib"] < 2048
+    assert sum(row["n"] for name, row in measured["waits"].items() if name.endswith("verdict and next")) == 4 * 2
+    assert 0 < measured["peak_mib"] < 2048

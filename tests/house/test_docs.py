@@ -122,7 +122,7 @@ def test_every_command_is_in_the_reference():
     ("command", "words"),
     [
         ("dermaxis run", ("--resume", "CONFIG", "--progress FILE")),
-        ("dermaxis suppress", ("--epochs", "Named concepts, or artefacts", "0")),
+        ("dermaxis suppress", ("--epochs", "Concepts that have an axis, or artefacts", "0")),
         ("dermaxis concepts verify", ("DERMAXIS_STORE", "--root")),
         ("dermaxis accounts add", ("DERMAXIS_PASSWORD", "--role")),
     ],
@@ -177,7 +177,7 @@ def test_a_setting_has_its_range_and_default(key, allowed, default):
 
 def test_a_setting_has_its_meaning():
     assert "content digest" in setting_row("data.cache")[3]
-    assert setting_row("model.placement")[3].startswith("Where concept whitening goes")
+    assert setting_row("model.placement")[3].startswith("Whether concept whitening takes the place of")
 
 
 def test_words_that_a_setting_may_take_are_explained():

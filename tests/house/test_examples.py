@@ -23,7 +23,28 @@ from concepts.store.store import open_store
 
 ROOT = Path(__file__).parents[2]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-EACH_PUBLIC_NAME: tuple[str, ...] = ("concepts.files", "concepts.curation.door")
+EACH_PUBLIC_NAME: tuple[str, ...] = (
+    "concepts.files",
+    "concepts.curation.door",
+    "pipeline.run.seeds",
+    "pipeline.training.alignment",
+    "pipeline.whitening.activation",
+    "pipeline.whitening.batch",
+    "pipeline.whitening.channels",
+    "pipeline.whitening.choices",
+    "pipeline.whitening.distributed",
+    "pipeline.whitening.early_exit",
+    "pipeline.whitening.errors",
+    "pipeline.whitening.fold",
+    "pipeline.whitening.hierarchy",
+    "pipeline.whitening.layer",
+    "pipeline.whitening.neighbours",
+    "pipeline.whitening.rotate",
+    "pipeline.whitening.statistics",
+    "pipeline.whitening.subspaces",
+    "pipeline.whitening.surgery",
+    "pipeline.whitening.whiten",
+)
 """Modules whose public classes and functions each need an example."""
 WORDS = {
     **{name: getattr(door, name) for name in door.__all__},

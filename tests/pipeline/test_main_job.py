@@ -88,22 +88,22 @@ def test_a_run_measures_what_its_report_takes_back(whole):
     checks = [*sanity["purity_permuted_labels"].values()]
     for kind in ("importance_randomised_weights", "importance_permuted_labels"):
         assert set(sanity[kind]) == {*evaluation["classes"], "overall"}
-        checks += [one for row in sanity[kind].values() for one in row.values()]
-    for one in checks:
-        known = one["difference"]["low"] is not None
-        assert one["meaningless"] is (not one["difference"]["low"] > 0 if known else None)
+        checks += [entry for row in sanity[kind].values() for entry in row.values()]
+    for entry in checks:
+        has_interval = entry["difference"]["low"] is not None
+        assert entry["meaningless"] is (not entry["difference"]["low"] > 0 if has_interval else None)
     for order in filter(None, explanation["stability"].values()):
-        assert sum(one["first"] for one in order["concepts"].values()) == pytest.approx(1)
+        assert sum(entry["first"] for entry in order["concepts"].values()) == pytest.approx(1)
     predictions = pd.read_csv(whole.file("predictions.csv")).set_index("image_id")
     table = predictions[[f"whitened_{name}" for name in evaluation["classes"]]]
-    for one in explanation["failures"]["gallery"]:
-        assert one["call"] != one["truth"] == predictions.diagnosis[one["image_id"]]
-        assert table.loc[one["image_id"]].idxmax() == f"whitened_{one['call']}"
-        assert whole.has(one["picture"])
-        assert whole.has(f"cases/{one['image_id']}.html") is whole.has(f"cases/{one['image_id']}.json")
-    found = evaluation["subgroups"]
-    for attribute, values in found["subgroups"].items():
-        assert sum(one["images"] for one in values.values()) + found["unknown"][attribute] == len(predictions)
+    for entry in explanation["failures"]["gallery"]:
+        assert entry["call"] != entry["truth"] == predictions.diagnosis[entry["image_id"]]
+        assert table.loc[entry["image_id"]].idxmax() == f"whitened_{entry['call']}"
+        assert whole.has(entry["picture"])
+        assert whole.has(f"cases/{entry['image_id']}.html") is whole.has(f"cases/{entry['image_id']}.json")
+    subgroups = evaluation["subgroups"]
+    for attribute, values in subgroups["subgroups"].items():
+        assert sum(entry["images"] for entry in values.values()) + subgroups["unknown"][attribute] == len(predictions)
     labels = evaluation["concept_only"]
     assert labels["images"] + labels["left_out"] == settings.data.phantom.images
     assert {"model_facts.html", "model_facts.json", "checklists.json"} <= {path.name for path in whole.path.iterdir()}
@@ -166,14 +166,14 @@ def test_refusals_are_one_line_with_status_2_and_leave_nothing(folder, tmp_path)
         "layer": ["model.layer=blocks.99", *SMALL[1:3]],
         "release": [f"concepts.release={tmp_path / 'none.json'}", *SMALL[1:3]],
     }
-    for said, overrides in cases.items():
+    for output, overrides in cases.items():
         places = [f"runs={tmp_path / 'runs'}", f"data.cache={folder / 'cache'}"]
         done = dermaxis("run", str(file), *overrides, *places, folder=tmp_path)
-        assert done.returncode == 2, (said, done.stderr)
+        assert done.returncode == 2, (output, done.stderr)
         assert "Traceback" not in done.stderr
         last = done.stderr.strip().splitlines()[-1]
         assert last.startswith("dermaxis: "), done.stderr
-        assert said in last, last
+        assert output in last, last
     assert not (tmp_path / "runs").exists()
 
 
@@ -200,15 +200,15 @@ def test_every_test_image_is_a_case_whose_contributions_add_up(whole):
     assert sorted(row.image_id for row in rows) == sorted(test)
     for row in rows:
         case = read_case(whole, row.image_id)
-        assert sum(one.probability for one in case.differential) == pytest.approx(1)
+        assert sum(entry.probability for entry in case.differential) == pytest.approx(1)
         assert case.wrong == row.wrong
-        for one in case.differential:
-            shares = sum(concept.contributions[one.diagnosis].share for concept in case.concepts)
-            total = one.baseline + shares + case.free[one.diagnosis].share
-            assert total == pytest.approx(one.outcome, abs=1e-3)
-    found = whole.read_json("explanation.json")
-    assert found["cases"]["n"] == len(rows)
-    assert found["pointing"]["concepts"].keys() == set(concepts_of(rows))
+        for entry in case.differential:
+            shares = sum(concept.contributions[entry.diagnosis].share for concept in case.concepts)
+            total = entry.baseline + shares + case.free[entry.diagnosis].share
+            assert total == pytest.approx(entry.outcome, abs=1e-3)
+    content = whole.read_json("explanation.json")
+    assert content["cases"]["n"] == len(rows)
+    assert content["pointing"]["concepts"].keys() == set(concepts_of(rows))
 
 
 def test_an_image_explained_alone_is_explained_as_in_the_run(whole):
@@ -217,16 +217,16 @@ def test_an_image_explained_alone_is_explained_as_in_the_run(whole):
     explain_image(whole.path, image_id)
     after = read_case(whole, image_id)
     assert (after.call, after.part, after.reference) == (before.call, before.part, before.reference)
-    assert [one.label for one in after.concepts] == [one.label for one in before.concepts]
+    assert [entry.label for entry in after.concepts] == [entry.label for entry in before.concepts]
     for first, second in zip(before.concepts, after.concepts, strict=True):
         assert first.activation == pytest.approx(second.activation, abs=1e-3)
-        for name, one in first.contributions.items():
-            assert one.share == pytest.approx(second.contributions[name].share, abs=1e-2)
+        for name, entry in first.contributions.items():
+            assert entry.share == pytest.approx(second.contributions[name].share, abs=1e-2)
     network = open_case_network(whole.path)
     opened = network.open_image(network.decode(network.path_of(image_id)))
     untouched = network.what_if(opened, ())
-    for one in after.differential:
-        assert untouched[one.diagnosis] == pytest.approx(one.probability, abs=1e-4)
+    for entry in after.differential:
+        assert untouched[entry.diagnosis] == pytest.approx(entry.probability, abs=1e-4)
     assert network.what_if(opened, network.reference.concepts) != pytest.approx(untouched)
     with pytest.raises(SettingsError, match="no such axis"):
         network.what_if(opened, ["nonsense"])
@@ -248,12 +248,12 @@ def test_a_file_of_elsewhere_becomes_a_case_with_a_page(whole, tmp_path):
 
 
 def test_directions_that_nobody_named_are_found_with_patches_and_candidates(whole):
-    found = read_discovery(whole)
-    assert found is not None
-    assert len(found.directions) == whole.settings().explanation.discovered
+    content = read_discovery(whole)
+    assert content is not None
+    assert len(content.directions) == whole.settings().explanation.discovered
     train = set(pd.read_csv(whole.file("split.csv")).query("part == 'train'").image_id)
     test = set(pd.read_csv(whole.file("split.csv")).query("part == 'test'").image_id)
-    for direction in found.directions:
+    for direction in content.directions:
         candidates = pd.read_csv(whole.file(direction.candidates))
         assert set(candidates.image_id) <= train
         assert set(candidates.end) == {"high", "low"}
@@ -261,10 +261,10 @@ def test_directions_that_nobody_named_are_found_with_patches_and_candidates(whol
             candidates.activation[candidates.end == "high"].min()
             >= candidates.activation[candidates.end == "low"].max()
         )
-        assert {one.image_id for one in direction.patches} <= test
-        assert all(whole.has(one.patch) and whole.has(one.picture) for one in direction.patches)
+        assert {entry.image_id for entry in direction.patches} <= test
+        assert all(whole.has(entry.patch) and whole.has(entry.picture) for entry in direction.patches)
         assert direction.relations
-    shares = [one.share_of_slope for one in found.directions]
+    shares = [entry.share_of_slope for entry in content.directions]
     assert shares == sorted(shares, reverse=True)
 
 
@@ -287,7 +287,7 @@ def test_the_command_line_writes_the_report_on_paper_too(whole, folder):
         assert [beyond for page in paper for beyond in beyond_the_paper(page)] == []
     headings = re.findall(r"<h[12][^>]*>(.*?)</h[12]>", whole.file("report.html").read_text(), re.DOTALL)
     assert len(headings) > 10
-    assert [one for one in map(words, headings) if one not in text] == []
+    assert [entry for entry in map(words, headings) if entry not in text] == []
     macro = whole.read_json("evaluation.json")["diagnosis"]["whitened"]["auc"]["macro"]
     assert f"{macro['value']:.3f}" in text
     assert "Research software, not a medical device" in text
@@ -295,9 +295,9 @@ def test_the_command_line_writes_the_report_on_paper_too(whole, folder):
 
 def beyond_the_paper(page):
     """Texts and pictures that the page's edge cuts off: left and right end in points."""
-    for one in page.get_objects(max_depth=20):
-        left, _, right, _ = one.get_bounds()
-        if one.type in (1, 3) and (left < 0 or right > page.get_width()):
+    for entry in page.get_objects(max_depth=20):
+        left, _, right, _ = entry.get_bounds()
+        if entry.type in (1, 3) and (left < 0 or right > page.get_width()):
             yield left, right
 
 
@@ -319,8 +319,8 @@ def test_the_command_line_puts_a_run_into_mlflow(whole, folder):
     assert name == whole.id
     macro = whole.read_json("evaluation.json")["diagnosis"]["whitened"]["auc"]["macro"]
     key = "evaluation.diagnosis.whitened.auc.macro"
-    found = {end: figures[f"{key}{'' if end == 'value' else '.' + end}"] for end in macro}
-    assert found == pytest.approx(macro)
+    content = {end: figures[f"{key}{'' if end == 'value' else '.' + end}"] for end in macro}
+    assert content == pytest.approx(macro)
     assert settings["training.plain_epochs"] == "2"
     (report,) = (store / "artefacts").rglob("report.html")
     assert report.read_text() == whole.file("report.html").read_text()
@@ -332,8 +332,8 @@ def test_the_command_line_suppresses_an_axis_and_trains_on(whole, folder):
     (path,) = whole.path.parent.glob("small-suppressed-*")
     suppressed = RunFolder(path)
     assert done.stdout.splitlines()[-1] == f"report: {path / 'report.html'}"
-    said = read_results(suppressed).suppressed
-    assert (said.source, said.names, said.epochs) == (whole.id, ("streaks",), 1)
+    output = read_results(suppressed).suppressed
+    assert (output.source, output.names, output.epochs) == (whole.id, ("streaks",), 1)
     page = words(suppressed.file("report.html").read_text())
     assert "Suppressed: streaks." in page
     assert "trained on for 1 epoch" in page
@@ -378,7 +378,7 @@ def assert_stages_lead_to_the_case(run, trajectories):
     image_id = read_index(run)[0].image_id
     for case in (read_case(run, image_id), explain_again(run, image_id)):
         for concept in case.concepts:
-            layers = [one.layer for one in concept.stages]
+            layers = [entry.layer for entry in concept.stages]
             assert layers == ["blocks.3.pointwise.norm.whitening", "blocks.8.pointwise.norm.whitening"]
             assert concept.stages[-1].activation == pytest.approx(concept.activation, abs=1e-4)
             assert concept.stages[-1].state == concept.state
@@ -401,23 +401,27 @@ def test_a_store_takes_what_a_run_suspects_and_sorts_by_it(whole, tmp_path):
         curation.create_set(store, OPERATOR, "derm", key="set")
         curation.add_concept(store, OPERATOR, "derm", concept, key="concept")
         digests = {name: sha256((root / Path(paths[name]).name).read_bytes()).hexdigest() for name in names}
-        records = [ImageRecord(id=one, digest=digests[one], path=Path(paths[one]).name) for one in names]
+        records = [ImageRecord(id=entry, digest=digests[entry], path=Path(paths[entry]).name) for entry in names]
         curation.add_images(store, OPERATOR, records, key="images")
         curation.add_to_set(store, OPERATOR, "derm", names[:6], key="row")
-        place = ("--set", "derm", "--images", str(root), "--store", url)
-        done = dermaxis("concepts", "suspect", str(whole.path), *place, folder=tmp_path)
+        folder_of = ("--set", "derm", "--images", str(root), "--store", url)
+        done = dermaxis("concepts", "suspect", str(whole.path), *folder_of, folder=tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("6 images, ")
         assert f"by {whole.id}" in done.stdout
         network = open_case_network(whole.path)
         axis, how = network.reference.concepts.index(concept), network.settings.model.activation
-        maps = {one: network.open_image(network.decode(root / Path(paths[one]).name)).maps[None] for one in names[:6]}
-        activations = {one: float(axis_activations(found, how)[0, axis]) for one, found in maps.items()}
+        maps = {
+            entry: network.open_image(network.decode(root / Path(paths[entry]).name)).maps[None] for entry in names[:6]
+        }
+        activations = {entry: float(axis_activations(content, how)[0, axis]) for entry, content in maps.items()}
         page = curation.browse(store, OPERATOR, "derm", concept, order=Order.SUSPICION, run=whole.id)
-        assert [one.image_id for one in page.cases] == sorted(activations, key=activations.__getitem__, reverse=True)
+        assert [entry.image_id for entry in page.cases] == sorted(
+            activations, key=activations.__getitem__, reverse=True
+        )
         alike = curation.similar_images(store, OPERATOR, "derm", run=whole.id, like=[names[3]])
         assert (alike[0][0], len(alike)) == (names[3], 6)
         curation.add_to_set(store, OPERATOR, "derm", names[6:], key="more")
-        assert "2 images" in dermaxis("concepts", "suspect", str(whole.path), *place, folder=tmp_path).stdout
+        assert "2 images" in dermaxis("concepts", "suspect", str(whole.path), *folder_of, folder=tmp_path).stdout
         assert len(curation.similar_images(store, OPERATOR, "derm", run=whole.id, like=[names[7]])) == 8
-        assert "no image left" in dermaxis("concepts", "suspect", str(whole.path), *place, folder=tmp_path).stderr
+        assert "no image left" in dermaxis("concepts", "suspect", str(whole.path), *folder_of, folder=tmp_path).stderr

@@ -19,7 +19,8 @@ from pipeline.evaluation.evaluation_data import EvaluatedParts
 from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace, axis_space, joined, write_spaces
 from pipeline.explanation.shortcuts.suppression import fitted_intercepts, independence_weights
-from pipeline.results.shortcuts import Suppression, suppression_of
+from pipeline.results.record import Digests, EpochFigures, RunRecord
+from pipeline.results.shortcuts import Suppression
 from pipeline.run.folder import RunFolder, create_run
 from pipeline.run.progress import Silent
 from pipeline.suppress import image_weights, refuse_suppressed, suppress_run, suppressed_network, suppressible
@@ -166,12 +167,16 @@ def test_an_audited_artefact_comes_before_the_axis_of_the_same_name():
     assert torch.equal(spaces["streaks"].directions, axis_space(0, CHANNELS).directions)
 
 
+DIGESTS = Digests(data="abc", split="def", release="123")
+EPOCHS = (EpochFigures(epoch=1, loss=1.0, macro_auc=0.5),)
+
+
 @pytest.fixture
 def source(tmp_path, network, monkeypatch):
     run = create_run(parse_overrides(["name=old", f"runs={tmp_path}"]))
     for name in ("split.csv", "release.json", "samples.csv", "plain.json", "plain.safetensors"):
         run.write_text(name, f"content of {name}")
-    run.record(digests={"data": "abc"}, history={"plain": [1]}, seconds={"plain": 3})
+    run.record(digests=DIGESTS, history={"plain": EPOCHS}, seconds={"plain": 3})
     write_spaces(run, {"ink": axis_space(3, CHANNELS), "hair": axis_space(0, CHANNELS)})
     monkeypatch.setattr(suppress_stage, "_open_network", lambda opened, tracker: network)
     monkeypatch.setattr(suppress_stage, "save_model", lambda path, saved, description: path.touch())
@@ -180,7 +185,7 @@ def source(tmp_path, network, monkeypatch):
 
 def test_the_new_run_says_what_was_suppressed_and_carries_over_what_holds(source):
     target = suppress_run(source.path, ["ink", "globules", "ink"], tracker=Silent())
-    suppression = suppression_of(target.read_json("run.json"))
+    suppression = target.read(RunRecord).suppressed
     assert isinstance(suppression, Suppression)
     assert suppression.source == source.id
     assert suppression.names == ("ink", "globules")
@@ -191,10 +196,10 @@ def test_the_new_run_says_what_was_suppressed_and_carries_over_what_holds(source
     assert sum(suppression.intercepts.values()) == pytest.approx(0)
     for name in ("split.csv", "release.json", "samples.csv", "plain.json", "plain.safetensors"):
         assert target.file(name).read_text() == f"content of {name}"
-    record = target.read_json("run.json")
-    assert record["digests"] == {"data": "abc"}
-    assert record["history"] == {"plain": [1]}
-    assert "seconds" not in record
+    record = target.read(RunRecord)
+    assert record.digests == DIGESTS
+    assert record.history == {"plain": EPOCHS}
+    assert record.seconds == {}
     assert target.settings().name == "old-suppressed"
     assert target.has("model")
 

@@ -71,37 +71,37 @@ def whole(folder, runs):
 
 @pytest.fixture(scope="module")
 def two(folder):
-    status, said = do(TOGETHER, folder, settings_file(folder, "two"))
-    assert status == 0, said
+    status, output = do(TOGETHER, folder, settings_file(folder, "two"))
+    assert status == 0, output
     return whole(folder, "two")
 
 
 @pytest.fixture(scope="module")
-def one(folder):
-    status, said = do(ALONE, folder, settings_file(folder, "one"))
-    assert status == 0, said
+def single(folder):
+    status, output = do(ALONE, folder, settings_file(folder, "one"))
+    assert status == 0, output
     return whole(folder, "one")
 
 
-def test_the_run_folder_of_two_processes_is_that_of_one(one, two):
-    assert {path.name for path in two.path.rglob("*")} == {path.name for path in one.path.rglob("*")}
+def test_the_run_folder_of_two_processes_is_that_of_one(single, two):
+    assert {path.name for path in two.path.rglob("*")} == {path.name for path in single.path.rglob("*")}
     for name in ("split.csv", "samples.csv", "plain.json", "model.json"):
-        assert two.file(name).read_text() == one.file(name).read_text()
+        assert two.file(name).read_text() == single.file(name).read_text()
 
 
-def test_two_processes_count_every_image_once(one, two):
+def test_two_processes_count_every_image_once(single, two):
     counts = ("positives", "negatives", "regions", "positions")
-    (alone,), (together,) = (run.read_json("run.json")["alignment"].values() for run in (one, two))
+    (alone,), (together,) = (run.read_json("run.json")["alignment"].values() for run in (single, two))
     assert {name: together[name] for name in counts} == {name: alone[name] for name in counts}
     assert together["residual"] == pytest.approx(alone["residual"], abs=1e-4)
 
 
-def test_two_processes_learn_what_one_learns(one, two):
-    alone, together = (run.read_json("run.json")["history"] for run in (one, two))
+def test_two_processes_learn_what_one_learns(single, two):
+    alone, together = (run.read_json("run.json")["history"] for run in (single, two))
     for phase in ("plain", "whitened"):
         losses = [[epoch["loss"] for epoch in history[phase]] for history in (alone, together)]
         np.testing.assert_allclose(losses[1], losses[0], atol=2e-3)
-    alone, together = (pd.read_csv(run.file("predictions.csv"), index_col="image_id") for run in (one, two))
+    alone, together = (pd.read_csv(run.file("predictions.csv"), index_col="image_id") for run in (single, two))
     assert list(alone.index) == list(together.index)
     numbers = alone.select_dtypes("number").columns
     np.testing.assert_allclose(together[numbers], alone[numbers], atol=5e-3)
@@ -132,13 +132,13 @@ def test_a_killed_process_leaves_a_run_that_resumes_to_the_same(folder, two):
             assert process.poll() is None
             time.sleep(0.02)
         os.kill(second_process(), signal.SIGKILL)
-        said = process.stderr.read()
+        output = process.stderr.read()
         assert process.wait(timeout=60) != 0
-    lines = [line for line in said.splitlines() if line.startswith("dermaxis: ")]
-    assert len(lines) == 1, said
+    lines = [line for line in output.splitlines() if line.startswith("dermaxis: ")]
+    assert len(lines) == 1, output
     assert "--resume" in lines[0]
-    status, said = do(TOGETHER, folder, file, "--resume")
-    assert status == 0, said
+    status, output = do(TOGETHER, folder, file, "--resume")
+    assert status == 0, output
     resumed = whole(folder, "killed")
     for name in ("predictions.csv", "evaluation.json", "explanation.json"):
         assert resumed.file(name).read_text() == two.file(name).read_text(), name
@@ -153,9 +153,9 @@ def test_a_killed_process_leaves_a_run_that_resumes_to_the_same(folder, two):
 )
 def test_what_is_refused_is_refused_once_and_leaves_nothing(folder, two, override, reason):
     del two  # the cohort is drawn once
-    status, said = do(TOGETHER, folder, settings_file(folder, "refused"), override)
+    status, output = do(TOGETHER, folder, settings_file(folder, "refused"), override)
     assert status != 0
-    lines = [line for line in said.splitlines() if line.startswith("dermaxis: ")]
-    assert len(lines) == 1, said
+    lines = [line for line in output.splitlines() if line.startswith("dermaxis: ")]
+    assert len(lines) == 1, output
     assert reason in lines[0]
     assert not list((folder / "refused").glob("*"))

@@ -52,7 +52,9 @@ class Grid {
   drawBar() {
     const count = this.selected.size;
     const assigning = (verdict) => () => this.assign(verdict);
-    const buttons = VERDICTS.map((verdict) => this.button(this.data.labels[verdict], verdict, assigning(verdict), !count));
+    const buttons = VERDICTS.map((verdict) =>
+      this.button(this.data.labels[verdict], verdict, assigning(verdict), !count),
+    );
     const text = made("span", { className: "count", textContent: `${count} selected` });
     const all = this.button("All", "ctrl+a", () => this.selectAll());
     const none = this.button("None", "escape", () => this.selectNone(), !count);

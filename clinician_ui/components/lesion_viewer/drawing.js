@@ -62,7 +62,8 @@ class Drawing {
   addVertex(at, point) {
     const started = this.draft?.kind === "polygon";
     if (!started) this.draft = { kind: "polygon", vertices: [at] };
-    else if (this.draft.vertices.length > 2 && this.pixelsTo(this.draft.vertices[0], point) < CLOSE_PIXELS) this.close();
+    else if (this.draft.vertices.length > 2 && this.pixelsTo(this.draft.vertices[0], point) < CLOSE_PIXELS)
+      this.close();
     else if (this.pixelsTo(this.draft.vertices.at(-1), point) > 2) this.draft.vertices.push(at);
   }
 

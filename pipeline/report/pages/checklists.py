@@ -1,89 +1,71 @@
 """Reporting checklists, filled from a run where it can be and "not answered" where not."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import yaml
 
-from pipeline.report.sentences.checklists import ANSWERS
+from pipeline.report.sentences.checklists import checklist_facts
+from pipeline.results.checklists import AnswerStatus, Checklist, ChecklistAnswers, ChecklistItem
 from pipeline.run.results import RunResults
 
 FOLDER = Path(__file__).parents[1] / "checklists"
 CHECKLISTS = ("claim_2024", "decide_ai", "clear_derm")
+ANSWERS = "answers"
 
 
-class Status(StrEnum):
-    """How far a run answers an item."""
-
-    ANSWERED = "answered"
-    PARTLY = "partly"
-    OPEN = "not answered"
+def fill_checklists(report: RunResults) -> ChecklistAnswers:
+    """Fill all checklists with what a run can answer."""
+    facts = checklist_facts(report)
+    return ChecklistAnswers(checklists={key: filled_checklist(key, facts) for key in CHECKLISTS})
 
 
-@dataclass(frozen=True)
-class ChecklistItem:
-    """One item.
+def filled_checklist(key: str, facts: Mapping[str, str]) -> Checklist:
+    """Fill one checklist from facts."""
+    content = read_yaml(key)
+    return Checklist(
+        name=content["name"],
+        source=content["source"],
+        about=content["about"],
+        items=tuple(_item(item, facts) for item in content["items"]),
+    )
 
-    Attributes:
-        number: As in the guideline; empty where it is not stated.
-        section: Part of the guideline.
-        topic: What it asks for, in our words.
-        status: How far the run answers it.
-        answer: In words; empty where it does not.
+
+def answer_text(text: str, facts: Mapping[str, str]) -> str:
+    """Fill the placeholders of an answer; empty where a fact is not known.
+
+    Example:
+        >>> answer_text("From {source}.", {"source": "the ISIC archive"})
+        'From the ISIC archive.'
+        >>> answer_text("From {source}.", {"source": ""})
+        ''
     """
-
-    number: str
-    section: str
-    topic: str
-    status: Status
-    answer: str
+    names = placeholders(text)
+    return text.format_map(facts) if all(facts[name] for name in names) else ""
 
 
-@dataclass(frozen=True)
-class Checklist:
-    """A guideline with the answers of one run."""
-
-    key: str
-    name: str
-    source: str
-    about: str
-    items: tuple[ChecklistItem, ...]
-
-    def count(self, status: str) -> int:
-        """How many items have a status."""
-        return sum(item.status == status for item in self.items)
-
-
-def fill_checklists(report: RunResults) -> tuple[Checklist, ...]:
-    """All checklists with what the run of a report can answer."""
-    return tuple(_filled(_read(key), report) for key in CHECKLISTS)
+def placeholders(text: str) -> tuple[str, ...]:
+    """List the facts that an answer needs."""
+    return tuple(name for _, name, _, _ in Formatter().parse(text) if name is not None)
 
 
 @cache
-def _read(key: str) -> Mapping[str, Any]:
+def read_yaml(key: str) -> Mapping[str, Any]:
+    """Read a checklist, or the answers, as they are written beside each other."""
     content: Mapping[str, Any] = yaml.safe_load((FOLDER / f"{key}.yaml").read_text(encoding="utf-8"))
     return content
 
 
-def _filled(content: Mapping[str, Any], report: RunResults) -> Checklist:
-    return Checklist(
-        key=content["key"],
-        name=content["name"],
-        source=content["source"],
-        about=content["about"],
-        items=tuple(_item(one, report) for one in content["items"]),
+def _item(item: Mapping[str, str], facts: Mapping[str, str]) -> ChecklistItem:
+    answer: Mapping[str, str] = read_yaml(ANSWERS)[item["answer"]] if "answer" in item else {"text": ""}
+    text = answer_text(answer["text"], facts)
+    return ChecklistItem(
+        number=item.get("number", ""),
+        section=item["section"],
+        topic=item["topic"],
+        status=AnswerStatus(answer["status"]) if text else AnswerStatus.OPEN,
+        answer=text,
     )
-
-
-def _item(one: Mapping[str, str], report: RunResults) -> ChecklistItem:
-    answer, whole = "", False
-    if "answer" in one:
-        found: Callable[[RunResults], str | None]
-        found, whole = ANSWERS[one["answer"]]
-        answer = found(report) or ""
-    status = Status.OPEN if not answer else Status.ANSWERED if whole else Status.PARTLY
-    return ChecklistItem(one.get("number", ""), one["section"], one["topic"], status, answer)

@@ -1,22 +1,19 @@
 """A comparison as one HTML file in the look of the report, as CSV and as JSON."""
 
-import json
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from concepts.errors import SettingsError
 from concepts.files import write_atomically
 from pipeline.report.pages import charts
 from pipeline.report.pages.charts import LANE, Dot, Scale
-from pipeline.report.pages.tables import Cell, csv_text
-from pipeline.report.sentences import comparison as compare_phrasing
-from pipeline.report.sentences import numerals
+from pipeline.report.pages.environment import environment, style
+from pipeline.report.pages.tables import Cell, cell_of, csv_text, estimate_cells
+from pipeline.report.sentences import compared, numerals
 from pipeline.report.sentences.numerals import plain_text
-from pipeline.results.comparison import Comparison, Difference, Family, Finding, Row
+from pipeline.results.comparison import ComparedFigure, Comparison, FigureFamily, JudgedDifference
 
-TEMPLATES = Path(__file__).parents[1] / "templates"
 COLUMNS = (
     "figure",
     "run",
@@ -33,8 +30,8 @@ COLUMNS = (
     "finding",
     "method",
 )
-LINE = 22
-"""Height of a line of figures, in pixels."""
+PADDING = 10
+"""Pixels above and below the lanes of a strip, together."""
 
 
 def write_comparison(comparison: Comparison, path: Path) -> list[Path]:
@@ -51,11 +48,11 @@ def write_comparison(comparison: Comparison, path: Path) -> list[Path]:
         SettingsError: If the name ends otherwise, or its folder cannot be written to.
     """
     if path.suffix != ".html":
-        raise SettingsError(f"{path}: the name must end in .html; the CSV and JSON go beside it")
+        raise SettingsError(f"{path}: the name must end in .html; the CSV and JSON files go beside it")
     texts = {
-        path.with_suffix(".csv"): comparison_csv(comparison),
-        path.with_suffix(".json"): json.dumps(comparison.to_json(), indent=1, ensure_ascii=False) + "\n",
         path: render_comparison(comparison),
+        path.with_suffix(".csv"): comparison_csv(comparison),
+        path.with_suffix(".json"): comparison.to_text(),
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,42 +60,38 @@ def write_comparison(comparison: Comparison, path: Path) -> list[Path]:
             write_atomically(file, text)
     except OSError as error:
         raise SettingsError(
-            f"{path}: cannot be written ({error.strerror}); give a file in a folder of yours"
+            f"{path}: cannot be written ({error.strerror}); give a file in a folder that you can write to"
         ) from error
-    return [path, path.with_suffix(".csv"), path.with_suffix(".json")]
+    return list(texts)
 
 
 def render_comparison(comparison: Comparison) -> str:
-    """The page: style and charts are in it, scripts are not."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "compare.css"))
-    return environment.get_template("compare.html").render(
-        comparison=comparison,
-        concepts=not_in_all(comparison),
-        say=compare_phrasing,
-        write=numerals,
-        marked={Finding.BEYOND, Finding.UNCORRECTED},
-        height=LANE * len(comparison.runs) + 10,
-        strip=lambda family, row: Markup(_strip(comparison, family, row)),
-        axis=lambda family: Markup(charts.axis(_scale(comparison, family), title=f"{family.unit}, axis")),
-        style=Markup(style),
+    """Render the page: style and charts are in it, scripts are not."""
+    scales = {family.unit: _scale(comparison, family) for family in comparison.families}
+    return (
+        environment()
+        .get_template("compare.html")
+        .render(
+            comparison=comparison,
+            concepts=not_in_all(comparison),
+            compared=compared,
+            numerals=numerals,
+            height=LANE * len(comparison.runs) + PADDING,
+            strip=lambda family, row: Markup(_strip(comparison, family, row, scales[family.unit])),
+            axis=lambda family: Markup(charts.axis(scales[family.unit], title=f"{family.unit}, axis")),
+            style=style("report.css", "compare.css"),
+        )
     )
 
 
 def not_in_all(comparison: Comparison) -> list[str]:
-    """Names of the concepts that some runs have and others lack."""
+    """List the names of the concepts that some runs have and others lack."""
     names = dict.fromkeys(name for run in comparison.runs for name in run.concepts)
     return [name for name in names if not all(name in run.concepts for run in comparison.runs)]
 
 
 def comparison_csv(comparison: Comparison) -> str:
-    """A row for every figure of every run."""
+    """Write a row for every figure of every run."""
     rows = [
         _cells(row, number, run.letter)
         for family in comparison.families
@@ -109,53 +102,46 @@ def comparison_csv(comparison: Comparison) -> str:
 
 
 def terminal_comparison(comparison: Comparison) -> str:
-    """The comparison in a few lines."""
-    say = compare_phrasing
+    """Sum the comparison up in a few lines."""
     runs = [f"  {run.letter}  {run.id}, seed {run.seed}" for run in comparison.runs]
-    said = [
-        say.question(comparison),
-        say.images(comparison),
-        say.summary(comparison),
-        say.importance_summary(comparison),
+    sentences = [
+        compared.question(comparison),
+        compared.images(comparison),
+        compared.summary(comparison),
+        compared.importance_summary(comparison),
+        *(compared.agreement(row) for row in comparison.agreement),
     ]
-    stable = [say.stability(row) for row in comparison.stability]
-    return plain_text("\n".join([*runs, *filter(None, said), *stable]))
+    return plain_text("\n".join([*runs, *filter(None, sentences)]))
 
 
-def _strip(comparison: Comparison, family: Family, row: Row) -> str:
+def _strip(comparison: Comparison, family: FigureFamily, row: ComparedFigure, scale: Scale) -> str:
     dots = [
         Dot(figure, "accent" if number else "plain", f"run {run.letter}")
         for number, (run, figure) in enumerate(zip(comparison.runs, row.figures, strict=True))
         if figure is not None
     ]
-    return charts.strip(dots, _scale(comparison, family), title=f"{family.unit}, {row.name}")
+    return charts.strip(dots, scale, title=f"{family.unit}, {row.name}")
 
 
-def _scale(comparison: Comparison, family: Family) -> Scale:
-    """One axis for all families of a kind, so that they can be compared."""
-    alike = [one for one in comparison.families if one.unit == family.unit]
-    figures = [figure for one in alike for row in one.rows for figure in row.figures if figure is not None]
-    if family.reference == 1.0:
+def _scale(comparison: Comparison, family: FigureFamily) -> Scale:
+    """Make one axis for all families of a unit, so that they can be compared."""
+    rows = [row for alike in comparison.families if alike.unit == family.unit for row in alike.rows]
+    figures = [figure for row in rows for figure in row.figures if figure is not None]
+    if family.is_importance:
         return charts.ratio_scale(end for figure in figures for end in (figure.low, figure.high))
     return charts.auc_scale(figures)
 
 
-def _cells(row: Row, number: int, letter: str) -> tuple[Cell, ...]:
-    figure, one = row.figures[number], row.differences[number - 1] if number else None
-    own = (
-        (None, None, None, None)
-        if figure is None
-        else (*map(_known, (figure.value, figure.low, figure.high)), figure.n)
-    )
-    return (row.key, letter, *own, row.ranks[number] if row.ranks else None, *_difference_cells(one))
+def _cells(row: ComparedFigure, number: int, letter: str) -> tuple[Cell, ...]:
+    figure = row.figures[number]
+    rank = row.ranks[number] if row.ranks else None
+    difference = row.differences[number - 1] if number else None
+    return (row.key, letter, *estimate_cells(figure), rank, *_difference_cells(difference))
 
 
-def _difference_cells(one: Difference | None) -> tuple[Cell, ...]:
-    if one is None:
+def _difference_cells(difference: JudgedDifference | None) -> tuple[Cell, ...]:
+    if difference is None:
         return (None,) * 7
-    numbers = (one.figure.value, one.figure.low, one.figure.high, *one.widened)
-    return (*map(_known, numbers), str(one.finding), str(one.method))
-
-
-def _known(value: float) -> float | None:
-    return value if value == value else None
+    value, low, high, _ = estimate_cells(difference.figure)
+    widened = map(cell_of, difference.widened)
+    return (value, low, high, *widened, str(difference.finding), str(difference.method))

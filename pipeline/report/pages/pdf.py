@@ -7,7 +7,7 @@ from pathlib import Path
 from concepts.errors import RunError
 from concepts.files import write_atomically
 from pipeline.report.pages.charts import LANE
-from pipeline.report.pages.report import TEMPLATES
+from pipeline.report.pages.environment import TEMPLATES
 from pipeline.run.folder import RunFolder
 
 CHART_WIDTH = 272
@@ -37,7 +37,7 @@ def write_pdf(run: RunFolder, name: str = "report.pdf") -> Path:
 
 
 def pdf_bytes(page: str) -> bytes:
-    """A report page as the bytes of a PDF file. Nothing is fetched: what is not in the page is refused.
+    """Turn a report page into the bytes of a PDF file. Nothing is fetched: what is not in the page is refused.
 
     Raises:
         RunError: If the extra is not installed.
@@ -67,7 +67,7 @@ def require_weasyprint() -> None:
 
 
 def for_paper(page: str) -> str:
-    """The page with what WeasyPrint cannot work out: charts of fixed size with colours of their own, mixed colours."""
+    """Work out what WeasyPrint cannot: charts get a fixed size and colours of their own, and shades are mixed."""
     colours = dict(COLOUR.findall(page.split("@media", 1)[0]))
     style = _chart_style(page, colours)
     sheet = (TEMPLATES / "pdf.css").read_text(encoding="utf-8")
@@ -77,7 +77,7 @@ def for_paper(page: str) -> str:
 
 
 def mixed(colour: str, percent: int) -> str:
-    """A colour ``#rrggbb`` mixed with so much of it into the white of the paper."""
+    """Mix so much of a colour ``#rrggbb`` into the white of the paper."""
     parts = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
     return "#" + "".join(
         f"{round((part * percent + white * (100 - percent)) / 100):02x}"
@@ -86,19 +86,19 @@ def mixed(colour: str, percent: int) -> str:
 
 
 def _chart_style(page: str, colours: dict[str, str]) -> str:
-    """The page's rules for charts, without variables: a chart is a picture of its own to WeasyPrint."""
+    """Take the page's rules for charts, without variables: a chart is a picture of its own to WeasyPrint."""
     rules = "".join(re.findall(r"svg( \.[^{};]*\{[^}]*\})", page.split("</style>", 1)[0]))
-    return re.sub(r"var\(--(\w+)\)", lambda found: colours.get(found[1], "#000000"), rules)
+    return re.sub(r"var\(--(\w+)\)", lambda match: colours.get(match[1], "#000000"), rules)
 
 
-def _sized(found: re.Match[str], *, style: str) -> str:
-    cell, lanes, start, height = found.groups()
+def _sized(match: re.Match[str], *, style: str) -> str:
+    cell, lanes, start, height = match.groups()
     pixels = round(LANES.get(lanes or "", 2.4) * REM) if height == "100%" else int(height)
     size = f' width="{CHART_WIDTH}" height="{max(pixels, LANE)}"'
     return f"{cell or ''}{start}{size}><style>{style}</style>"
 
 
-def _shaded(found: re.Match[str], *, colours: dict[str, str]) -> str:
-    names, percent = found[1], int(found[2])
+def _shaded(match: re.Match[str], *, colours: dict[str, str]) -> str:
+    names, percent = match[1], int(match[2])
     base = colours.get("warm" if "inverse" in names else "accent", "#000000")
     return f'class="{names}" style="background: {mixed(base, percent)}"'

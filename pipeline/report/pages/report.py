@@ -1,11 +1,8 @@
 """The report as one HTML file that opens anywhere: style, charts and pictures are in it, scripts are not."""
 
-from dataclasses import asdict
-from functools import cache
 from math import isnan
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from concepts.statistics.estimate import Estimate
@@ -15,6 +12,7 @@ from pipeline.report.pages import charts
 from pipeline.report.pages.case import case_page_address, write_case_page
 from pipeline.report.pages.charts import Dot, RatioCharts, SanityCharts
 from pipeline.report.pages.checklists import fill_checklists
+from pipeline.report.pages.environment import environment, style
 from pipeline.report.pages.facts import facts_title, model_facts
 from pipeline.report.pages.tables import write_tables
 from pipeline.report.sentences import (
@@ -33,6 +31,7 @@ from pipeline.report.sentences import (
 )
 from pipeline.report.sentences.numerals import SPACE
 from pipeline.results.axes import AxisVerdict
+from pipeline.results.checklists import AnswerStatus
 from pipeline.results.evaluation import Evaluation
 from pipeline.results.importance import OVERALL, ordered_targets
 from pipeline.results.names import Names
@@ -41,7 +40,6 @@ from pipeline.run.pictures import data_uri
 from pipeline.run.results import RunResults, read_results
 
 MACRO = "macro"
-TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 def write_report(run: RunFolder) -> None:
@@ -59,9 +57,9 @@ def write_report(run: RunFolder) -> None:
     report = read_results(run)
     page, facts = render(report, run.path), model_facts(report)
     write_tables(run, report)
-    run.write_json("model_facts.json", facts)
+    run.write(facts)
     run.write_text("model_facts.html", render_facts(report))
-    run.write_json("checklists.json", {one.key: asdict(one) for one in fill_checklists(report)})
+    run.write(fill_checklists(report))
     for image_id in case_pages(report, run.path):
         write_case_page(run, image_id)
     run.write_text("report.html", page)
@@ -79,7 +77,7 @@ def render(report: RunResults, folder: Path) -> str:
     """
     evaluation = report.evaluation
     return (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             report=report,
@@ -116,10 +114,11 @@ def render(report: RunResults, folder: Path) -> str:
             case_pages=case_pages(report, folder),
             overall=OVERALL,
             facts=model_facts(report),
-            checklists=fill_checklists(report),
+            checklists=fill_checklists(report).checklists.values(),
+            statuses=tuple(AnswerStatus),
             picture=lambda name: data_uri(folder, name),
             shade=shade,
-            style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+            style=style("report.css"),
         )
     )
 
@@ -131,16 +130,16 @@ def case_pages(report: RunResults, folder: Path) -> dict[str, str]:
 
 
 def render_facts(report: RunResults) -> str:
-    """The one-page summary alone."""
+    """Render the one-page summary alone."""
     return (
-        _environment()
+        environment()
         .get_template("model_facts.html")
         .render(
             evaluation=report.evaluation,
             facts=model_facts(report),
             title=facts_title(report),
             numerals=numerals,
-            style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+            style=style("report.css"),
         )
     )
 
@@ -213,14 +212,3 @@ class AucCharts:
 def shade(auc: float) -> int:
     """Shade a cell of the matrix, from -50 (answers inversely) over 0 (chance, or not known) to 50, in percent."""
     return 0 if isnan(auc) else round(100 * (min(max(auc, 0.0), 1.0) - 0.5))
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

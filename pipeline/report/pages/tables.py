@@ -3,16 +3,18 @@
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from math import isnan
 from typing import Any
 
+from concepts.statistics.estimate import Estimate
 from pipeline.report.sentences.numerals import plain_text, short
 from pipeline.results.axes import AxisVerdict
 from pipeline.results.evaluation import Evaluation
+from pipeline.results.explanation import Explanation
 from pipeline.results.importance import ordered_targets
 from pipeline.run.folder import RunFolder
 from pipeline.run.results import RunResults, read_results
 
-ESTIMATE = {"value", "low", "high", "n"}
 FIGURES = ("path", "value", "low", "high", "n")
 IMPORTANCE = (
     "diagnosis",
@@ -34,24 +36,26 @@ Cell = str | int | float | bool | None
 
 def write_tables(run: RunFolder, report: RunResults) -> None:
     """Write ``figures.csv`` (every estimate of the run) and ``importance.csv``."""
-    run.write_text("figures.csv", csv_text(FIGURES, list(figure_rows(figure_trees(run)))))
+    run.write_text(
+        "figures.csv", csv_text(FIGURES, list(figure_rows(figure_trees(report.evaluation, report.explanation))))
+    )
     run.write_text("importance.csv", csv_text(IMPORTANCE, list(importance_rows(report))))
 
 
-def figure_trees(run: RunFolder) -> dict[str, Any]:
+def figure_trees(evaluation: Evaluation, explanation: Explanation) -> dict[str, Any]:
     """Return the run's results as nested JSON, by the names under which their figures are listed."""
     return {
-        "evaluation": run.read(Evaluation).model_dump(mode="json"),
-        "explanation": run.read_json("explanation.json"),
+        "evaluation": evaluation.model_dump(mode="json"),
+        "explanation": explanation.model_dump(mode="json"),
     }
 
 
 def figure_rows(tree: Any, path: str = "") -> Iterator[tuple[Cell, ...]]:  # noqa: ANN401  # any JSON
-    """A row for every estimate in nested JSON: its dotted path, value, ends of the interval, and n."""
+    """Give a row for every estimate in nested JSON: its dotted path, value, ends of the interval, and n."""
     if not isinstance(tree, Mapping):
         return
-    if tree.keys() == ESTIMATE:
-        yield (path, tree["value"], tree["low"], tree["high"], tree["n"])
+    if tree.keys() == set(FIGURES[1:]):
+        yield (path, *(tree[key] for key in FIGURES[1:]))
         return
     for key, branch in tree.items():
         yield from figure_rows(branch, f"{path}.{key}" if path else str(key))
@@ -66,18 +70,30 @@ def importance_rows(report: RunResults) -> Iterator[tuple[Cell, ...]]:
                 target,
                 concept,
                 report.names.concept(concept),
-                *(_finite(number) for number in (axis.ratio.value, axis.ratio.low, axis.ratio.high)),
-                axis.ratio.n,
+                *estimate_cells(axis.ratio),
                 axis.rank,
-                *(_finite(number) for number in (axis.null.low, axis.null.high)),
+                cell_of(axis.null.low),
+                cell_of(axis.null.high),
                 axis.stands_out,
                 str(report.evaluation.verdict(concept)),
                 planted.get(concept),
             )
 
 
+def estimate_cells(figure: Estimate | None) -> tuple[Cell, Cell, Cell, Cell]:
+    """Give the cells of a figure: value, both ends, n; all empty where there is no figure, but n where it is NaN."""
+    if figure is None:
+        return (None,) * 4
+    return cell_of(figure.value), cell_of(figure.low), cell_of(figure.high), figure.n
+
+
+def cell_of(number: float) -> float | None:
+    """Give the cell of a number; empty where it is NaN."""
+    return None if isnan(number) else number
+
+
 def csv_text(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """Rows as CSV; text that a spreadsheet would take for a formula is made inert by an apostrophe before it."""
+    """Write rows as CSV; text that a spreadsheet would take for a formula is made inert by an apostrophe before it."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
@@ -86,7 +102,7 @@ def csv_text(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 
 
 def terminal_table(run: RunFolder) -> str:
-    """The run in a few lines: macro AUC of both networks, and each concept's axis."""
+    """Sum a run up in a few lines: macro AUC of both networks, and each concept's axis."""
     report = read_results(run)
     evaluation = report.evaluation
     rows = [
@@ -100,10 +116,6 @@ def terminal_table(run: RunFolder) -> str:
         rows.append((f"axis AUC, {report.names.concept(concept)}", f"{figure}{verdict}"))
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"  {label:<{width}}  {plain_text(figure)}" for label, figure in rows)
-
-
-def _finite(value: float) -> float | None:
-    return value if value == value else None
 
 
 def _inert(cell: Cell) -> Cell:

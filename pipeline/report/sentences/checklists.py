@@ -1,314 +1,116 @@
-"""What a run can say to the items of reporting checklists; None where it knows nothing."""
-
-from collections.abc import Callable, Mapping
-from typing import Any
+"""The facts of a run from which the answers to reporting checklists are put together."""
 
 from pipeline.report.sentences import failures, patients, results, sanity
 from pipeline.report.sentences.cohort import source, splitting
 from pipeline.report.sentences.concepts import ORIGINS, agreement_figure
 from pipeline.report.sentences.facts import INTENDED_USE, NOT_FOR
 from pipeline.report.sentences.limits import limits_of
-from pipeline.report.sentences.numerals import count, enumeration, estimate, interval, number, plural, share
+from pipeline.report.sentences.numerals import capital, count, enumeration, estimate, plural, share, short
 from pipeline.run.results import RunResults
 
-Answer = Callable[[RunResults], str | None]
+MOST_DIGITS = 12
+"""Digits of the release's digest that an answer shows."""
 
 
-def _settings(report: RunResults) -> Mapping[str, Any]:
-    return report.settings.model_dump(mode="json")
+def checklist_facts(report: RunResults) -> dict[str, str]:
+    """List what a run can say, by placeholder of ``checklists/answers.yaml``; empty where it does not know."""
+    return _making(report) | _data(report) | _figures(report)
 
 
-def _group(report: RunResults, name: str) -> Mapping[str, Any]:
-    found = _settings(report).get(name, {})
-    return found if isinstance(found, Mapping) else {}
+def _making(report: RunResults) -> dict[str, str]:
+    record, settings, evaluation = report.record, report.settings, report.evaluation
+    training = settings.model_dump(mode="json")["training"]
+    turns = settings.model.turns
+    return {
+        "run": record.id,
+        "what_was_done": results.what_was_done(report),
+        "intended_use": INTENDED_USE,
+        "not_for": NOT_FOR,
+        "architecture": settings.model.architecture,
+        "layer": evaluation.whitening.layer,
+        "placement": evaluation.whitening.placement,
+        "axes": count(evaluation.whitening.channels),
+        "named_axes": count(len(report.entries)),
+        "diagnoses": enumeration([report.names.diagnosis(diagnosis) for diagnosis in evaluation.classes]),
+        "side": str(settings.transforms.size),
+        "fit": str(settings.transforms.fit),
+        "margin": str(settings.transforms.margin),
+        "training": "; ".join(
+            f"{key.replace('_', ' ')} {value}" for key, value in training.items() if not isinstance(value, dict)
+        ),
+        "best_epochs": enumeration([f"{phase} network: epoch {epoch}" for phase, epoch in record.best_epoch.items()]),
+        "initial_weights": f"From {record.weights.file}" if record.weights else "Random, by the seed",
+        "ensemble": f"one network, whose maps are averaged over {turns} turns of the image"
+        if turns > 1
+        else "one network",
+        "versions": ", ".join(f"{package} {version}" for package, version in record.versions.items()),
+        "seed": str(record.seed),
+        "commit": record.commit or "unknown",
+    }
 
 
-def _technique(report: RunResults) -> str:
-    return f"Concept whitening of a {report.settings.model.architecture} classifier, an interpretable layer of a deep network."
-
-
-def _summary(report: RunResults) -> str:
-    return f"Summary on top: {results.comparison(report.evaluation.diagnosis)}"
-
-
-def _intended_use(_: RunResults) -> str:
-    return f"{INTENDED_USE} {NOT_FOR}"
-
-
-def _goal(_: RunResults) -> str:
-    return "To retrain a classifier whose axes are named concepts, and to measure which of them it uses."
-
-
-def _sources(report: RunResults) -> str:
-    digest = report.record.digests.data if report.record.digests else None
-    return f"{source(report.evaluation.cohort)}; digest of images and labels {digest or 'not recorded'}."
-
-
-def _preprocessing(report: RunResults) -> str | None:
-    transforms = _group(report, "transforms")
-    if not transforms:
-        return None
-    side, fit, margin = (transforms.get(key, "unknown") for key in ("size", "fit", "margin"))
-    return f"Squares of {side} pixels ({fit}, margin {margin}), normalised; augmentation by the settings below."
-
-
-def _subset(report: RunResults) -> str | None:
-    data = _group(report, "data")
-    if not data:
-        return None
-    limit, kept = data.get("limit"), data.get("diagnoses")
-    said = [
+def _data(report: RunResults) -> dict[str, str]:
+    cohort, release, settings = report.evaluation.cohort, report.release, report.settings
+    limit, diagnoses = settings.data.limit, settings.data.diagnoses
+    subset = [
         f"at most {count(limit)} images, drawn at random by diagnosis" if limit else "",
-        f"only {enumeration([str(one) for one in kept])}" if kept else "",
+        f"only {enumeration([report.names.diagnosis(diagnosis) for diagnosis in diagnoses])}" if diagnoses else "",
     ]
-    return f"{', '.join(filter(None, said)) or 'None: all images of the source'}."
-
-
-def _missing(report: RunResults) -> str:
-    treated = "count as absent" if report.settings.concepts.unmarked_is_absent else "are left out"
-    return f"Concepts that were not marked {treated}; labels that are not known are left out of each figure."
-
-
-def _reference_standard(report: RunResults) -> str:
-    origins = sorted({ORIGINS.get(entry.origin, entry.origin) for entry in report.entries.values()})
-    return f"Concepts: {enumeration(origins)}. How diagnoses were established is not known to the run."
-
-
-def _annotations(report: RunResults) -> str:
-    release = report.release
-    said = f"Concept release {release.name}, version {release.version}, SHA-256 {release.digest[:12]}…"
-    return f"{said}. {release.description}".strip()
-
-
-def _test_annotations(report: RunResults) -> str:
-    images = plural(report.evaluation.cohort.images("test"), "test image")
-    return f"The {images} have the labels of the same release as the training images; none was relabelled."
-
-
-def _reader_agreement(report: RunResults) -> str | None:
-    coefficients = [
-        f"{report.names.concept(concept)} {estimate(agreement_figure(report.agreement[concept]))}"
-        for concept in report.entries
-        if concept in report.agreement
-    ]
-    return f"Between readers: {'; '.join(coefficients)}." if coefficients else None
-
-
-def _partitions(report: RunResults) -> str:
-    parts = [f"{name} {count(part.images)}" for name, part in report.evaluation.cohort.parts.items()]
-    return f"At random with seed {report.record.seed}, by group and diagnosis: {enumeration(parts)} images."
-
-
-def _disjoint(report: RunResults) -> str:
-    return splitting(report.evaluation.cohort)
-
-
-def _model(report: RunResults) -> str:
-    whitening, diagnoses = report.evaluation.whitening, report.evaluation.classes
-    return (
-        f"{report.settings.model.architecture}; whitening at {whitening.layer} ({whitening.placement}), {count(whitening.channels)} "
-        f"axes, {count(len(report.entries))} of them named; outputs: "
-        f"{enumeration([report.names.diagnosis(diagnosis) for diagnosis in diagnoses])}."
-    )
-
-
-def _software(report: RunResults) -> str:
-    return f"{', '.join(f'{name} {version}' for name, version in report.record.versions.items())}."
-
-
-def _initial_weights(report: RunResults) -> str:
-    weights = report.record.weights
-    return f"From {weights.file}." if weights else "Random, by the seed."
-
-
-def _training(report: RunResults) -> str | None:
-    training = _group(report, "training")
-    if not training:
-        return None
-    said = [f"{key.replace('_', ' ')} {value}" for key, value in training.items() if not isinstance(value, Mapping)]
-    return f"{'; '.join(said)}; histories below."
-
-
-def _chosen_epoch(report: RunResults) -> str:
-    best = [f"{phase} network: epoch {epoch}" for phase, epoch in report.record.best_epoch.items()]
-    return f"The best epoch on validation images ({enumeration(best)}); the test part chose nothing."
-
-
-def _ensembles(report: RunResults) -> str:
-    turns = _group(report, "model").get("turns", 1)
-    averaged = f"; maps are averaged over {turns} turns of the image" if turns and turns > 1 else ""
-    return f"None: one network{averaged}."
-
-
-def _metrics(_: RunResults) -> str:
-    return (
-        "AUC by diagnosis and macro, balanced accuracy, sensitivity at 80 and 90 % specificity, calibration error; for "
-        "axes AUC; for importance loss ratios."
-    )
-
-
-def _uncertainty(report: RunResults) -> str:
-    return (
-        f"95 % intervals over {count(report.settings.evaluation.resamples)} bootstrap resamples of groups; subgroups and "
-        "relations corrected for their number, other figures not."
-    )
-
-
-def _robustness(report: RunResults) -> str | None:
-    sentences = [
-        sanity.summary(report.explanation.sanity, report.names),
-        patients.subgroups(report.evaluation.subgroups),
-    ]
-    return " ".join(filter(None, sentences)) or None
-
-
-def _explainability(report: RunResults) -> str:
-    return f"Named axes with measured reliability and importance. {sanity.summary(report.explanation.sanity, report.names)}"
-
-
-def _internal_data(report: RunResults) -> str:
-    return f"{plural(report.evaluation.cohort.images('test'), 'test image')} of the same cohort, used for nothing else."
-
-
-def _external_data(_: RunResults) -> str:
-    return "None: every figure is of this cohort."
-
-
-def _included(report: RunResults) -> str:
-    parts = []
-    for name, part in report.evaluation.cohort.parts.items():
-        counts = [
-            f"{count(images)} {report.names.diagnosis(diagnosis)}" for diagnosis, images in part.diagnoses.items()
-        ]
-        parts.append(f"{name}: {enumeration(counts)}")
-    return f"{'; '.join(parts)}. What was excluded before is not known to the run."
-
-
-def _characteristics(report: RunResults) -> str | None:
-    counts = [
-        f"{attribute} {value}: {count(subgroup.images)}"
-        for attribute, part in report.evaluation.subgroups.subgroups.items()
-        for value, subgroup in part.items()
-    ]
-    return f"Test images only. {'; '.join(counts)}." if counts else None
-
-
-def _performance(report: RunResults) -> str:
-    whitened = report.evaluation.diagnosis.whitened
-    return f"Macro AUC {estimate(whitened.auc['macro'])}, balanced accuracy {estimate(whitened.balanced_accuracy)}."
-
-
-def _precision(report: RunResults) -> str:
-    auc = report.evaluation.diagnosis.whitened.auc
-    figures = [
-        f"{report.names.diagnosis(diagnosis)} {number(auc[diagnosis].value)} ({interval(auc[diagnosis])})"
-        for diagnosis in report.evaluation.classes
-    ]
-    return f"AUC {'; '.join(figures)}."
-
-
-def _failures(report: RunResults) -> str:
-    return f"{failures.rates(report.explanation.failures)} Gallery in the section Failures."
-
-
-def _limitations(report: RunResults) -> str:
-    return f"Section Limits, {plural(len(limits_of(report)), 'point')}."
-
-
-def _implications(_: RunResults) -> str:
-    return f"{NOT_FOR} A clinical role was not studied."
-
-
-def _availability(report: RunResults) -> str:
-    made = report.record
-    return f"Apache-2.0 code at commit {made.commit or 'unknown'}; settings, weights, digests, split in the run folder."
-
-
-def _system(report: RunResults) -> str:
-    return f"Run {report.record.id}. {results.what_was_done(report)} {_performance(report)}"
-
-
-def _outputs(_: RunResults) -> str:
-    return "Calibrated probabilities by diagnosis, state and contribution of each concept, maps, nearest examples."
-
-
-def _errors_defined(_: RunResults) -> str:
-    return "A call that differs from the recorded diagnosis."
-
-
-def _fairness(report: RunResults) -> str | None:
-    subgroups = report.evaluation.subgroups
-    return patients.subgroups(subgroups) if subgroups.subgroups else None
-
-
-def _artefacts(_: RunResults) -> str:
-    return "Audited in the section Artefacts and shortcuts."
-
-
-def _synthetic(report: RunResults) -> str:
-    return (
-        "All images are generated." if report.evaluation.cohort.source == "phantom" else "None were added by this run."
-    )
-
-
-def _skin_tone(report: RunResults) -> str | None:
-    tones = report.evaluation.subgroups.subgroups.get("skin tone", {})
-    counts = [f"{tone} {count(subgroup.images)}" for tone, subgroup in tones.items()]
-    return f"Test images: {'; '.join(counts)}." if counts else None
-
-
-def _out_of_scope(report: RunResults) -> str:
-    flag = report.explanation.cases.out_of_scope
-    return f"Flagged as out of scope: {share(flag.share)} of the explained test images."
-
-
-def _benchmark(report: RunResults) -> str:
-    return f"The plain network on the same test images. {results.comparison(report.evaluation.diagnosis)}"
-
-
-ANSWERS: Mapping[str, tuple[Answer, bool]] = {
-    "technique": (_technique, True),
-    "summary": (_summary, True),
-    "intended_use": (_intended_use, False),
-    "goal": (_goal, True),
-    "sources": (_sources, False),
-    "preprocessing": (_preprocessing, True),
-    "subset": (_subset, True),
-    "missing": (_missing, True),
-    "reference_standard": (_reference_standard, False),
-    "annotations": (_annotations, False),
-    "test_annotations": (_test_annotations, False),
-    "reader_agreement": (_reader_agreement, False),
-    "partitions": (_partitions, True),
-    "disjoint": (_disjoint, True),
-    "model": (_model, True),
-    "software": (_software, True),
-    "initial_weights": (_initial_weights, True),
-    "training": (_training, True),
-    "chosen_epoch": (_chosen_epoch, True),
-    "ensembles": (_ensembles, True),
-    "metrics": (_metrics, True),
-    "uncertainty": (_uncertainty, True),
-    "robustness": (_robustness, False),
-    "explainability": (_explainability, True),
-    "internal_data": (_internal_data, True),
-    "external_data": (_external_data, True),
-    "included": (_included, False),
-    "characteristics": (_characteristics, False),
-    "performance": (_performance, True),
-    "precision": (_precision, True),
-    "failures": (_failures, False),
-    "limitations": (_limitations, False),
-    "implications": (_implications, False),
-    "availability": (_availability, False),
-    "system": (_system, False),
-    "outputs": (_outputs, False),
-    "errors_defined": (_errors_defined, False),
-    "fairness": (_fairness, False),
-    "artefacts": (_artefacts, False),
-    "synthetic": (_synthetic, True),
-    "skin_tone": (_skin_tone, False),
-    "out_of_scope": (_out_of_scope, False),
-    "benchmark": (_benchmark, True),
-}
-"""By key: the answer, and whether it answers an item wholly (else partly)."""
+    subgroups = report.evaluation.subgroups.subgroups
+    return {
+        "source": capital(source(cohort)),
+        "data_digest": report.record.digests.data if report.record.digests else "not recorded",
+        "subset": capital(", ".join(filter(None, subset))) or "None: all images of the source",
+        "synthetic": "All images are generated" if cohort.source == "phantom" else "None were added by this run",
+        "parts": enumeration([f"{name} {count(part.images)}" for name, part in cohort.parts.items()]),
+        "splitting": splitting(cohort),
+        "test_images": plural(cohort.images("test"), "test image"),
+        "included": capital("; ".join(f"{name}: {_included(report, name)}" for name in cohort.parts)),
+        "characteristics": capital(
+            "; ".join(
+                f"{attribute} {value}: {count(subgroup.images)}"
+                for attribute, by_value in subgroups.items()
+                for value, subgroup in by_value.items()
+            )
+        ),
+        "skin_tones": "; ".join(
+            f"{tone} {count(subgroup.images)}" for tone, subgroup in subgroups.get("skin tone", {}).items()
+        ),
+        "release": release.name,
+        "release_version": str(release.version),
+        "release_digest": release.digest[:MOST_DIGITS],
+        "release_description": release.description or "It has no description.",
+        "origins": enumeration(sorted({ORIGINS.get(entry.origin, entry.origin) for entry in report.entries.values()})),
+        "unmarked": "count as absent" if settings.concepts.unmarked_is_absent else "are left out",
+        "reader_agreement": "; ".join(
+            f"{report.names.concept(concept)} {estimate(agreement_figure(report.agreement[concept]))}"
+            for concept in report.entries
+            if concept in report.agreement
+        ),
+    }
+
+
+def _figures(report: RunResults) -> dict[str, str]:
+    evaluation, explanation = report.evaluation, report.explanation
+    whitened = evaluation.diagnosis.whitened
+    subgroups = patients.subgroups(evaluation.subgroups)
+    return {
+        "comparison": results.comparison(evaluation.diagnosis),
+        "performance": f"Macro AUC {estimate(whitened.auc['macro'])}, balanced accuracy "
+        f"{estimate(whitened.balanced_accuracy)}.",
+        "auc_by_diagnosis": "; ".join(
+            f"{report.names.diagnosis(diagnosis)} {short(whitened.auc[diagnosis])}" for diagnosis in evaluation.classes
+        ),
+        "resamples": count(report.settings.evaluation.resamples),
+        "sanity": sanity.summary(explanation.sanity, report.names) or "It was not checked against randomised networks.",
+        "subgroups": subgroups,
+        "known_subgroups": subgroups if evaluation.subgroups.subgroups else "",
+        "failures": failures.rates(explanation.failures),
+        "out_of_scope": share(explanation.cases.out_of_scope.share),
+        "limits": plural(len(limits_of(report)), "point"),
+    }
+
+
+def _included(report: RunResults, part: str) -> str:
+    diagnoses = report.evaluation.cohort.parts[part].diagnoses
+    return enumeration([f"{count(images)} {report.names.diagnosis(name)}" for name, images in diagnoses.items()])

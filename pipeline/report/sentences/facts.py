@@ -8,7 +8,7 @@ from pipeline.results.importance import OVERALL
 from pipeline.run.results import RunResults
 
 CAUTION = (
-    "Research software, not a medical device. It was not cleared or certified by anyone, and no study with patients "
+    "Research software, not a medical device. Nobody has cleared or certified it, and no study with patients "
     "was made. It must not be used to diagnose or treat anyone."
 )
 INTENDED_USE = (
@@ -22,7 +22,7 @@ NETWORK = (
 
 
 def what_it_is(report: RunResults) -> str:
-    """The network in a sentence or two."""
+    """Say what the network is, in a sentence."""
     evaluation = report.evaluation
     classes = enumeration([report.names.diagnosis(diagnosis) for diagnosis in evaluation.classes])
     return (
@@ -33,7 +33,7 @@ def what_it_is(report: RunResults) -> str:
 
 
 def data(report: RunResults) -> str:
-    """What it was trained and tested on."""
+    """Say what it was trained and tested on."""
     cohort, release = report.evaluation.cohort, report.release
     parts = [f"{count(part.images)} {name} images" for name, part in cohort.parts.items()]
     return (
@@ -43,7 +43,7 @@ def data(report: RunResults) -> str:
 
 
 def concepts(report: RunResults) -> str:
-    """How many axes can be trusted, by name."""
+    """Name the axes that can be relied on, and those that cannot."""
     evaluation, names = report.evaluation, report.names
     by_verdict = {
         verdict: [
@@ -56,15 +56,16 @@ def concepts(report: RunResults) -> str:
 
 
 def explanation(report: RunResults) -> str:
-    """What carries the decision, and whether that survives the sanity checks."""
-    unnamed = f"Unnamed axes carry {share(report.explanation.importance[OVERALL].unnamed_share)} of what the layer contributes."
-    return f"{unnamed} {sanity.summary(report.explanation.sanity, report.names)}".strip()
+    """Say what carries the decision, and whether that survives the sanity checks."""
+    unnamed = share(report.explanation.importance[OVERALL].unnamed_share)
+    survives = sanity.summary(report.explanation.sanity, report.names)
+    return f"Unnamed axes carry {unnamed} of what the layer contributes. {survives}".strip()
 
 
 def weaknesses(report: RunResults) -> tuple[str, ...]:
-    """What a reader must know before relying on any figure."""
+    """List what a reader must know before relying on any figure."""
     sentences = [
-        "Tested on images of its own cohort only; expect worse on those of other clinics, devices and patients.",
+        "It was tested on images of its own cohort only; expect worse on those of other clinics, devices and patients.",
         failures.rates(report.explanation.failures),
         patients.subgroups(report.evaluation.subgroups),
         _skin(report),
@@ -76,4 +77,4 @@ def weaknesses(report: RunResults) -> tuple[str, ...]:
 def _skin(report: RunResults) -> str:
     if "skin tone" in report.evaluation.subgroups.subgroups:
         return ""
-    return "Skin tones of the patients are not known, so nothing is known of how it does by skin tone."
+    return "Skin tones of the patients are not known, so how well it does by skin tone is not known either."

@@ -13,15 +13,16 @@ def limits_of(report: RunResults) -> tuple[str, ...]:
         "An importance ratio is the loss with one axis permuted across the whole test set over the loss without. It "
         "says that the network used the axis on these images. It does not say that the concept causes, or is a sign "
         "of, the diagnosis, and it does not say which way it counts.",
-        f"Intervals are 95{SPACE}% bootstrap intervals over {count(report.settings.evaluation.resamples)} resamples of groups "
-        "(patients, or lesions or near-duplicates where no patient is known); that of the whitening residual is a "
-        "jackknife over blocks of groups. They cover the choice of test images, not the chance of training: another "
+        f"Intervals are 95{SPACE}% bootstrap intervals over {count(report.settings.evaluation.resamples)} resamples of "
+        "groups (patients, or lesions or near-duplicates where no patient is known); that of the whitening residual is "
+        "a jackknife over blocks of groups. They cover the choice of test images, not the chance of training: another "
         "seed may give another network.",
         "The checkpoint was chosen on the validation part. The test part chose nothing.",
         _unmarked(report),
         _thin(report),
         "There are many figures here and none is corrected for their number; some intervals miss the truth by chance.",
-        f"Unnamed axes carry importance too. Over all diagnoses: {share(report.explanation.importance[OVERALL].unnamed_share)}.",
+        "Unnamed axes carry importance too. Over all diagnoses: "
+        f"{share(report.explanation.importance[OVERALL].unnamed_share)}.",
         "Images from other devices, clinics or skin tones than those of the cohort were not tested.",
     ]
     return tuple(filter(None, sentences))

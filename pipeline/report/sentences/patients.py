@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from concepts.statistics.estimate import Estimate, is_known
-from pipeline.comparison.noise import judged
 from pipeline.report.sentences.numerals import (
     INTERVAL,
     NOT_ASSESSABLE,
@@ -16,8 +15,9 @@ from pipeline.report.sentences.numerals import (
     number,
     plural,
     share,
+    signed,
 )
-from pipeline.results.comparison import Difference, Finding, Method
+from pipeline.results.comparison import IntervalMethod, JudgedDifference, NoiseFinding, judge_difference
 from pipeline.results.trust import ConceptOnlyResult, LabelCeiling, Subgroup, SubgroupsResult
 
 ATTRIBUTES = {"skin tone": "skin tone", "age": "age", "sex": "sex", "site": "site of the lesion"}
@@ -37,7 +37,7 @@ class SubgroupRow:
     attribute: str
     value: str
     figures: Subgroup
-    difference: Difference | None
+    difference: JudgedDifference | None
 
     @property
     def name(self) -> str:
@@ -56,7 +56,7 @@ def subgroup_rows(result: SubgroupsResult) -> tuple[SubgroupRow, ...]:
             attribute,
             value,
             figures,
-            judged("", figures.difference, Method.UNPAIRED, comparisons=comparisons)
+            judge_difference(figures.difference, IntervalMethod.UNPAIRED, comparisons=comparisons)
             if is_known(figures.difference)
             else None,
         )
@@ -81,7 +81,9 @@ def subgroups(result: SubgroupsResult) -> str:
         f"{'is' if comparisons == 1 else 'are'} judged together."
     ]
     beyond = [
-        f"{row.name} ({_signed(difference)})" for row, difference in differences if difference.finding is Finding.BEYOND
+        f"{row.name} ({_signed(difference)})"
+        for row, difference in differences
+        if difference.finding is NoiseFinding.BEYOND
     ]
     if beyond:
         sentences.append(f"Beyond chance after correction for their number: {enumeration(beyond)}.")
@@ -90,7 +92,7 @@ def subgroups(result: SubgroupsResult) -> str:
             "After correction for their number none is shown to be more than chance; the intervals say how large each "
             "may yet be, and small subgroups can hide large ones."
         )
-    single = [row.name for row, difference in differences if difference.finding is Finding.UNCORRECTED]
+    single = [row.name for row, difference in differences if difference.finding is NoiseFinding.UNCORRECTED]
     if single:
         is_one = len(single) == 1
         sentences.append(
@@ -189,10 +191,9 @@ def _against(difference: Estimate) -> str:
     return f"the two are not told apart at 95{SPACE}%"
 
 
-def _signed(difference: Difference) -> str:
+def _signed(difference: JudgedDifference) -> str:
     return f"{_signed_value(difference)}, {INTERVAL} {interval(difference.figure)}"
 
 
-def _signed_value(difference: Difference) -> str:
-    text = number(difference.figure.value)
-    return f"+{text}" if difference.figure.value > 0 and text.strip("0.") else text
+def _signed_value(difference: JudgedDifference) -> str:
+    return signed(difference.figure.value)

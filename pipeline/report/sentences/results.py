@@ -3,9 +3,7 @@
 Sentences say what the network did on these test images; none says what a lesion is, or what holds for other images.
 """
 
-from collections.abc import Mapping
 from math import isnan
-from typing import Any
 
 from concepts.statistics.estimate import Estimate, is_known
 from pipeline.report.sentences.cohort import source
@@ -20,6 +18,7 @@ from pipeline.report.sentences.numerals import (
     significant,
 )
 from pipeline.results.evaluation import DiagnosisResult, WhiteningResult
+from pipeline.results.record import LoadedWeights
 from pipeline.run.results import RunResults
 
 
@@ -70,6 +69,18 @@ def whiteness(whitening: WhiteningResult) -> str:
     return f"{residual} Inserting the layer changed no logit by more than {significant(whitening.insertion_change)}."
 
 
+def initial_weights(weights: LoadedWeights | None) -> str:
+    """Say from which weights training began, and which tensors the file and the network do not share."""
+    if weights is None:
+        return "Initial weights: random."
+    parts = [
+        f"{weights.file}, {plural(len(weights.loaded), 'tensor')} loaded",
+        f"dropped: {', '.join(weights.dropped)}" if weights.dropped else "",
+        f"not in the file: {', '.join(weights.missing)}" if weights.missing else "",
+    ]
+    return f"Initial weights: {'; '.join(filter(None, parts))}."
+
+
 def _against(plain: Estimate, difference: Estimate) -> str:
     ends = f"interval of the difference {interval(difference)}"
     if number(difference.value) == number(0.0):
@@ -91,9 +102,3 @@ def _residual(figure: Estimate) -> str:
     if not is_known(figure):
         return significant(figure.value)
     return f"{significant(figure.value)} ({significant(figure.low)} to {significant(figure.high)}, {cases(figure)})"
-
-
-def loaded(weights: Mapping[str, Any]) -> str:
-    """How many tensors of a weights file were used, given as a number or as their names."""
-    tensors = weights.get("loaded", 0)
-    return count(tensors if isinstance(tensors, int) else len(tensors))

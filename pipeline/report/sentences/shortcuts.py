@@ -4,6 +4,7 @@ from math import exp
 
 from concepts.statistics.estimate import Estimate, is_known
 from concepts.statistics.intervals import wilson
+from pipeline.report.sentences import numerals
 from pipeline.report.sentences.numerals import (
     INTERVAL,
     NOT_ASSESSABLE,
@@ -214,8 +215,7 @@ def signed(figure: Estimate) -> str:
     """Write a change of log-odds with its sign."""
     if not is_known(figure):
         return NOT_ASSESSABLE
-    text = number(figure.value, 2)
-    return text if figure.value < 0 or not float(text) else f"+{text}"
+    return numerals.signed(figure.value, 2)
 
 
 def effects(name: str, artefact: ArtefactResult, audit: ArtefactAudit, names: Names) -> tuple[str, ...]:

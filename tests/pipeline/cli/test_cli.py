@@ -13,7 +13,7 @@ from pipeline.cli import main as cli
 from pipeline.cli.runs import make_tracker
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Bars, Silent
-from pipeline.run.progress_file import read_progress
+from pipeline.run.progress_file import parse_progress
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_run_gets_its_settings_and_ends_with_its_figures_and_report(invoke, ca
     output = invoke("run", config, "seed=4", "--progress", tmp_path / "progress.json").output
     assert calls == [("retrain", 4, False, "report")]
     assert output.endswith("figures of new\nreport: runs/new/report.html\n")
-    progress = read_progress(tmp_path / "progress.json")
+    progress = parse_progress((tmp_path / "progress.json").read_text())
     assert (progress.run, progress.message, progress.stages[0]) == ("new", "trained", "plain")
     invoke("run", config, "--resume")
     assert calls[1] == ("retrain", 0, True, "report")

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from concepts.errors import DataError, LeakError, ReleaseError, SettingsError
-from concepts.example import ConceptEntry, Example, Origin, Polarity, Region
+from concepts.example import ConceptEntry, Example, MaskFile, Origin, Polarity
 from concepts.release import freeze, write_release
 from pipeline.choices import Fit
 from pipeline.config import parse_overrides
@@ -58,7 +58,7 @@ def hand_made(folder=Path("data"), **changes):
     ]
 
     def example(name, concept, polarity):
-        region = Region(path=f"{concept}_{name}.png", digest="f" * 64) if polarity is Polarity.PRESENT else None
+        region = MaskFile(path=f"{concept}_{name}.png", digest="f" * 64) if polarity is Polarity.PRESENT else None
         return Example(
             image_id=name,
             image_digest=digests[name],

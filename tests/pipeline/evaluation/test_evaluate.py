@@ -220,6 +220,12 @@ def test_the_two_probes_are_two(outputs, parts):
     for name, kind in (("probe", Probe.LOGISTIC), ("svm", Probe.SVM)):
         np.testing.assert_array_equal(scores[name], linear_probe(*features, train_groups=train.groups, kind=kind))
     assert not np.allclose(scores["probe"], scores["svm"])
+    axes = quick_axes(outputs, parts)
+    for column, concept in enumerate(CONCEPTS):
+        for name, figure in axes.purity[concept].baselines.computed.items():
+            labels = parts.test.concept_labels[:, column]
+            assert figure == auc(scores[name][:, column], labels, parts.test.weights).estimate()
+    assert axes.mean.baselines.probe != axes.mean.baselines.svm
 
 
 def test_the_best_filter_is_of_the_runs_pooling_and_the_probe_of_the_mean(outputs, parts):
@@ -352,6 +358,9 @@ def test_labels_alone_are_measured_over_all_parts_and_against_the_whitened_netwo
     globules = np.concatenate([part.concept_labels[:, 1] for part in (parts.train, parts.validation, parts.test)])
     diagnoses = np.concatenate([part.labels for part in (parts.train, parts.validation, parts.test)])
     agreement = max(np.mean(globules == diagnoses), np.mean(globules != diagnoses))
+    has_globules = parts.test.concept_labels[:, 1]
+    assert labels.test.logistic.value == pytest.approx(roc_auc_score(parts.test.labels == 0, has_globules), abs=0.08)
+    assert labels.test.logistic.value > 0.65
     assert labels.ceiling.accuracy.value == pytest.approx(agreement, abs=0.03)
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from fake_explanation import made_explanation
 from fake_networks import (
     CountingTracker,
     MadeNetwork,
@@ -25,6 +26,7 @@ from concepts.statistics.estimate import Estimate
 from pipeline.config import parse_overrides
 from pipeline.data.splits import Part
 from pipeline.explanation import explain
+from pipeline.explanation.cases.explain_cases import ExplainedCases
 from pipeline.explanation.explain import (
     importance_on,
     marking_of,
@@ -196,6 +198,9 @@ SETTINGS = parse_overrides(
 )
 
 
+CASES = ExplainedCases(cases=made_explanation().cases, pointing=None, trajectories={}, planted_cause=None)
+
+
 @pytest.fixture(scope="module")
 def explained(tmp_path_factory):
     """What `explain_run` writes of a network whose logits read one axis each, and what it asks of other stages."""
@@ -221,14 +226,14 @@ def explained(tmp_path_factory):
 
     tmp_path, monkeypatch = tmp_path_factory.mktemp("explained"), pytest.MonkeyPatch()
     monkeypatch.setattr(explain, "open_explained", lambda settings, cohort, run: network)
-    monkeypatch.setattr(explain, "explain_cases", lambda network, run, outputs, tracker: {"cases": {"n": 48}})
+    monkeypatch.setattr(explain, "open_plain", lambda settings, cohort, run: None)
+    monkeypatch.setattr(explain, "explain_cases", lambda network, **more: CASES)
     monkeypatch.setattr(explain, "gather_failures", gather)
-    monkeypatch.setattr(explain.Reference, "model_validate", lambda content: content)
-    for stage in ("discover", "audit_shortcuts"):
-        monkeypatch.setattr(explain, stage, lambda network, run, outputs, tracker: {})
+    monkeypatch.setattr(explain, "discover", lambda network, **more: None)
+    monkeypatch.setattr(explain, "audit_shortcuts", lambda network, **more: made_explanation().shortcuts)
+    monkeypatch.setattr(RunFolder, "read", lambda self, model: model.file)
     cohort = SimpleNamespace(root=tmp_path, release=SimpleNamespace(examples=[example]))
     run = RunFolder(tmp_path)
-    run.write_json("reference.json", {"classes": TELLING})
     explain.explain_run(SETTINGS, cohort, run=run, tracker=Silent())
     monkeypatch.undo()
     return run.read_json("explanation.json") | {"asked": asked, "means": means, "ids": test.image_ids}
@@ -241,9 +246,9 @@ def test_what_is_written_is_what_the_models_read(explained):
     assert importance["nevus"].concepts["globules"].rank == 1
     assert explained["permutations"] == SETTINGS.explanation.permutations
     assert explained["planted_importance"] == explained["tcav"] == {}
-    assert explained["cases"] == {"n": 48}
+    assert explained["cases"]["n"] == made_explanation().cases.n
     assert FailuresResult.model_validate(explained["failures"]) == RATES
-    assert explained["asked"] == {"count": 7, "reference": {"classes": list(TELLING)}}
+    assert explained["asked"] == {"count": 7, "reference": "reference.json"}
 
 
 def test_the_stability_of_a_target_is_that_of_its_own_order(explained):

@@ -162,7 +162,7 @@ def test_what_cannot_be_exported_is_refused(run, tmp_path, monkeypatch):
     with pytest.raises(RunError, match=r"unfinished.*--resume"):
         export_onnx(unfinished.path, tmp_path / "model.onnx")
     nameless = write_run(tmp_path / "nameless", describe(concepts=()))
-    with pytest.raises(RunError, match="no axis that is named"):
+    with pytest.raises(RunError, match="no axis with the name of a concept"):
         export_onnx(nameless.path, tmp_path / "model.onnx")
     with pytest.raises(DermaxisError, match="a file in a folder that exists"):
         export_onnx(run.path, tmp_path / "nowhere" / "model.onnx")

@@ -14,7 +14,7 @@ from pipeline.config import dump_settings, parse_overrides
 from pipeline.jobs import desk
 from pipeline.jobs import ledger as ledger_module
 from pipeline.jobs.job import JobState
-from pipeline.jobs.ledger import LEASE_SECONDS, open_ledger
+from pipeline.jobs.ledger import LEASE_SECONDS, VARIABLE, open_ledger
 from pipeline.jobs.supervise import Ending
 from pipeline.jobs.tables import FORMAT, JOB, VERSION, DatabaseSeconds
 from pipeline.jobs.transitions import MOST_DEATHS, after_ending
@@ -318,6 +318,7 @@ def test_a_database_that_cannot_be_used_is_refused_in_one_line(tmp_path, url, fa
 def test_jobs_lie_beside_the_runs_by_default(tmp_path):
     with closing(open_ledger(tmp_path / "runs")) as ledger:
         assert (tmp_path / "runs" / ".jobs" / "jobs.sqlite").is_file()
+        assert (VARIABLE, ledger.lease) == ("DERMAXIS_QUEUE", 30.0), "as docs/jobs.md says"
         assert ledger.files("tiny-1").log == tmp_path / "runs" / ".jobs" / "tiny-1" / "log.txt"
 
 

@@ -322,6 +322,25 @@ def test_a_worker_reports_well_within_its_lease(ledger, submit, monkeypatch):
     assert gaps == {2.0} == {LEASE_SECONDS / 15}
 
 
+def test_an_idle_worker_waits_between_looks_and_a_busy_one_does_not(ledger, monkeypatch):
+    hand, looks, events = Worker(ledger), [True, False, False, True, False], []
+
+    def wait(seconds: float) -> None:
+        events.append(seconds)
+
+    def look() -> bool:
+        events.append("look")
+        if len(looks) == 1:
+            hand.ending.set()
+        return looks.pop(0)
+
+    monkeypatch.setattr(hand.ending, "wait", wait)
+    monkeypatch.setattr(hand, "do_next", look)
+    hand.work()
+    pause = worker.IDLE_SECONDS
+    assert events == ["look", "look", pause, "look", pause, "look", "look", pause]
+
+
 def test_names_of_workers_differ_within_one_process_and_may_name_files(ledger, monkeypatch):
     monkeypatch.setattr(worker.platform, "node", lambda: "höst/1." + "x" * 99)
     names = {Worker(ledger).name for _ in range(5)}

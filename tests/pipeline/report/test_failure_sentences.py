@@ -2,9 +2,9 @@
 
 import math
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from fake_explanation import made_explanation, made_results
 
 from concepts.statistics.estimate import Estimate
 from pipeline.report.pages.case import case_page_address
@@ -99,7 +99,7 @@ def test_the_gallery_says_how_many_it_shows_and_that_they_were_chosen_for_being_
 
 
 def test_a_case_page_is_linked_only_where_the_case_exists(tmp_path: Path):
-    report = SimpleNamespace(failures=result(failure()))
+    report = made_results(explanation=made_explanation(failures=result(failure())))
     assert case_pages(report, tmp_path) == {}
     (tmp_path / "cases").mkdir()
     (tmp_path / "cases" / "a%2Fb.json").write_text("{}")

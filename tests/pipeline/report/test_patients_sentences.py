@@ -8,7 +8,7 @@ from fake_evaluation import FIGURE, made_subgroup
 from concepts.statistics.estimate import Estimate
 from pipeline.report.sentences import patients
 from pipeline.report.sentences.numerals import plain_text
-from pipeline.results.comparison import Finding, Method
+from pipeline.results.comparison import IntervalMethod, NoiseFinding
 from pipeline.results.trust import (
     ConceptOnlyResult,
     LabelCeiling,
@@ -57,7 +57,7 @@ def test_every_subgroup_is_judged_among_all_that_have_a_difference():
     rows = {row.value: row for row in patients.subgroup_rows(made_subgroups())}
     assert list(rows) == ["female", "male", "under 40 years"]
     male = rows["male"].difference
-    assert (male.finding, male.method) == (Finding.BEYOND, Method.UNPAIRED)
+    assert (male.finding, male.method) == (NoiseFinding.BEYOND, IntervalMethod.UNPAIRED)
     assert male.widened[0] == pytest.approx(-0.2 - 0.05 * 2.2414 / 1.96, abs=1e-4), "corrected for two differences"
     assert rows["under 40 years"].difference is None
     assert rows["under 40 years"].figures.reason == "12 images, fewer than 30"
@@ -106,7 +106,7 @@ def test_a_cell_shows_the_sign_and_the_finding_of_a_difference():
     assert plain_text(patients.subgroup_difference(female)) == "+0.010"
     assert plain_text(patients.subgroup_difference(male)) == "-0.200"
     assert patients.subgroup_difference(young) == "not assessable"
-    nothing = replace(male, difference=replace(male.difference, figure=Estimate(0.0001, -0.1, 0.1, 9)))
+    nothing = replace(male, difference=male.difference.model_copy(update={"figure": Estimate(0.0001, -0.1, 0.1, 9)}))
     assert patients.subgroup_difference(nothing) == "0.000"
     findings = [patients.subgroup_finding(row) for row in (female, male, young)]
     assert findings == ["within noise", "beyond noise", ""]

@@ -8,8 +8,8 @@ import pytest
 from concepts.errors import RunError
 from concepts.statistics.estimate import Estimate
 from pipeline.report.pages.charts import Dot, auc_scale, axis, share_bar, strip
+from pipeline.report.pages.environment import TEMPLATES
 from pipeline.report.pages.pdf import for_paper, mixed, pdf_bytes, write_pdf
-from pipeline.report.pages.report import TEMPLATES
 from pipeline.run.folder import RunFolder
 
 FIGURE = Estimate(0.8, 0.7, 0.9, 100)

@@ -4,25 +4,66 @@ import csv
 import io
 import re
 import shutil
-from datetime import UTC, datetime
 from hashlib import sha256
 from html.parser import HTMLParser
 from itertools import pairwise, product
+from math import nan
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_evaluation import made_evaluation
+from fake_explanation import (
+    made_check,
+    made_example,
+    made_explanation,
+    made_importance,
+    made_record,
+    made_release,
+    made_results,
+    made_sanity,
+    made_stability,
+    write_run,
+)
 from PIL import Image, ImageDraw, ImageFilter
 
 from concepts.errors import RunError
 from concepts.example import ConceptEntry, Example, Origin, Polarity
 from concepts.release import Release, freeze, read_release, write_release
-from pipeline.config import dump_settings, parse_overrides
-from pipeline.report.pages.report import TEMPLATES, render, write_report
+from concepts.statistics.estimate import Estimate
+from pipeline.config import parse_overrides
+from pipeline.report.pages.environment import TEMPLATES
+from pipeline.report.pages.report import render, write_report
 from pipeline.report.pages.tables import csv_text, figure_rows, terminal_table
 from pipeline.report.sentences.importance import MARKINGS
-from pipeline.results.axes import AxisVerdict
-from pipeline.results.evaluation import Evaluation
+from pipeline.results.axes import (
+    AucMatrix,
+    AxesResult,
+    AxisBaselines,
+    AxisPurity,
+    AxisVerdict,
+    ChildPurity,
+    ConceptSimilarity,
+    MeanPurity,
+    SubspaceLeak,
+    SubspacePurity,
+)
+from pipeline.results.checklists import AnswerStatus, ChecklistAnswers
+from pipeline.results.evaluation import (
+    CohortResult,
+    Evaluation,
+    LayerResult,
+    NetworkResult,
+    PartCounts,
+    Residual,
+    WhiteningResult,
+)
+from pipeline.results.explanation import Explanation
+from pipeline.results.facts import ModelFacts
+from pipeline.results.importance import TcavScore
+from pipeline.results.record import EpochFigures, LoadedWeights, RunRecord
+from pipeline.results.result import Band
+from pipeline.results.trust import FailedConcept, Failure, FailuresResult
 from pipeline.run.folder import RunFolder
 from pipeline.run.results import read_results
 
@@ -86,201 +127,145 @@ WRITTEN = {
     "checklists.json",
 }
 CANARY = "<script>window.canary = true</script><img src=x onerror='window.canary = true'>"
+BAND = Band(low=0.992, high=1.034)
+UNKNOWN = Estimate(nan, nan, nan, 520)
 
 
 def figure(value, spread=0.03, n=520):
     if value is None:
-        return {"value": None, "low": None, "high": None, "n": n}
-    return {"value": value, "low": round(value - spread, 4), "high": round(value + 0.8 * spread, 4), "n": n}
+        return Estimate(nan, nan, nan, n)
+    return Estimate(value, round(value - spread, 4), round(value + 0.8 * spread, 4), n)
 
 
-def network(macro, melanoma):
+def network(macro, melanoma) -> NetworkResult:
     auc = {"macro": figure(macro), "nevus": figure(macro - 0.02), "melanoma": figure(melanoma, 0.05)}
-    auc["seborrheic_keratosis"] = figure(0.941, 0.025)
-    sensitivity = {one: figure(0.79 - 0.05 * index, 0.06) for index, one in enumerate(CLASSES)}
-    return {
-        "auc": auc,
-        "balanced_accuracy": figure(0.731, 0.04),
-        "sensitivity_at_specificity_80": sensitivity,
-        "sensitivity_at_specificity_90": {one: figure(each["value"] - 0.2, 0.07) for one, each in sensitivity.items()},
-        "ece": figure(0.052, 0.012),
-    }
+    sensitivity = {diagnosis: figure(0.79 - 0.05 * index, 0.06) for index, diagnosis in enumerate(CLASSES)}
+    return NetworkResult(
+        auc=auc | {"seborrheic_keratosis": figure(0.941, 0.025)},
+        balanced_accuracy=figure(0.731, 0.04),
+        sensitivity_at_specificity_80=sensitivity,
+        sensitivity_at_specificity_90={name: figure(each.value - 0.2, 0.07) for name, each in sensitivity.items()},
+        ece=figure(0.052, 0.012),
+    )
 
 
-def purity(concept):
+def purity(concept) -> AxisPurity:
     axis, probe, best = AXES[concept]
     positives = POSITIVES[concept]
-    return {
-        "axis_auc": {name: figure(axis, 0.04) for name in ("mean", "max", "positive_mean", "pool_max")},
-        "baselines": {
-            "probe": figure(probe, 0.04),
-            "best_filter": figure(best, 0.045),
-            "svm": figure(probe, 0.05),
-            "concept_head": None,
-        },
-        "positives": positives,
-        "negatives": 520 - positives,
-        "train_positives": 4 * positives,
-        "reason": None
-        if axis is not None
-        else f"{4 * positives} training positives, fewer than the 60 below which an axis is not stable",
-    }
+    few = f"{4 * positives} training positives, fewer than the 60 below which an axis is not stable"
+    return AxisPurity(
+        axis_auc={name: figure(axis, 0.04) for name in ("mean", "max", "positive_mean", "pool_max")},
+        baselines=AxisBaselines(probe=figure(probe, 0.04), best_filter=figure(best, 0.045), svm=figure(probe, 0.05)),
+        positives=positives,
+        negatives=520 - positives,
+        train_positives=4 * positives,
+        reason=few if axis is None else None,
+    )
 
 
-def evaluation():
-    parts = {
-        "train": {
-            "images": 1658,
-            "groups": 1601,
-            "diagnoses": {"nevus": 1210, "melanoma": 332, "seborrheic_keratosis": 116},
-        },
-        "validation": {
-            "images": 416,
-            "groups": 402,
-            "diagnoses": {"nevus": 303, "melanoma": 84, "seborrheic_keratosis": 29},
-        },
-        "test": {
-            "images": 520,
-            "groups": 505,
-            "diagnoses": {"nevus": 379, "melanoma": 104, "seborrheic_keratosis": 37},
-        },
-    }
+def part(images, groups, *counts) -> PartCounts:
+    return PartCounts(images=images, groups=groups, diagnoses=dict(zip(CLASSES, counts, strict=True)))
+
+
+def matrix() -> AucMatrix:
     generator = np.random.default_rng(0)
-    order = list(AXES)
-    matrix = [
-        [
-            None if AXES[b][0] is None else AXES[b][0] if a == b else round(generator.uniform(0.35, 0.66), 3)
-            for b in AXES
-        ]
-        for a in AXES
-    ]
-    matrix[order.index("pigment_network")][order.index("globules")] = 0.661
-    pairs = {a: {b: 0.41 if a == b else round(generator.uniform(-0.2, 0.3), 3) for b in AXES} for a in AXES}
-    return {
-        "classes": list(CLASSES),
-        "cohort": {
-            "source": "isic2018",
-            "parts": parts,
-            "grouped_by": {"patient": 0, "lesion": 2104, "near-duplicate": 61, "none": 429},
-        },
-        "diagnosis": {
+
+    def auc(axis, concept):
+        value = AXES[concept][0]
+        if (axis, concept) == ("pigment_network", "globules"):
+            return 0.661
+        return nan if value is None else value if axis == concept else round(generator.uniform(0.35, 0.65), 3)
+
+    return AucMatrix(concepts=tuple(AXES), auc=tuple(tuple(auc(a, b) for b in AXES) for a in AXES))
+
+
+def evaluation() -> Evaluation:
+    return made_evaluation(
+        classes=CLASSES,
+        cohort=CohortResult(
+            source="isic2018",
+            parts={
+                "train": part(1658, 1601, 1210, 332, 116),
+                "validation": part(416, 402, 303, 84, 29),
+                "test": part(520, 505, 379, 104, 37),
+            },
+            grouped_by={"patient": 0, "lesion": 2104, "near-duplicate": 61, "none": 429},
+        ),
+        diagnosis={
             "plain": network(0.893, 0.842),
             "whitened": network(0.889, 0.836),
             "auxiliary": None,
-            "difference": {"value": -0.004, "low": -0.012, "high": 0.004, "n": 520},
+            "difference": Estimate(-0.004, -0.012, 0.004, 520),
         },
-        "axes": {
-            "purity": {concept: purity(concept) for concept in AXES},
-            "mean": {
-                "axis_auc": {name: figure(0.752, 0.02) for name in ("mean", "max", "positive_mean", "pool_max")},
-                "baselines": {
-                    "probe": figure(0.784, 0.02),
-                    "best_filter": figure(0.69, 0.02),
-                    "svm": figure(0.779, 0.02),
-                },
-            },
-            "matrix": {"concepts": order, "auc": matrix},
-            "similarity": {
-                "intra": {concept: figure(0.41, 0.03, POSITIVES[concept]) for concept in AXES},
-                "inter": pairs,
-            },
-            "subspaces": {},
-        },
-        "subgroups": {"subgroups": {}, "unknown": {"sex": 520}, "fewest": 30},
-        "concept_only": {"images": 0, "left_out": 2594},
-        "whitening": {
-            "layer": "features.11",
-            "placement": "insert",
-            "activation": "pool_max",
-            "channels": 384,
-            "residual": {"train": figure(0.0021, 0.0004), "test": figure(0.084, 0.009)},
-            "insertion_change": 3.1e-6,
-        },
-    }
+        axes=AxesResult(
+            purity={concept: purity(concept) for concept in AXES},
+            mean=MeanPurity(
+                axis_auc={name: figure(0.752, 0.02) for name in ("mean", "max", "positive_mean", "pool_max")},
+                baselines=AxisBaselines(
+                    probe=figure(0.784, 0.02), best_filter=figure(0.69, 0.02), svm=figure(0.779, 0.02)
+                ),
+            ),
+            matrix=matrix(),
+            similarity=ConceptSimilarity(
+                intra={concept: figure(0.41, 0.03, POSITIVES[concept]) for concept in AXES},
+                inter={a: {b: 0.41 if a == b else 0.1 for b in AXES} for a in AXES},
+            ),
+            subspaces={},
+        ),
+        whitening=WhiteningResult(
+            layer="features.11",
+            placement="insert",
+            activation="pool_max",
+            channels=384,
+            residual=Residual(train=figure(0.0021, 0.0004), test=figure(0.084, 0.009)),
+            insertion_change=3.1e-6,
+        ),
+    )
 
 
-def explanation(*, planted=False):
-    importance = {}
-    for target, ratios in RATIOS.items():
-        ranked = sorted(ratios, key=ratios.get, reverse=True)
-        rows = {
-            concept: {
-                "ratio": figure(ratio, 0.015 + 0.16 * abs(ratio - 1)),
-                "rank": ranked.index(concept) + 1,
-                "null": {"low": 0.992, "high": 1.034},
-            }
-            for concept, ratio in ratios.items()
-        }
-        importance[target] = {"concepts": rows, "unnamed_share": figure(0.44, 0.07)}
-    exemplars = {concept: [exemplar(concept, index) for index in range(6)] for concept in AXES}
-    truth = {t: {c: 1 + 1.1 * (r - 1) for c, r in rows.items()} for t, rows in RATIOS.items()}
-    return {
-        "importance": importance,
-        "permutations": 20,
-        "planted_importance": truth if planted else {},
-        "stability": {target: stability(target) for target in RATIOS} | {"seborrheic_keratosis": None},
-        "sanity": sanity(),
-        "exemplars": exemplars,
-        "tcav": {},
-        "failures": {
-            "wrong": figure(0.2),
-            "confident": 0.8,
-            "wrong_where_confident": figure(0.1, n=60),
-            "gallery": [failure()],
-        },
-    }
-
-
-def stability(target):
-    ranked = sorted(RATIOS[target], key=RATIOS[target].get, reverse=True)
-    rows = {
-        concept: {"rank": figure(rank, 1.0), "first": 0.9 if rank == 1 else 0.02, "same": 0.8}
-        for rank, concept in enumerate(ranked, start=1)
-    }
-    return {"tau": figure(0.8, 0.1), "resamples": 1000, "concepts": rows}
-
-
-def sanity():
-    def check(value, null):
-        return {
-            "figure": figure(value),
-            "null": figure(null, 0.01, 10),
-            "difference": figure(round(value - null, 4)),
-            "meaningless": value - null < 0.03,
-        }
-
+def explanation(*, planted=False) -> Explanation:
     importance = {
-        target: {concept: check(ratio, 1.0) for concept, ratio in row.items()} for target, row in RATIOS.items()
+        target: made_importance(
+            {concept: figure(ratio, 0.015 + 0.16 * abs(ratio - 1)) for concept, ratio in ratios.items()},
+            null=BAND,
+            unnamed=figure(0.44, 0.07),
+        )
+        for target, ratios in RATIOS.items()
     }
-    return {
-        "draws": 10,
-        "importance_randomised_weights": importance,
-        "importance_permuted_labels": importance,
-        "purity_permuted_labels": {concept: check(axis or 0.5, 0.5) for concept, (axis, *_) in AXES.items()},
+    truth = {t: {c: 1 + 1.1 * (r - 1) for c, r in rows.items()} for t, rows in RATIOS.items()}
+    stability = {target: made_stability(list(result.ranked)) for target, result in importance.items()}
+    checks = {
+        target: {concept: made_check(figure(ratio), meaningless=ratio < 1.03) for concept, ratio in row.items()}
+        for target, row in RATIOS.items()
     }
+    return made_explanation(
+        importance=importance,
+        planted_importance=truth if planted else {},
+        stability=stability | {"seborrheic_keratosis": None},
+        sanity=made_sanity(checks, {concept: made_check(figure(auc or 0.5)) for concept, (auc, *_) in AXES.items()}),
+        exemplars={concept: tuple(exemplar(concept, index) for index in range(6)) for concept in AXES},
+        failures=FailuresResult(
+            wrong=figure(0.2), confident=0.8, wrong_where_confident=figure(0.1, n=60), gallery=(failure(),)
+        ),
+    )
 
 
-def failure():
-    return {
-        "image_id": "ISIC_0000001",
-        "truth": "melanoma",
-        "call": "nevus",
-        "probability": 0.93,
-        "probability_of_truth": 0.05,
-        "concepts": [{"concept": concept, "state": "present", "label": False} for concept in AXES],
-        "picture": exemplar("streaks", 0)["picture"],
-    }
+def failure() -> Failure:
+    return Failure(
+        image_id="ISIC_0000001",
+        truth="melanoma",
+        call="nevus",
+        probability=0.93,
+        probability_of_truth=0.05,
+        concepts=tuple(FailedConcept(concept=concept, state="present", label=False) for concept in AXES),
+        picture=exemplar("streaks", 0).picture,
+    )
 
 
 def exemplar(concept, index):
-    return {
-        "image_id": f"ISIC_00{list(AXES).index(concept)}{index}511",
-        "activation": 3.2 - 0.11 * index,
-        "percentile": 100 - 0.2 * index,
-        "marking": ("present", "present", "absent", "present", None, "unmarked")[index],
-        "diagnosis": CLASSES[(index + len(concept)) % 3],
-        "picture": f"exemplars/{concept}-{index + 1}.jpg",
-    }
+    present = Polarity.PRESENT
+    marking = (present, present, Polarity.ABSENT, present, None, Polarity.UNMARKED)[index]
+    return made_example(concept, index, marking=marking)
 
 
 def draw_lesion(path, seed):
@@ -295,7 +280,7 @@ def draw_lesion(path, seed):
     picture.filter(ImageFilter.GaussianBlur(5)).save(path, quality=85)
 
 
-def release(name="isic2018-task2", **names):
+def release(**names) -> Release:
     entries = [
         ConceptEntry(
             id=concept,
@@ -318,7 +303,7 @@ def release(name="isic2018-task2", **names):
     ]
     examples.append(
         Example(
-            image_id=exemplar("asymmetry", 2)["image_id"],
+            image_id=exemplar("asymmetry", 2).image_id,
             image_digest=sha256(b"symmetric").hexdigest(),
             concept="asymmetry",
             polarity=Polarity.ABSENT,
@@ -326,53 +311,60 @@ def release(name="isic2018-task2", **names):
         )
     )
     return freeze(
-        name,
+        "isic2018-task2",
         1,
         concepts=entries,
         examples=examples,
         description="Masks of ISIC 2018 task 2 and measured asymmetry.",
         licence="CC-0",
-        created=datetime(2026, 1, 1, tzinfo=UTC),
+        created=made_release().created,
+    )
+
+
+def record(frozen: Release) -> RunRecord:
+    return made_record(
+        digests={"data": "a" * 64, "split": "b" * 64, "release": frozen.digest},
+        versions={"python": "3.11.9", "torch": "2.10.0", "monai": "1.6.1"},
+        seconds={"plain": 611.2, "whitened": 140.9, "evaluation": 42.0, "explanation": 61.5},
+        history={
+            "plain": tuple(EpochFigures(epoch=e, macro_auc=0.7 + 0.03 * e, loss=1.0 / e) for e in range(1, 7)),
+            "whitened": (EpochFigures(epoch=1, macro_auc=0.89, axis_auc=0.75, loss=0.31),),
+        },
+        best_epoch={"plain": 6, "whitened": 1},
+        weights=LoadedWeights(
+            file="mobilenet.safetensors",
+            loaded=("conv.weight", "conv.bias"),
+            dropped=("fc.weight",),
+            missing=(),
+        ),
     )
 
 
 def make_run(folder: Path, *, planted=False, **names) -> RunFolder:
     """A run folder as a real one would be; keyword arguments rename concepts."""
-    run = RunFolder(folder)
-    (folder / "exemplars").mkdir(parents=True)
-    run.write_text("settings.yaml", dump_settings(parse_overrides(["name=isic2018", "data.source=isic2018"])))
     frozen = release(**names)
-    write_release(frozen, run.file("release.json"))
-    run.write(Evaluation.model_validate(evaluation()))
-    run.write_json("explanation.json", explanation(planted=planted))
-    for number, (concept, index) in enumerate(product(AXES, range(6))):
-        draw_lesion(folder / exemplar(concept, index)["picture"], number)
-    run.record(
-        id=run.id,
-        started="2026-01-01T09:30:00+00:00",
-        seed=0,
-        commit="d34db33f",
-        command="dermaxis run configs/isic2018.yaml",
-        versions={"python": "3.11.9", "torch": "2.10.0", "monai": "1.6.1"},
-        machine={"platform": "Linux", "processors": 2},
-        digests={"data": "a" * 64, "split": "b" * 64, "release": frozen.digest, "weights": None},
-        seconds={"plain": 611.2, "whitened": 140.9, "evaluation": 42.0, "explanation": 61.5},
-        history={
-            "plain": [{"epoch": e, "macro_auc": 0.7 + 0.03 * e, "loss": 1.0 / e} for e in range(1, 7)],
-            "whitened": [{"epoch": 1, "macro_auc": 0.89, "axis_auc": 0.75, "loss": 0.31}],
-        },
-        best_epoch={"plain": 6, "whitened": 1},
-        weights={
-            "file": "mobilenet.safetensors",
-            "loaded": ["conv.weight", "conv.bias"],
-            "dropped": ["fc.weight"],
-            "missing": [],
-        },
+    results = made_results(
+        evaluation(),
+        explanation(planted=planted),
+        record=record(frozen),
+        release=frozen,
+        settings=parse_overrides(["name=isic2018", "data.source=isic2018"]),
     )
+    run = write_run(folder, results)
+    for number, (concept, index) in enumerate(product(AXES, range(6))):
+        draw_lesion(run.file(exemplar(concept, index).picture), number)
     return run
 
 
-def rewrite(run, name, change):
+def rewrite(run, model, change):
+    """Change the JSON of a result; what comes out must still be one."""
+    content = run.read(model).model_dump(mode="json")
+    change(content)
+    run.write(model.model_validate(content))
+
+
+def damage(run, name, change):
+    """Change the JSON of a file, whatever comes out."""
     content = run.read_json(name)
     change(content)
     run.write_json(name, content)
@@ -392,9 +384,9 @@ def run(made, tmp_path):
 def hostile(tmp_path_factory):
     """The page of a run in which names try to break out."""
     run = make_run(tmp_path_factory.mktemp("report") / "run", planted=True, globules=CANARY)
-    rewrite(run, "evaluation.json", lambda content: content["cohort"].update(source=CANARY))
-    rewrite(run, "run.json", lambda content: content.update(command=f"dermaxis {CANARY}"))
-    rewrite(run, "explanation.json", lambda content: content["exemplars"]["streaks"][0].update(image_id=CANARY))
+    rewrite(run, Evaluation, lambda content: content["cohort"].update(source=CANARY))
+    rewrite(run, RunRecord, lambda content: content.update(command=f"dermaxis {CANARY}"))
+    rewrite(run, Explanation, lambda content: content["exemplars"]["streaks"][0].update(image_id=CANARY))
     write_report(run)
     return run.file("report.html")
 
@@ -456,7 +448,7 @@ def test_every_estimate_is_in_the_figures_table_as_it_was_computed(run):
     write_report(run)
     with run.file("figures.csv").open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
-    expected = leaves(evaluation()) + leaves(explanation())
+    expected = leaves(evaluation().model_dump(mode="json")) + leaves(explanation().model_dump(mode="json"))
     assert len(rows) == len(expected) == len({row["path"] for row in rows})
     by_path = {row["path"]: row for row in rows}
     macro = by_path["evaluation.diagnosis.whitened.auc.macro"]
@@ -571,14 +563,14 @@ def test_not_marked_is_told_from_absent_and_unknown(run):
     write_report(run)
     words = [strong for strong in MARKINGS.values() if strong in read(run.file("report.html")).text]
     assert len(words) == 4
-    markings = [example.marking for example in read_results(run).exemplars["asymmetry"]]
+    markings = [example.marking for example in read_results(run).explanation.exemplars["asymmetry"]]
     present, absent, unmarked = Polarity.PRESENT, Polarity.ABSENT, Polarity.UNMARKED
     assert markings == [present, present, absent, present, None, unmarked]
 
 
 @pytest.mark.parametrize("planted", [True, False])
 def test_planted_truth_is_drawn_only_where_it_is_known(run, planted):
-    run.write_json("explanation.json", explanation(planted=planted))
+    run.write(explanation(planted=planted))
     write_report(run)
     page = read(run.file("report.html"))
     drawn = [each for each in page.of("path") if each.get("class") == "planted"]
@@ -588,13 +580,14 @@ def test_planted_truth_is_drawn_only_where_it_is_known(run, planted):
 
 def test_several_layers_are_shown_in_the_order_of_the_network(run):
     assert "From low to high layers" not in render(read_results(run), run.path)
-    measured = run.read_json("evaluation.json")
     aucs = {concept: figure(0.731, 0.03) for concept in AXES}
-    measured["whitening"]["layers"] = {
-        name: {"axis_auc": aucs, "mean": figure(mean, 0.02)}
+    layers = {
+        name: LayerResult(axis_auc=aucs, mean=figure(mean, 0.02))
         for name, mean in (("features.4", 0.672), ("features.11", 0.752))
     }
-    run.write_json("evaluation.json", measured)
+    measured = run.read(Evaluation)
+    whitening = measured.whitening.model_copy(update={"layers": layers})
+    run.write(measured.model_copy(update={"whitening": whitening}))
     page = render(read_results(run), run.path)
     assert page.index("features.4</th>") < page.index("features.11</th>")
     assert "0.672" in page
@@ -603,22 +596,21 @@ def test_several_layers_are_shown_in_the_order_of_the_network(run):
 def test_a_subspace_is_shown_with_its_children_and_what_leaks(run):
     page = render(read_results(run), run.path)
     assert "Inside " not in page
-    measured = run.read_json("evaluation.json")
     parent, *children, outside = list(AXES)[:4]
-    counts = {"positives": 31, "negatives": 29}
     told = {"sibling_auc": figure(0.913, 0.04, 60), "parent_axis_auc": figure(0.524, 0.06, 60)}
-    unknown = {key: {"value": None, "low": None, "high": None, "n": 12} for key in told}
-    measured["axes"]["subspaces"] = {
-        parent: {
-            "free": 2,
-            "children": {
-                children[0]: {**told, **counts, "reason": None},
-                children[1]: {**unknown, "positives": 3, "negatives": 9, "reason": "3 positives"},
-            },
-            "leak": {"concept": outside, "axis": "free axis 1", "auc": figure(0.617, 0.05), "pairs": 15},
-        }
-    }
-    run.write_json("evaluation.json", measured)
+    subspace = SubspacePurity(
+        free=2,
+        children={
+            children[0]: ChildPurity(**told, positives=31, negatives=29, reason=None),
+            children[1]: ChildPurity(
+                sibling_auc=UNKNOWN, parent_axis_auc=UNKNOWN, positives=3, negatives=9, reason="3 positives"
+            ),
+        },
+        leak=SubspaceLeak(concept=outside, axis="free axis 1", auc=figure(0.617, 0.05), pairs=15),
+    )
+    measured = run.read(Evaluation)
+    axes = measured.axes.model_copy(update={"subspaces": {parent: subspace}})
+    run.write(measured.model_copy(update={"axes": axes}))
     report = read_results(run)
     page = render(report, run.path)
     assert "owns 5 axes" in page
@@ -629,7 +621,7 @@ def test_a_subspace_is_shown_with_its_children_and_what_leaks(run):
     assert "Of 15 pairs of an axis" in page
     assert "free axis 1" in page
     assert "0.617" in page
-    rows = {path for path, *_ in figure_rows({"evaluation": measured})}
+    rows = {path for path, *_ in figure_rows({"evaluation": run.read(Evaluation).model_dump(mode="json")})}
     assert f"evaluation.axes.subspaces.{parent}.children.{children[0]}.sibling_auc" in rows
 
 
@@ -649,16 +641,15 @@ def test_further_baselines_are_shown_only_where_they_were_measured(run):
     assert "Support vector probe" in page
     assert "without whitening" not in page
     assert "TCAV" not in page
-    measured = run.read_json("evaluation.json")
-    measured["diagnosis"]["auxiliary"] = network(0.871, 0.828)
-    for concept in (*measured["axes"]["purity"].values(), measured["axes"]["mean"]):
-        concept["baselines"]["concept_head"] = figure(0.777, 0.03)
-    run.write_json("evaluation.json", measured)
-    explained = run.read_json("explanation.json")
-    explained["tcav"] = {
-        "melanoma": {"streaks": {"share": figure(0.912, 0.04, 104), "null": {"low": 0.2, "high": 0.7}}}
-    }
-    run.write_json("explanation.json", explained)
+
+    def change(content):
+        content["diagnosis"]["auxiliary"] = network(0.871, 0.828).model_dump(mode="json")
+        for concept in (*content["axes"]["purity"].values(), content["axes"]["mean"]):
+            concept["baselines"]["concept_head"] = figure(0.777, 0.03)
+
+    rewrite(run, Evaluation, change)
+    score = TcavScore(share=figure(0.912, 0.04, 104), null=Band(low=0.2, high=0.7))
+    run.write(run.read(Explanation).model_copy(update={"tcav": {"melanoma": {"streaks": score}}}))
     page = render(read_results(run), run.path)
     assert "without whitening, a network reaches a macro AUC of 0.871" in page
     assert page.count("0.777") == 1 + sum(axis is not None for axis, *_ in AXES.values())
@@ -668,13 +659,14 @@ def test_further_baselines_are_shown_only_where_they_were_measured(run):
 
 def test_a_run_without_free_axes_or_with_a_diagnosis_that_cannot_be_assessed_is_reported(run):
     def change(content):
-        for rows in content["importance"].values():
-            rows["concepts"]["streaks"] = {"ratio": figure(None), "rank": None, "null": {"low": None, "high": None}}
-        content["importance"]["melanoma"]["unnamed_share"] = figure(None)
+        unknown = {"ratio": UNKNOWN, "rank": None, "null": {"low": None, "high": None}}
+        for target in content["importance"].values():
+            target["concepts"]["streaks"] = unknown
+        content["importance"]["melanoma"]["unnamed_share"] = UNKNOWN
 
-    rewrite(run, "explanation.json", change)
+    rewrite(run, Explanation, change)
     write_report(run)
-    ranked = read_results(run).importance["overall"].ranked
+    ranked = read_results(run).explanation.importance["overall"].ranked
     assert list(ranked)[-1] == "streaks"
     assert not ranked["streaks"].stands_out
     assert "nan" not in run.file("importance.csv").read_text(encoding="utf-8").lower()
@@ -687,9 +679,10 @@ def test_a_run_without_free_axes_or_with_a_diagnosis_that_cannot_be_assessed_is_
         ("evaluation.json", ("axes", "purity", "streaks", "baselines", "probe")),
         ("explanation.json", ("importance", "melanoma", "unnamed_share")),
         ("explanation.json", ("sanity", "purity_permuted_labels")),
+        ("explanation.json", ("shortcuts", "named")),
         ("explanation.json", ("stability",)),
         ("explanation.json", ("failures", "gallery")),
-        ("run.json", ("digests",)),
+        ("run.json", ("versions",)),
     ],
 )
 def test_what_is_missing_is_named_with_its_file_and_nothing_is_written(run, name, path):
@@ -698,7 +691,7 @@ def test_what_is_missing_is_named_with_its_file_and_nothing_is_written(run, name
             content = content[key]
         del content[path[-1]]
 
-    rewrite(run, name, change)
+    damage(run, name, change)
     with pytest.raises(RunError, match=rf"{name}.*{path[-1]}") as caught:
         write_report(run)
     assert "\n" not in str(caught.value)
@@ -712,7 +705,7 @@ def test_what_is_missing_is_named_with_its_file_and_nothing_is_written(run, name
 )
 def test_pictures_that_cannot_be_shown_are_refused(run, picture, reason):
     run.path.with_name("outside.jpg").write_bytes(b"\xff\xd8\xff")
-    rewrite(run, "explanation.json", lambda content: content["exemplars"]["globules"][0].update(picture=picture))
+    rewrite(run, Explanation, lambda content: content["exemplars"]["globules"][0].update(picture=picture))
     with pytest.raises(RunError, match=reason):
         write_report(run)
     assert not run.has("report.html")
@@ -721,7 +714,7 @@ def test_pictures_that_cannot_be_shown_are_refused(run, picture, reason):
 def test_a_concept_that_is_not_in_the_release_is_refused(run):
     rewrite(
         run,
-        "evaluation.json",
+        Evaluation,
         lambda content: content["axes"]["purity"].update(veil=content["axes"]["purity"]["streaks"]),
     )
     with pytest.raises(RunError, match="'veil' is not in the run's release"):
@@ -730,38 +723,39 @@ def test_a_concept_that_is_not_in_the_release_is_refused(run):
 
 def test_the_model_facts_stand_alone_and_hold_the_reports_own_figures(run):
     write_report(run)
-    alone, facts = read(run.file("model_facts.html")), run.read_json("model_facts.json")
-    report = read_results(run)
-    assert {one["name"]: one["figure"] for one in facts["figures"]}[
-        "macro AUC"
-    ] == report.evaluation.diagnosis.whitened.auc["macro"].to_json()
-    assert len(leaves(facts)) == len(facts["figures"])
+    alone, facts = read(run.file("model_facts.html")), run.read(ModelFacts)
+    figures = {fact.name: fact.figure for fact in facts.figures}
+    diagnosis = read_results(run).evaluation.diagnosis
+    assert figures["macro AUC"] == diagnosis.whitened.auc["macro"]
+    assert figures["AUC, melanoma"] == diagnosis.whitened.auc["melanoma"]
+    assert figures["sensitivity at 80 % specificity, melanoma"] == figure(0.74, 0.06)
+    assert figures["balanced accuracy"] == diagnosis.whitened.balanced_accuracy
+    assert figures["macro AUC minus that of the plain network"] == diagnosis.difference
+    assert len(figures) == 4 + 2 * len(CLASSES)
     assert "not a medical device" in alone.text
     assert "Skin tones of the patients are not known" in alone.text
     assert not alone.of("script")
     assert not [each for each in alone.of("a") if not each["href"].startswith("#")]
-    whole = read(run.file("report.html")).text
-    assert facts["caution"] in whole
-    assert facts["what_it_is"] in whole
+    report = read(run.file("report.html")).text
+    assert facts.caution in report
+    assert facts.what_it_is in report
 
 
 def test_a_checklist_item_is_answered_from_the_run_or_said_not_to_be(run):
     write_report(run)
-    lists = run.read_json("checklists.json")
-    by_number = {item["number"]: item for item in lists["claim_2024"]["items"]}
-    assert by_number["23"]["answer"] == "python 3.11.9, torch 2.10.0, monai 1.6.1."
-    assert (by_number["44"]["status"], by_number["44"]["answer"]) == ("not answered", "")
-    assert by_number["18"]["status"] == "not answered", "these examples come from no readers"
-    assert by_number["39"]["answer"].startswith("The call is wrong in 20")
-    assert {
-        item["status"] == "not answered" for one in lists.values() for item in one["items"] if not item["answer"]
-    } == {True}
-    text = " ".join(read(run.file("report.html")).text.split())
-    assert text.count("not answered") >= 20
-    for one in lists.values():
-        said = [item["status"] for item in one["items"]]
-        numbers = ", ".join(f"{said.count(status)} {status}" for status in ("answered", "partly", "not answered"))
-        assert f": {numbers}" in text
+    checklists = run.read(ChecklistAnswers).checklists
+    by_number = {item.number: item for item in checklists["claim_2024"].items}
+    assert by_number["23"].answer == "python 3.11.9, torch 2.10.0, monai 1.6.1."
+    assert (by_number["44"].status, by_number["44"].answer) == (AnswerStatus.OPEN, "")
+    assert by_number["18"].status is AnswerStatus.OPEN, "these examples come from no readers"
+    assert by_number["39"].answer.startswith("The call is wrong in 20")
+    items = [item for checklist in checklists.values() for item in checklist.items]
+    assert all((item.status is AnswerStatus.OPEN) == (not item.answer) for item in items)
+    text = read(run.file("report.html")).text
+    for checklist in checklists.values():
+        counts = ", ".join(f"{checklist.count(status)} {status}" for status in AnswerStatus)
+        assert f"{checklist.name}: {counts}" in text
+        assert sum(map(checklist.count, AnswerStatus)) == len(checklist.items)
 
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -788,16 +782,16 @@ def test_a_browser_shows_the_page_whole_quietly_and_without_a_network(hostile, w
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=QUIET)
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
         page.set_default_timeout(120_000)
-        said, asked = [], []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
+        messages, asked = [], []
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(hostile.as_uri())
         page.eval_on_selector_all("details", "all => all.forEach(one => { one.open = true })")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate("[...document.images].every(one => one.naturalWidth > 0)")
         assert page.evaluate("window.canary") is None
-        assert said == []
+        assert messages == []
         assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
         flat = page.evaluate("[...document.querySelectorAll('svg.chart')].filter(one => one.clientHeight < 14).length")
         assert flat == 0

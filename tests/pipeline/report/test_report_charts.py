@@ -2,6 +2,7 @@
 
 import re
 from itertools import pairwise
+from math import nan
 from xml.etree import ElementTree
 
 import pytest
@@ -108,4 +109,4 @@ def test_every_chart_says_what_it_shows_and_escapes_names():
 
 
 def test_cells_are_shaded_by_their_distance_from_chance():
-    assert [shade(auc) for auc in (0.5, 1.0, 0.0, 0.75, None)] == [0, 50, -50, 25, 0]
+    assert [shade(auc) for auc in (0.5, 1.0, 0.0, 0.75, nan)] == [0, 50, -50, 25, 0]

@@ -2,12 +2,12 @@
 
 import re
 from math import nan
-from types import SimpleNamespace
 
 import pytest
+from fake_explanation import made_explanation, made_results
 
 from concepts.statistics.estimate import Estimate
-from pipeline.report.pages.report import _environment
+from pipeline.report.pages.environment import environment
 from pipeline.report.sentences import directions, numerals
 from pipeline.results.discovery import Direction, DirectionPatch, Discovery, TraitKind, TraitRelation
 from pipeline.results.importance import AxisImportance
@@ -51,10 +51,10 @@ DISCOVERY = Discovery(directions=(DIRECTION,), relations_compared=75, chosen_on=
 
 def page(discovery):
     text = (
-        _environment()
+        environment()
         .get_template("directions.html")
         .render(
-            report=SimpleNamespace(discovery=discovery),
+            report=made_results(explanation=made_explanation(discovery=discovery)),
             directions=directions,
             numerals=numerals,
             names=NAMES,

@@ -3,15 +3,16 @@
 import html
 import re
 from math import nan
-from types import SimpleNamespace
 
 import pytest
+from fake_explanation import made_explanation, made_record, made_results
 
-from concepts.errors import RunError
 from concepts.statistics.estimate import Estimate
-from pipeline.report.pages.report import _environment
+from pipeline.report.pages.environment import environment
 from pipeline.report.sentences import numerals, shortcuts
 from pipeline.results.names import Names
+from pipeline.results.record import RunRecord
+from pipeline.results.result import parse_result
 from pipeline.results.shortcuts import (
     ArtefactAudit,
     ArtefactEffect,
@@ -24,7 +25,6 @@ from pipeline.results.shortcuts import (
     ShortcutAudit,
     ShortcutVerdict,
     Suppression,
-    suppression_of,
 )
 
 NAMES = Names({"ink": "ink marks"})
@@ -98,8 +98,8 @@ def plain(text):
 
 
 def page(content):
-    template = _environment().get_template("shortcuts.html")
-    report = SimpleNamespace(shortcuts=content)
+    template = environment().get_template("shortcuts.html")
+    report = made_results(explanation=made_explanation(shortcuts=content))
     return plain(template.render(report=report, shortcuts=shortcuts, numerals=numerals, names=NAMES))
 
 
@@ -287,13 +287,9 @@ def test_a_suppressed_run_says_what_was_suppressed(epochs, trained, weighed):
     assert "images were weighed" not in without
 
 
-def test_what_was_suppressed_is_read_from_the_record():
-    record = {"id": "phantom-2", "suppressed": SUPPRESSION.model_dump(mode="json")}
-    assert suppression_of(record) == SUPPRESSION
-    assert suppression_of({"id": "phantom-1"}) is None
-    del record["suppressed"]["images"]
-    with pytest.raises(RunError, match=r"run\.json: suppressed\.images: field required"):
-        suppression_of(record)
+def test_what_was_suppressed_is_an_entry_of_the_record():
+    record = made_record(suppressed=SUPPRESSION)
+    assert parse_result(RunRecord, record.to_text(), "run.json").suppressed == SUPPRESSION
 
 
 def test_an_audit_reads_back_as_it_was_written():

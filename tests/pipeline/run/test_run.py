@@ -11,6 +11,7 @@ import pytest
 from concepts.errors import RunError
 from concepts.statistics.estimate import Estimate
 from pipeline.config import RunSettings
+from pipeline.results.record import RunRecord
 from pipeline.run import folder as run_folder
 from pipeline.run.folder import PACKAGES, RunFolder, create_run, find_unfinished, open_run
 
@@ -97,8 +98,8 @@ def test_a_stage_is_timed_in_seconds(settings, monkeypatch):
     run, clock = create_run(settings), iter([10.0, 12.34])
     monkeypatch.setattr(run_folder.time, "perf_counter", lambda: next(clock))
     with run.timed("plain"):
-        assert "seconds" not in run.read_json("run.json")
-    assert run.read_json("run.json")["seconds"] == {"plain": 2.3}
+        assert run.read(RunRecord).seconds == {}
+    assert run.read(RunRecord).seconds == {"plain": 2.3}
 
 
 def test_a_process_that_does_not_write_leaves_no_trace(settings):

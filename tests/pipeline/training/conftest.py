@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fake_explanation import made_run
 from torch import nn
 
-from concepts.example import ConceptEntry, Example, Polarity, Region
+from concepts.example import ConceptEntry, Example, MaskFile, Polarity
 from concepts.release import freeze
 from pipeline.config import parse_overrides
 from pipeline.data.cohort import Cohort
@@ -101,7 +102,7 @@ def make_cohort() -> Cohort:
                     image_digest=samples[-1].digest,
                     concept=CONCEPT,
                     polarity=Polarity.PRESENT if has_streaks else Polarity.ABSENT,
-                    region=Region(path=f"{image}.png", digest="0" * 64) if has_streaks else None,
+                    region=MaskFile(path=f"{image}.png", digest="0" * 64) if has_streaks else None,
                     provenance="planted",
                 )
             )
@@ -139,7 +140,7 @@ def tiny(monkeypatch) -> None:
 
 @pytest.fixture
 def run(tmp_path) -> RunFolder:
-    return RunFolder(tmp_path)
+    return made_run(tmp_path)
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """The phases of a run on images that are known: which images, weights, rates and axes enter what is trained."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
+from fake_explanation import made_run
 from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
 from torch import nn
@@ -14,6 +13,7 @@ from pipeline.choices import Balance
 from pipeline.data.splits import Part
 from pipeline.models.checkpoint import load_model
 from pipeline.models.inputs import alignment_loader, evaluation_loader, training_loader
+from pipeline.results.record import RunRecord
 from pipeline.run.files import AUXILIARY, MODEL, PLAIN
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Silent
@@ -28,7 +28,7 @@ STILL = "1e-20"
 
 
 def recorded(run):
-    return json.loads((run.path / "run.json").read_text())
+    return run.read(RunRecord).model_dump(exclude_none=True)
 
 
 def images_of(settings, cohort, description, part):
@@ -146,7 +146,7 @@ def test_a_weights_file_is_loaded_and_what_became_of_it_is_recorded(settings_wit
     assert torch.equal(network.conv.weight, weights["conv.weight"])
     entry = recorded(run)["weights"]
     assert entry["file"] == "weights.safetensors"
-    assert entry["dropped"] == ["classifier.weight"] == entry["missing"]
+    assert entry["dropped"] == ("classifier.weight",) == entry["missing"]
 
 
 def test_the_description_says_how_to_feed_the_network(settings_with, cohort):
@@ -196,8 +196,7 @@ def test_the_auxiliary_loss_has_class_weights_and_both_concept_terms(settings_wi
             f"training.auxiliary.weight={weights[0]}",
             f"training.auxiliary.region_weight={weights[1]}",
         )
-        folder = RunFolder(run.path / name)
-        folder.path.mkdir()
+        folder = made_run(run.path / name)
         train_auxiliary(settings, cohort, run=folder, tracker=Silent())
         losses[name] = recorded(folder)["history"][AUXILIARY][0]["loss"]
     backbone, description = initial(settings, cohort)
@@ -303,8 +302,7 @@ def test_the_concept_loss_is_added_in_the_whitened_phase(settings_with, cohort, 
     losses = []
     for weight in (0, 2, 4):
         settings = settings_with(f"training.concept_loss.weight={weight}", f"training.whitened_learning_rate={STILL}")
-        folder = RunFolder(run.path / str(weight))
-        folder.path.mkdir()
+        folder = made_run(run.path / str(weight))
         whitened_run(settings, cohort, folder)
         losses.append(recorded(folder)["history"]["whitened"][0]["loss"])
     assert losses[1] > losses[0]
@@ -320,8 +318,7 @@ def test_the_readout_takes_up_how_often_free_axes_were_dropped(settings_with, co
             f"training.free_axis_dropout={probability}",
             f"training.free_axes_in_evaluation={evaluation}",
         )
-        folder = RunFolder(run.path / str(probability))
-        folder.path.mkdir()
+        folder = made_run(run.path / str(probability))
         readouts.append(whitened_run(settings, cohort, folder)[0].norm.readout.weight.detach())
     torch.testing.assert_close(readouts[1][:, :1], readouts[0][:, :1], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(readouts[1][:, 1:], factor * readouts[0][:, 1:], atol=1e-5, rtol=1e-4)

@@ -47,7 +47,7 @@ def test_float32_is_the_plain_call(network: nn.Module, images: Tensor) -> None:
 
 def test_bfloat16_computes_in_it_and_answers_in_float32(network: nn.Module, images: Tensor) -> None:
     seen: list[torch.dtype] = []
-    network.blocks[3].register_forward_hook(lambda _, __, output: seen.append(output.dtype))  # type: ignore[index, operator, union-attr]
+    network.blocks[3].register_forward_hook(lambda _, __, output: seen.append(output.dtype))
     logits = PrecisionInferer(Precision.BFLOAT16)(images, network.eval())
     assert seen == [torch.bfloat16]
     assert logits.dtype == torch.float32

@@ -38,7 +38,10 @@ def test_an_image_that_mixes_usual_values_unusually_is_far(generator):
 
 def test_new_images_of_the_same_kind_are_not_taken_for_foreign_where_axes_are_many(generator):
     mixing = generator.normal(size=(10, 300))
-    draw = lambda count: generator.normal(size=(count, 10)) @ mixing + 0.3 * generator.normal(size=(count, 300))  # noqa: E731
+
+    def draw(count):
+        return generator.normal(size=(count, 10)) @ mixing + 0.3 * generator.normal(size=(count, 300))
+
     scope = fit_scope(draw(400))
     threshold = np.percentile(scope.distances(draw(400)), 99)
     assert (scope.distances(draw(1000)) > threshold).mean() < 0.03

@@ -1,11 +1,11 @@
 """Discovery put together: a direction that a network reads along a known axis, on images made by hand."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from fake_explanation import made_explanation
 from fake_networks import MadeNetwork, chance, made_network, made_outputs, made_parts
 from fakes import made_data, made_samples
 from PIL import Image
@@ -48,6 +48,8 @@ CHANNELS, NAMED, READ = 5, 1, 3
 SIZES = {Part.TRAIN: 12, Part.VALIDATION: 8, Part.TEST: 40}
 WEIGHTS = [[0.0, 0.0, 0.0, 2.0, 0.0], [0.0] * CHANNELS]
 
+SETTINGS = parse_overrides(["explanation.discovered=2", "explanation.permutations=20"]).explanation
+
 
 def data_of(part):
     size = SIZES[part]
@@ -56,22 +58,20 @@ def data_of(part):
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory):
+def network():
     draw = chance(0)
     parts = made_parts(data_of(Part.TEST), train=data_of(Part.TRAIN), validation=data_of(Part.VALIDATION))
     images = {part: draw(size, CHANNELS, 4, 4) for part, size in SIZES.items()}
     is_melanoma = torch.arange(SIZES[Part.TEST]) % 2 == 0
     images[Part.TEST][is_melanoma, READ] += 1.0
-    settings = parse_overrides(["explanation.discovered=2", "explanation.permutations=20"])
-    made = made_network(MadeNetwork(WEIGHTS, ["streaks"]), parts, images)
-    return replace(made, settings=settings, cohort=SimpleNamespace(root=tmp_path_factory.mktemp("cohort")))
+    return made_network(MadeNetwork(WEIGHTS, ["streaks"]), parts, images)
 
 
 @pytest.fixture(scope="module")
 def run(network, tmp_path_factory):
     folder = RunFolder(tmp_path_factory.mktemp("run"))
-    discovery = discover(network, run=folder, outputs=network.test_outputs(Silent()), tracker=Silent())
-    folder.write_json("explanation.json", {"discovery": discovery.model_dump(mode="json")})
+    discovery = discover(network, settings=SETTINGS, root=folder.path, run=folder, tracker=Silent())
+    folder.write(made_explanation(discovery=discovery))
     return folder
 
 
@@ -146,10 +146,7 @@ def test_relations_are_of_the_test_images(network, tmp_path):
     )
     parts = replace(network.parts, test=replace(test, samples=samples))
     discovery = discover(
-        replace(network, parts=parts),
-        run=RunFolder(tmp_path),
-        outputs=network.test_outputs(Silent()),
-        tracker=Silent(),
+        replace(network, parts=parts), settings=SETTINGS, root=tmp_path, run=RunFolder(tmp_path), tracker=Silent()
     )
     (age,) = [each for each in discovery.directions[0].relations if each.trait == "age"]
     assert abs(age.correlation.value) > 0.99
@@ -160,13 +157,17 @@ def test_relations_are_of_the_test_images(network, tmp_path):
     assert axis.trait == "streaks"
 
 
-@pytest.mark.parametrize("asked", [0, 3])
-def test_nothing_is_looked_for_where_none_are_asked_for_or_no_axis_is_free(network, tmp_path, asked):
-    settings = parse_overrides([f"explanation.discovered={asked}"])
-    outputs = network.test_outputs(Silent())
-    named = outputs if asked == 0 else replace(outputs, maps=outputs.maps[:, :NAMED])
-    run = RunFolder(tmp_path)
-    assert discover(replace(network, settings=settings), run=run, outputs=named, tracker=Silent()) is None
+def test_nothing_is_looked_for_where_none_are_asked_for(network, tmp_path):
+    settings, run = SETTINGS.model_copy(update={"discovered": 0}), RunFolder(tmp_path)
+    assert discover(network, settings=settings, root=tmp_path, run=run, tracker=Silent()) is None
+    assert not run.has("discovery")
+
+
+def test_nothing_is_looked_for_where_no_axis_is_free(tmp_path):
+    data = data_of(Part.TEST)
+    images = {part: chance(0)(len(data) if part is Part.TEST else 2, NAMED, 4, 4) for part in Part}
+    network, run = made_network(MadeNetwork([[1.0], [0.0]], ["streaks"]), made_parts(data), images), RunFolder(tmp_path)
+    assert discover(network, settings=SETTINGS, root=tmp_path, run=run, tracker=Silent()) is None
     assert not run.has("discovery")
 
 

@@ -1,11 +1,6 @@
 """Files of unnamed directions: read as written, refused when damaged, and cheap to import."""
 
-import subprocess
-import sys
-
-import numpy as np
 import pytest
-from PIL import Image
 
 from concepts.errors import RunError
 from pipeline.explanation.discovery.files import (
@@ -13,9 +8,7 @@ from pipeline.explanation.discovery.files import (
     candidate_values,
     candidates_file,
     read_candidates,
-    read_discovery,
     write_candidates,
-    write_picture,
 )
 from pipeline.results.discovery import Direction
 from pipeline.run.folder import RunFolder
@@ -86,28 +79,3 @@ def test_damaged_candidates_are_refused(run, text):
 def test_missing_candidates_are_refused(run):
     with pytest.raises(RunError, match=r"free_2\.csv: cannot be read"):
         read_candidates(run, direction("free_2"))
-
-
-@pytest.mark.parametrize("content", [{}, {"discovery": None}])
-def test_a_run_that_did_not_look_has_no_discovery(run, content):
-    run.write_json("explanation.json", content)
-    assert read_discovery(run) is None
-
-
-def test_a_discovery_of_another_version_is_refused(run):
-    run.write_json("explanation.json", {"discovery": {"directions": [{"name": "free_1"}]}})
-    with pytest.raises(RunError, match=r"explanation\.json: not of this version; explain the run again"):
-        read_discovery(run)
-
-
-def test_a_picture_is_written_as_jpeg_and_nothing_else_is_left(run):
-    write_picture(run, "discovery/free_1-1.jpg", np.full((6, 4, 3), 120, dtype=np.uint8))
-    with Image.open(run.file("discovery/free_1-1.jpg")) as picture:
-        assert (picture.format, picture.size) == ("JPEG", (4, 6))
-    assert [path.name for path in run.file("discovery").iterdir()] == ["free_1-1.jpg"]
-
-
-def test_screens_may_read_the_files_without_torch():
-    code = "import sys, pipeline.explanation.discovery.files; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
