@@ -2,14 +2,18 @@
 
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from fake_networks import MadeNetwork, chance, made_maps, made_network, made_parts
 from fakes import made_data
 
+from pipeline.config import parse_overrides
 from pipeline.data.splits import Part
 from pipeline.explanation import explained_network
+from pipeline.explanation.explained_network import display_of, masks_of
 from pipeline.run.progress import Silent
 
 CLASSES = ("melanoma", "nevus")
@@ -98,3 +102,36 @@ def test_the_layer_says_how_many_axes_there_are(network):
 
 def test_made_maps_have_the_means_asked_for():
     assert made_maps([[1.0, 2.0]]).mean(dim=(2, 3)).tolist() == [[1.0, 2.0]]
+
+
+class Cache:
+    """Decoded images of 36 x 36 pixels, of ten times the grey that the name ends with, plus the row; even masks."""
+
+    def get(self, sample):
+        return (
+            np.full((36, 36, 3), 10 * int(sample.image_id[-1]), np.uint8) + np.arange(36, dtype=np.uint8)[:, None, None]
+        )
+
+    def get_masks(self, sample, paths):
+        assert isinstance(paths, tuple)
+        values = [0 if path is None else int(path.stem) for path in paths]
+        return np.stack([np.full((9, 9), value, np.uint8) for value in values])
+
+
+TRANSFORMS = parse_overrides(["transforms.size=32", "transforms.margin=4"]).transforms
+
+
+def test_people_see_what_the_network_sees():
+    (_, sample) = made_data(["nevus"] * 2).samples
+    picture = display_of(TRANSFORMS, Cache())(sample)
+    assert picture.shape == (32, 32, 3)
+    assert picture[:, 0, 0].tolist() == list(range(12, 44)), "the margin is cropped on both sides"
+
+
+def test_masks_are_shares_and_nan_where_there_is_no_file():
+    (sample,) = made_data(["nevus"]).samples
+    planes = masks_of(TRANSFORMS, Cache())(sample, [Path("255.png"), None, Path("51.png")])
+    assert planes.shape == (3, 8, 8)
+    torch.testing.assert_close(planes[0], torch.ones(8, 8))
+    assert planes[1].isnan().all()
+    torch.testing.assert_close(planes[2], torch.full((8, 8), 0.2))

@@ -149,13 +149,13 @@ def test_no_cases_are_a_list_without_rows(tmp_path):
 
 def test_cases_are_read_as_they_were_written_under_names_that_are_no_paths(tmp_path):
     run = RunFolder(tmp_path)
-    case = made_case("../a b")
+    case = made_case("up/../a b")
     path = write_case(run, case)
-    assert path == tmp_path / "cases" / "..%2Fa%20b.json"
-    assert read_case(run, "../a b") == case
+    assert path == tmp_path / "cases" / "up%2F..%2Fa%20b.json"
+    assert read_case(run, "up/../a b") == case
     run.file("cases/.hidden.json").write_text("being written")
     write_case(run, made_case("b"))
-    assert list(stored_cases(run)) == ["..%2Fa%20b.json", "b.json"]
+    assert list(stored_cases(run)) == ["b.json", "up%2F..%2Fa%20b.json"]
     assert not has_picture(run, "b")
     run.write_text(picture_file("b"), "")
     assert has_picture(run, "b")
