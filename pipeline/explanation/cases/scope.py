@@ -61,8 +61,8 @@ def fit_scope(summaries: Figures) -> Scope:
     count, axes = summaries.shape
     if count < 2:
         raise DataError(
-            f"the release has examples in {count} training images; at least 2 are needed to judge what is out of scope: "
-            "train on a release with more images"
+            f"the release has examples in {count} training images; at least 2 are needed to judge what is out of "
+            "scope: train on a release with more images"
         )
     mean = summaries.mean(axis=0)
     variances, columns = np.linalg.eigh(np.cov(summaries.T).reshape(axes, axes))

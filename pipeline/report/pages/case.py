@@ -4,14 +4,13 @@ The same body serves the file beside the case, which opens anywhere, and the too
 """
 
 from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.explanation.cases.files import FOLDER, picture_file, read_case
+from pipeline.report.pages.environment import TEMPLATES, environment, style
 from pipeline.report.pages.evidence_picture import evidence_uri
 from pipeline.report.sentences import case as case_sentences
 from pipeline.report.sentences import numerals
@@ -20,7 +19,6 @@ from pipeline.results.names import Names
 from pipeline.run.folder import RunFolder
 from pipeline.run.pictures import data_uri
 
-TEMPLATES = Path(__file__).parents[1] / "templates"
 Picture = Callable[[str], str]
 """Gives the address of an image's picture by the image's identifier."""
 STYLE = TEMPLATES / "case.css"
@@ -58,7 +56,7 @@ def case_body(case: CaseContent, names: Mapping[str, str], picture: Picture, *, 
     target = diagnosis or case.call
     shares = [concept.contributions[target].share for concept in case.concepts] + [case.free[target].share]
     return Markup(
-        _environment()
+        environment()
         .get_template("case.html")
         .render(
             case=case,
@@ -81,27 +79,15 @@ def write_case_page(run: RunFolder, image_id: str) -> Path:
     """
     case = read_case(run, image_id)
     page = (
-        _environment()
+        environment()
         .get_template("case_page.html")
         .render(
             case=case,
             body=case_body(case, case_names(case), lambda image: data_uri(run.path, picture_file(image))),
-            style=Markup(STYLE.read_text(encoding="utf-8")),
-            look=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
+            style=style("report.css", STYLE.name),
             research=case_sentences.RESEARCH,
         )
     )
     name = f"{FOLDER}/{quote(image_id, safe='')}.html"
     run.write_text(name, page)
     return run.file(name)
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

@@ -36,6 +36,7 @@ from pipeline.explanation.explain import (
     save_pictures,
 )
 from pipeline.explanation.permutation import Effort
+from pipeline.results.cases import LayerCourse, PlantedCause, PointingResult
 from pipeline.results.importance import OVERALL, AxisExample, TargetImportance
 from pipeline.results.trust import FailuresResult, OrderStability, SanityResult
 from pipeline.run.folder import RunFolder
@@ -193,12 +194,18 @@ SETTINGS = parse_overrides(
         "explanation.sanity=2",
         "explanation.exemplars=3",
         "explanation.failures=7",
+        "explanation.cases=31",
         "concepts.minimum_positives=5",
     ]
 )
 
 
-CASES = ExplainedCases(cases=made_explanation().cases, pointing=None, trajectories={}, planted_cause=None)
+CASES = ExplainedCases(
+    cases=made_explanation().cases.model_copy(update={"n": 31}),
+    pointing=PointingResult(concepts={}, overall=None),
+    trajectories={"streaks": {"low": LayerCourse(corrected=None, spoilt=None, examples=("lesion_a",))}},
+    planted_cause=PlantedCause(decided=Estimate(0.9, 0.8, 1.0, 20), decided_and_called=Estimate(0.8, 0.7, 0.9, 10)),
+)
 
 
 @pytest.fixture(scope="module")
@@ -224,19 +231,31 @@ def explained(tmp_path_factory):
         asked.update(count=count, reference=reference)
         return RATES
 
+    def explain_cases(network, *, plain, release, limit, run, tracker):
+        asked.update(plain=plain, release=release, limit=limit)
+        return CASES
+
+    def discover(network, *, settings, root, run, tracker):
+        asked.update(discovery=settings, root=root)
+
     tmp_path, monkeypatch = tmp_path_factory.mktemp("explained"), pytest.MonkeyPatch()
     monkeypatch.setattr(explain, "open_explained", lambda settings, cohort, run: network)
-    monkeypatch.setattr(explain, "open_plain", lambda settings, cohort, run: None)
-    monkeypatch.setattr(explain, "explain_cases", lambda network, **more: CASES)
+    monkeypatch.setattr(explain, "open_plain", lambda settings, cohort, run: "the plain network")
+    monkeypatch.setattr(explain, "explain_cases", explain_cases)
     monkeypatch.setattr(explain, "gather_failures", gather)
-    monkeypatch.setattr(explain, "discover", lambda network, **more: None)
+    monkeypatch.setattr(explain, "discover", discover)
     monkeypatch.setattr(explain, "audit_shortcuts", lambda network, **more: made_explanation().shortcuts)
     monkeypatch.setattr(RunFolder, "read", lambda self, model: model.file)
     cohort = SimpleNamespace(root=tmp_path, release=SimpleNamespace(examples=[example]))
     run = RunFolder(tmp_path)
     explain.explain_run(SETTINGS, cohort, run=run, tracker=Silent())
     monkeypatch.undo()
-    return run.read_json("explanation.json") | {"asked": asked, "means": means, "ids": test.image_ids}
+    return run.read_json("explanation.json") | {
+        "asked": asked,
+        "cohort": cohort,
+        "means": means,
+        "ids": test.image_ids,
+    }
 
 
 def test_what_is_written_is_what_the_models_read(explained):
@@ -246,9 +265,24 @@ def test_what_is_written_is_what_the_models_read(explained):
     assert importance["nevus"].concepts["globules"].rank == 1
     assert explained["permutations"] == SETTINGS.explanation.permutations
     assert explained["planted_importance"] == explained["tcav"] == {}
-    assert explained["cases"]["n"] == made_explanation().cases.n
+    for section in ("cases", "pointing", "planted_cause"):
+        content = getattr(CASES, section)
+        assert type(content).model_validate(explained[section]) == content
+    assert explained["trajectories"]["streaks"]["low"]["examples"] == ["lesion_a"]
     assert FailuresResult.model_validate(explained["failures"]) == RATES
-    assert explained["asked"] == {"count": 7, "reference": "reference.json"}
+
+
+def test_every_stage_gets_what_it_needs_of_the_run(explained):
+    cohort = explained["cohort"]
+    assert explained["asked"] == {
+        "count": 7,
+        "reference": "reference.json",
+        "plain": "the plain network",
+        "release": cohort.release,
+        "limit": 31,
+        "discovery": SETTINGS.explanation,
+        "root": cohort.root,
+    }
 
 
 def test_the_stability_of_a_target_is_that_of_its_own_order(explained):

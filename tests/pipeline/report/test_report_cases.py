@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from concepts.statistics.estimate import Estimate
-from pipeline.report.pages.report import _environment
+from pipeline.report.pages.environment import environment
 from pipeline.report.sentences import cases, numerals
 from pipeline.results.cases import (
     CasesResult,
@@ -55,7 +55,7 @@ COURSES = {"streaks": {"layer1.whitening": LayerCourse(corrected=figure(0.7), sp
 def page(**sections):
     explanation = {"cases": RESULT, "pointing": None, "trajectories": {}, "planted_cause": None} | sections
     text = (
-        _environment()
+        environment()
         .get_template("cases.html")
         .render(explanation=SimpleNamespace(**explanation), cases=cases, numerals=numerals, names=Names())
     )

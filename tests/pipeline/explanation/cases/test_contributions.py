@@ -28,7 +28,7 @@ class Tail(nn.Module):
 
     def forward(self, maps: torch.Tensor, rest: tuple[torch.Tensor, ...] = ()) -> torch.Tensor:
         pooled = maps.mean(dim=(2, 3)) if maps.ndim == 4 else maps
-        extra = sum((one.flatten(1).mean(dim=1, keepdim=True) for one in rest), torch.zeros(len(maps), 1))
+        extra = sum((skip.flatten(1).mean(dim=1, keepdim=True) for skip in rest), torch.zeros(len(maps), 1))
         return torch.tanh(pooled.double() @ self.first) @ self.second + extra * torch.tensor([1.0, 0.0, -1.0])
 
 
@@ -125,10 +125,10 @@ def test_an_axis_that_is_as_in_its_reference_contributes_nothing(named):
     maps, rest = case(13)
     reference = torch.randn(maps.shape, generator=torch.Generator().manual_seed(5))
     reference[0] = maps[0]
-    found = contributions(
+    account = contributions(
         Tail(13), maps, rest, named=named, generator=np.random.default_rng(0), reference=reference, orders=4
     )
-    np.testing.assert_allclose(found.shares[0], 0, atol=1e-9)
-    np.testing.assert_allclose(found.shares.sum(axis=0), found.outcome - found.baseline, atol=1e-9)
+    np.testing.assert_allclose(account.shares[0], 0, atol=1e-9)
+    np.testing.assert_allclose(account.shares.sum(axis=0), account.outcome - account.baseline, atol=1e-9)
     off = log_odds(Tail(13)(reference[None], rest).double())[0].numpy()
-    np.testing.assert_allclose(found.baseline, off, atol=1e-6)
+    np.testing.assert_allclose(account.baseline, off, atol=1e-6)

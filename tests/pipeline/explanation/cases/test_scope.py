@@ -49,6 +49,6 @@ def test_new_images_of_the_same_kind_are_not_taken_for_foreign_where_axes_are_ma
 
 
 def test_few_or_constant_images_are_refused_or_survived():
-    with pytest.raises(DataError, match="at least two"):
+    with pytest.raises(DataError, match="at least 2 are needed"):
         fit_scope(np.zeros((1, 5)))
     assert np.isfinite(fit_scope(np.zeros((30, 5))).distances(np.zeros((2, 5)))).all()
