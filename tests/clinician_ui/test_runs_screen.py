@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import pytest
 from fake_evaluation import made_evaluation
+from fake_explanation import made_record
 from sqlalchemy import update
 from starlette.applications import Starlette
 from streamlit.testing.v1 import AppTest
@@ -44,7 +45,8 @@ def make_run(runs, name: str, *, seed: int = 0) -> None:
     folder.mkdir(parents=True)
     evaluation = made_evaluation(plain=FIGURE, whitened=FIGURE)
     (folder / "settings.yaml").write_text(dump_settings(parse_overrides([f"seed={seed}", "concepts.release=derm@1"])))
-    (folder / "run.json").write_text(json.dumps({"finished": f"2026-01-0{seed + 1}T09:30:00+00:00"}))
+    record = made_record(seed=seed, finished=f"2026-01-0{seed + 1}T09:30:00+00:00")
+    (folder / record.file).write_text(record.to_text())
     (folder / evaluation.file).write_text(evaluation.to_text())
     (folder / "report.html").write_text(f"<h1>Report of {name}</h1>")
 

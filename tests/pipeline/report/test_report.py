@@ -270,7 +270,7 @@ def exemplar(concept, index):
 
 def draw_lesion(path, seed):
     generator = np.random.default_rng(seed)
-    skin = tuple(int(one) for one in np.array([224, 180, 160]) * generator.uniform(0.7, 1.05))
+    skin = tuple(int(value) for value in np.array([224, 180, 160]) * generator.uniform(0.7, 1.05))
     picture = Image.new("RGB", (224, 224), skin)
     centre, radius = generator.uniform(95, 125, 2), generator.uniform(45, 75)
     angles = np.linspace(0, 2 * np.pi, 40, endpoint=False)
@@ -473,8 +473,8 @@ def test_text_that_a_spreadsheet_would_run_is_inert_and_numbers_stay_numbers(tex
 
 
 def test_rows_name_the_path_of_each_estimate():
-    one = {"value": 1.0, "low": 0.5, "high": 2.0, "n": 3}
-    assert list(figure_rows({"a": {"b": one, "c": 4}, "d": [one]})) == [("a.b", 1.0, 0.5, 2.0, 3)]
+    written = {"value": 1.0, "low": 0.5, "high": 2.0, "n": 3}
+    assert list(figure_rows({"a": {"b": written, "c": 4}, "d": [written]})) == [("a.b", 1.0, 0.5, 2.0, 3)]
 
 
 def test_names_that_try_to_break_out_stay_text(hostile):
@@ -517,13 +517,13 @@ def luminance(colour):
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def contrast(one, other):
-    low, high = sorted((luminance(one), luminance(other)))
+def contrast(colour, other):
+    low, high = sorted((luminance(colour), luminance(other)))
     return (high + 0.05) / (low + 0.05)
 
 
-def mixed(one, other, amount):
-    pairs = [(int(one[at : at + 2], 16), int(other[at : at + 2], 16)) for at in (1, 3, 5)]
+def mixed(colour, other, amount):
+    pairs = [(int(colour[at : at + 2], 16), int(other[at : at + 2], 16)) for at in (1, 3, 5)]
     return "#" + "".join(f"{round(a * amount + b * (1 - amount)):02x}" for a, b in pairs)
 
 
