@@ -24,10 +24,10 @@ from concepts.release import read_release
 from concepts.statistics.bootstrap import group_weights, ratio, resample
 from pipeline.data.cohort import Cohort, prepare_cohort
 from pipeline.data.splits import Part, read_split
-from pipeline.explanation.cases.explain_cases import explain_cases
+from pipeline.explanation.cases.explain_cases import ExplainedCases, explain_cases
 from pipeline.explanation.cases.files import read_case
 from pipeline.explanation.cases.planted import cause_hits, causes
-from pipeline.explanation.explained_network import open_explained
+from pipeline.explanation.explained_network import open_explained, open_plain
 from pipeline.run.folder import RunFolder, open_run
 from pipeline.run.progress import Silent
 
@@ -50,7 +50,8 @@ def main() -> None:
             cohort = _cohort(run)
             figures = _explain(run, cohort)
             outcomes = _outcomes(run, cohort)
-        figures_of[path.name] = {"planted_cause": figures["planted_cause"], "pointing": figures["pointing"]}
+        sections = {"planted_cause": figures.planted_cause, "pointing": figures.pointing}
+        figures_of[path.name] = {name: part and part.model_dump(mode="json") for name, part in sections.items()}
         hits.append(outcomes[0])
         called.append(outcomes[1])
         patients += [f"{path.name}/{group}" for group in cohort.groups(cohort.part(Part.TEST))]
@@ -62,20 +63,19 @@ def main() -> None:
         "decided_and_called": _share(np.where(as_called, every, np.nan), patients),
     }
     for name, row in figures_of["all runs"].items():
-        sys.stdout.write(f"all runs, {name}: {_said(row)}\n")
+        sys.stdout.write(f"all runs, {name}: {_text(row)}\n")
     if asked.json:
         asked.json.write_text(json.dumps(figures_of, indent=1), encoding="utf-8")
 
 
 def _copy(path: Path, folder: Path, *, turns: int | None) -> RunFolder:
     source = open_run(path)
-    kept = ("*.json", "*.csv", "*.safetensors", "settings.yaml")
+    patterns = ("*.json", "*.csv", "*.safetensors", "settings.yaml")
     target = folder / path.name
     target.mkdir()
-    for file in (path for pattern in kept for path in source.path.glob(pattern)):
+    for file in (path for pattern in patterns for path in source.path.glob(pattern)):
         shutil.copy(file, target / file.name)
     settings = yaml.safe_load((target / "settings.yaml").read_text(encoding="utf-8"))
-    settings["explanation"]["cases"] = None
     settings["model"]["turns"] = turns or settings["model"]["turns"]
     (target / "settings.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     return RunFolder(target)
@@ -86,10 +86,10 @@ def _cohort(run: RunFolder) -> Cohort:
     return prepare_cohort(run.settings(), tracker=Silent(), split=split, release=release)
 
 
-def _explain(run: RunFolder, cohort: Cohort) -> dict[str, Any]:
-    network = open_explained(run.settings(), cohort, run=run)
-    outputs = network.outputs(cohort.part(Part.TEST), tracker=Silent(), title="test")
-    return explain_cases(network, run=run, outputs=outputs, tracker=Silent())
+def _explain(run: RunFolder, cohort: Cohort) -> ExplainedCases:
+    settings = run.settings()
+    network, plain = open_explained(settings, cohort, run=run), open_plain(settings, cohort, run=run)
+    return explain_cases(network, plain=plain, release=cohort.release, limit=None, run=run, tracker=Silent())
 
 
 def _outcomes(run: RunFolder, cohort: Cohort) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -113,16 +113,17 @@ def _share(values: np.ndarray[Any, Any], patients: list[str]) -> dict[str, Any]:
 
 def _lines(name: str, figures: dict[str, Any]) -> str:
     lines = [f"{name}\n"]
-    lines += [f"  planted cause first, {which}: {_said(row)}\n" for which, row in figures["planted_cause"].items()]
-    rows = {**figures["pointing"]["concepts"], "overall": figures["pointing"]["overall"]}
+    lines += [f"  planted cause first, {which}: {_text(row)}\n" for which, row in figures["planted_cause"].items()]
+    pointing = figures["pointing"] or {"concepts": {}, "overall": None}
+    rows = {**pointing["concepts"], "overall": pointing["overall"]}
     for concept, row in rows.items():
         if row and row["hit_rate"]:
-            sentence = ", ".join(f"{key} {_said(row[key])}" for key in ("hit_rate", "chance", "grad_cam"))
+            sentence = ", ".join(f"{key} {_text(row[key])}" for key in ("hit_rate", "chance", "grad_cam"))
             lines.append(f"  {concept}, width {row.get('width', '-')}: {sentence}\n")
     return "".join(lines)
 
 
-def _said(figure: dict[str, Any]) -> str:
+def _text(figure: dict[str, Any]) -> str:
     ends = "no interval" if figure["low"] is None else f"{figure['low']:.3f} to {figure['high']:.3f}"
     return "none" if figure["value"] is None else f"{figure['value']:.3f} ({ends}), n = {figure['n']}"
 

@@ -105,7 +105,7 @@ def test_made_maps_have_the_means_asked_for():
 
 
 class Cache:
-    """Decoded images of 36 x 36 pixels, of ten times the grey that the name ends with, plus the row; even masks."""
+    """Images of 36 x 36 pixels: ten times the last digit of the name, plus the row; even masks."""
 
     def get(self, sample):
         return (
