@@ -118,6 +118,7 @@ def test_switching_a_concept_off_runs_the_tail_with_its_axis_at_its_reference(ne
     means = means_of("a")
     assert network.what_if(image, ()) == pytest.approx(expected(means), abs=1e-3)
     assert network.what_if(image, ["red"]) == pytest.approx(expected(means * [0, 1, 1]), abs=1e-3)
+    assert network.what_if(image, ["green"]) == pytest.approx(expected(means * [1, 0, 1]), abs=1e-3)
     assert network.what_if(image, ["green", "red"]) == pytest.approx(expected(means * [0, 0, 1]), abs=1e-3)
     assert sum(network.what_if(image, ["green"]).values()) == pytest.approx(1)
     np.testing.assert_allclose(image.maps.mean(dim=(1, 2)), means, atol=1e-3)
