@@ -170,8 +170,8 @@ def account(case: CaseContent, diagnosis: str, names: CaseNames) -> str:
     return (
         f"Log-odds of {names[diagnosis]} against all others, in nats: {signed(row.baseline)} with every axis "
         f"switched off, {signed(concepts)} from the named concepts, {signed(free)} from all axes without a name; "
-        f"together {signed(row.outcome)}. Axes without a name account for {percent(unnamed_part(case, diagnosis))} of all "
-        "that was added or taken away."
+        f"together {signed(row.outcome)}. Axes without a name account for {percent(unnamed_part(case, diagnosis))} of "
+        "all that was added or taken away."
     )
 
 

@@ -15,8 +15,8 @@ def generator():
 @pytest.mark.parametrize("axes", [3, DIRECTIONS, 200])
 def test_training_images_lie_at_a_distance_of_about_one(generator, axes):
     summaries = generator.normal(size=(600, axes)) * np.linspace(0.1, 3, axes) + 5
-    found = fit_scope(summaries).distances(summaries)
-    assert found.mean() == pytest.approx(1, abs=0.1)
+    distances = fit_scope(summaries).distances(summaries)
+    assert distances.mean() == pytest.approx(1, abs=0.1)
 
 
 def test_with_all_directions_it_is_the_mahalanobis_distance(generator):
