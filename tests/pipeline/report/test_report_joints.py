@@ -61,7 +61,7 @@ def axes():
 
 
 def explanation():
-    ratios, shares = distinct(1.3), distinct(0.4)
+    ratios, shares = distinct(1.3), (Estimate(0.1 * row, 0.1 * row - 0.05, 0.1 * row + 0.05, row) for row in count(3))
     return made_explanation(
         importance={
             target: made_importance(
