@@ -40,9 +40,9 @@ def figure(value, n):
 
 
 def judged(value, n, finding, method=IntervalMethod.PAIRED):
-    known = figure(value, n)
+    difference = figure(value, n)
     widened = (round(value - 0.07, 3), round(value + 0.06, 3))
-    return JudgedDifference(figure=known, widened=widened, finding=finding, method=method)
+    return JudgedDifference(figure=difference, widened=widened, finding=finding, method=method)
 
 
 def run(letter, *, concepts=("streaks", "veil"), layer="layer2", seed=0, test_images=120) -> ComparedRun:
