@@ -162,6 +162,11 @@ def test_each_run_has_its_own_figure_and_difference(page):
     assert [part[:11] for part in words.split("; ")] == ["run A 0.810", "run B 0.920", "run C 0.730"]
 
 
+def test_the_first_run_is_drawn_unlike_the_others(page):
+    chart = page.split("<title>AUC, all diagnoses (macro)</title>")[1].split("</svg>")[0]
+    assert re.findall(r'class="dot (\w+)"', chart) == ["plain", "accent", "accent"]
+
+
 def test_a_run_without_a_figure_is_said_to_have_none(page):
     text, words = row_of(page, "Melanocytic nevus")
     assert "B no such figure C 0.650" in text

@@ -14,7 +14,7 @@ from pipeline.report.pages.facts import model_facts
 from pipeline.report.pages.report import AucCharts, further_figures, render, render_facts, shade, write_report
 from pipeline.report.pages.tables import estimate_cells, figure_rows, figure_trees, importance_rows, terminal_table
 from pipeline.report.sentences import concepts, importance, limits, results, sanity
-from pipeline.report.sentences.numerals import plain_text, short
+from pipeline.report.sentences.numerals import cases, plain_text, short
 from pipeline.results.axes import AxisBaselines, AxisPurity
 from pipeline.results.evaluation import NetworkResult
 from pipeline.results.importance import OVERALL, ordered_targets
@@ -317,17 +317,13 @@ def test_sanity_checks_stand_beside_their_own_concept(page):
     importance_row, purity_row = [
         " ".join(row) for row in rows_of(page, "sanity") if row and row[0].startswith("Veil ")
     ][:2]
-    weights, labels = (
-        SANITY.importance_randomised_weights[OVERALL]["veil"],
-        SANITY.importance_permuted_labels[OVERALL]["veil"],
-    )
+    weights = SANITY.importance_randomised_weights[OVERALL]["veil"]
+    labels = SANITY.importance_permuted_labels[OVERALL]["veil"]
     nulls = [plain_text(sanity.null(check)) for check in (labels, weights)]
     assert importance_row.split() == f"Veil meaningless {words(weights.figure, 2)}, n = 311 {' '.join(nulls)}".split()
     purity = SANITY.purity_permuted_labels["veil"]
-    assert (
-        purity_row.split()
-        == f"Veil meaningless {words(purity.figure, 2)}, n = 342 {plain_text(sanity.null(purity))}".split()
-    )
+    null = plain_text(sanity.null(purity))
+    assert purity_row.split() == f"Veil meaningless {words(purity.figure, 2)}, n = 342 {null}".split()
     (text,) = descriptions(page, "Importance under randomisation, veil")
     assert text.split("; ") == [
         f"importance {described(weights.figure)}",
@@ -351,7 +347,7 @@ def test_importance_is_written_with_interval_and_n_in_its_panel(page, made):
         text = plain_text(unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", re.sub(r"<svg.*?</svg>", "", panel)))))
         result = made.explanation.importance[target]
         for axis in result.concepts.values():
-            assert f"{words(axis.ratio)}, n = {axis.ratio.n}" in text
+            assert f"{words(axis.ratio)}, {plain_text(cases(axis.ratio))}" in text
         assert plain_text(importance.unnamed_share(target, result, made.names)) in text
 
 
