@@ -189,6 +189,23 @@ def rows_with(page, section, heading):
     return " | ".join(" ".join(row[1:]) for row in rows_of(page, section) if row and row[0] == heading)
 
 
+def test_further_figures_stand_in_their_columns(page, made):
+    plain, whitened = made.evaluation.diagnosis.plain, made.evaluation.diagnosis.whitened
+    n = plain_text(cases(whitened.ece)).removeprefix("n = ")
+    assert rows_with(page, "results", "Expected calibration error (0 is best)") == (
+        f"{words(plain.ece)} {words(whitened.ece)} {n}"
+    )
+
+
+def test_an_axis_and_its_baselines_stand_in_their_row(page, made):
+    for concept, purity in made.evaluation.axes.purity.items():
+        heading = made.names.concept(concept).capitalize()
+        axis, baselines = purity.axis_auc["max"], purity.baselines
+        row = rows_with(page, "concepts", heading).split(" | ")[0]
+        figures = " ".join(map(words, (axis, baselines.probe, baselines.best_filter)))
+        assert row.strip() == f"{figures} {plain_text(cases(axis))}, {purity.positives} with it"
+
+
 def test_further_figures_are_each_networks_own(made):
     plain, whitened = made.evaluation.diagnosis.plain, made.evaluation.diagnosis.whitened
     groups = further_figures(made.evaluation, made.names)
