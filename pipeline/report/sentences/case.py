@@ -167,11 +167,12 @@ def account(case: CaseContent, diagnosis: str, names: CaseNames) -> str:
     row = next(entry for entry in case.differential if entry.diagnosis == diagnosis)
     concepts = sum(entry.contributions[diagnosis].share for entry in case.concepts)
     free = case.free[diagnosis].share
+    unnamed = percent(unnamed_part(case, diagnosis))
     return (
         f"Log-odds of {names[diagnosis]} against all others, in nats: {signed(row.baseline)} with every axis "
         f"switched off, {signed(concepts)} from the named concepts, {signed(free)} from all axes without a name; "
-        f"together {signed(row.outcome)}. Axes without a name account for {percent(unnamed_part(case, diagnosis))} of "
-        "all that was added or taken away."
+        f"together {signed(row.outcome)}. Axes without a name account for {unnamed} of all that was added or "
+        "taken away."
     )
 
 

@@ -141,8 +141,8 @@ def test_grad_cam_gets_the_better_of_both_widths():
 
 def test_each_axis_is_played_on_the_masks_of_its_own_concept():
     other = (SPOTS + 2) % 4
-    played = play([spot_maps(), spot_maps(other)], blind_maps(), [spot_planes(), spot_planes(other)])
-    assert [rates.hit_rate.value for rates in played.concepts.values()] == [1, 1]
+    matched = play([spot_maps(), spot_maps(other)], blind_maps(), [spot_planes(), spot_planes(other)])
+    assert [rates.hit_rate.value for rates in matched.concepts.values()] == [1, 1]
     swapped = play([spot_maps(other), spot_maps()], blind_maps(), [spot_planes(), spot_planes(other)])
     assert [rates.hit_rate.value for rates in swapped.concepts.values()] == [0, 0]
 

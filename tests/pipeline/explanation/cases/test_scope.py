@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from concepts.errors import DataError
-from pipeline.explanation.cases.scope import DIRECTIONS, fit_scope
+from pipeline.explanation.cases.scope import DIRECTIONS, IMAGES_EACH, Scope, fit_scope
 
 
 @pytest.fixture
@@ -52,3 +52,32 @@ def test_few_or_constant_images_are_refused_or_survived():
     with pytest.raises(DataError, match="at least 2 are needed"):
         fit_scope(np.zeros((1, 5)))
     assert np.isfinite(fit_scope(np.zeros((30, 5))).distances(np.zeros((2, 5)))).all()
+
+
+def test_directions_are_kept_where_enough_images_are_behind_them(generator):
+    summaries = generator.normal(size=(45, 60))
+    assert (DIRECTIONS, IMAGES_EACH) == (32, 10)
+    assert len(fit_scope(summaries).directions) == 4, "ten images behind each"
+    assert len(fit_scope(summaries[:9]).directions) == 1
+    assert len(fit_scope(generator.normal(size=(500, 60))).directions) == 32
+    assert len(fit_scope(generator.normal(size=(500, 7))).directions) == 7
+
+
+def test_the_other_directions_share_their_mean_variance(generator):
+    summaries = generator.normal(size=(40, 6)) * [9, 8, 7, 6, 1, 2]
+    scope = fit_scope(summaries)
+    spread = np.linalg.eigvalsh(np.cov(summaries.T))[::-1]
+    assert list(scope.variances) == pytest.approx(spread[:4])
+    assert scope.rest == pytest.approx(spread[4:].mean())
+    assert list(scope.mean) == pytest.approx(summaries.mean(axis=0))
+    assert fit_scope(summaries[:, :4]).rest == 0
+
+
+def test_a_distance_adds_what_lies_along_the_directions_and_beside_them():
+    scope = Scope(mean=(1.0, 0.0, 0.0), directions=((1.0, 0.0, 0.0),), variances=(4.0,), rest=2.0)
+    assert scope.distances(np.array([[3.0, 0.0, 0.0], [1.0, 1.0, 1.0]])).tolist() == [1 / 3, pytest.approx(1 / 3)]
+    assert Scope((1.0, 0.0), ((1.0, 0.0),), (4.0,), 0.0).distances(np.array([[3.0, 5.0]])).tolist() == [0.5]
+
+
+def test_two_images_are_enough_to_fit():
+    assert len(fit_scope(np.array([[0.0, 1.0], [1.0, 0.0]])).directions) == 1
