@@ -103,19 +103,22 @@ def made_example(concept: str, number: int = 0, *, marking: Polarity | None = Po
 
 def made_cases() -> CasesResult:
     """Figures over forty explained cases."""
-    flag = FlagRates(
-        share=Estimate(0.1, 0.05, 0.2, 40),
-        right_where_raised=Estimate(0.5, 0.2, 0.8, 4),
-        right_elsewhere=Estimate(0.8, 0.6, 0.9, 36),
-    )
+
+    def flag(share: float) -> FlagRates:
+        return FlagRates(
+            share=Estimate(share, share / 2, share * 2, 40),
+            right_where_raised=Estimate(0.5, 0.2, 0.8, 4),
+            right_elsewhere=Estimate(0.8, 0.6, 0.9, 36),
+        )
+
     return CasesResult(
         n=40,
         of=100,
         right=Estimate(0.75, 0.6, 0.9, 40),
         plausible_set_covers=Estimate(0.9, 0.8, 0.95, 40),
-        abstain=flag,
-        conflict=flag,
-        out_of_scope=flag,
+        abstain=flag(0.2),
+        conflict=flag(0.3),
+        out_of_scope=flag(0.1),
     )
 
 

@@ -161,7 +161,7 @@ def test_refusals_are_one_line_with_status_2_and_leave_nothing(folder, tmp_path)
     cases = {
         "unknown key": ["training.epochz=3"],
         "no such folder": ["data.source=isic2018", f"data.root={tmp_path / 'none'}"],
-        "data.root is needed": ["data.source=isic"],
+        "give data.root=FOLDER": ["data.source=isic"],
         "architecture": ["model.architecture=alexnet", *SMALL[1:3]],
         "layer": ["model.layer=blocks.99", *SMALL[1:3]],
         "release": [f"concepts.release={tmp_path / 'none.json'}", *SMALL[1:3]],
@@ -240,7 +240,7 @@ def test_a_file_of_elsewhere_becomes_a_case_with_a_page(whole, tmp_path):
     assert file.is_file()
     assert (case.part, case.reference, case.wrong) == (None, None, None)
     page = write_case_page(whole, image_id).read_text(encoding="utf-8")
-    assert "What the lesion is, is not known here." in page
+    assert "No diagnosis is recorded for this lesion." in page
     assert "<script" not in page
     assert image_id in {row.image_id for row in read_index(whole)}
     with pytest.raises(RunError, match="neither an image"):
@@ -332,7 +332,7 @@ def test_the_command_line_suppresses_an_axis_and_trains_on(whole, folder):
     (path,) = whole.path.parent.glob("small-suppressed-*")
     suppressed = RunFolder(path)
     assert done.stdout.splitlines()[-1] == f"report: {path / 'report.html'}"
-    output = read_results(suppressed).suppressed
+    output = read_results(suppressed).record.suppressed
     assert (output.source, output.names, output.epochs) == (whole.id, ("streaks",), 1)
     page = words(suppressed.file("report.html").read_text())
     assert "Suppressed: streaks." in page

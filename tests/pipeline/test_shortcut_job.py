@@ -106,7 +106,7 @@ def dermaxis(*arguments, folder):
 
 
 def test_the_planted_shortcut_is_named_and_the_report_says_so(whole):
-    audit = read_results(whole).shortcuts
+    audit = read_results(whole).explanation.shortcuts
     assert audit.named[0] == NamedShortcut(artefact=STICKER, diagnosis="melanoma")
     sticker = audit.artefacts[STICKER]
     assert sticker.axis is not None

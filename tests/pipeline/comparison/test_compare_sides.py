@@ -239,6 +239,13 @@ def test_an_interval_is_widened_as_a_normal_one_would_be():
     assert none.widened == pytest.approx((-1.96, 1.96))
 
 
+def test_each_side_of_an_interval_is_widened_by_itself():
+    judged = judge_difference(Estimate(0.5, 0.4, 0.9, 50), IntervalMethod.PAIRED, comparisons=10)
+    low, high = judged.widened
+    assert pytest.approx((high - 0.5) / (0.5 - low)) == (0.9 - 0.5) / (0.5 - 0.4)
+    assert low < 0.4 < 0.9 < high
+
+
 def test_a_difference_that_is_not_known_is_no_finding():
     judged = judge_difference(Estimate(nan, nan, nan, 3), IntervalMethod.FROM_INTERVALS, comparisons=1)
     assert judged.finding is NoiseFinding.UNKNOWN

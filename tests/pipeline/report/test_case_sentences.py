@@ -111,7 +111,9 @@ def test_an_averaged_map_says_so():
 
 
 def test_the_call_names_what_else_is_plausible():
-    call = lambda *plausible: plain_text(sentences.call(made_case(plausible=plausible, classes=THREE), NAMES))  # noqa: E731
+    def call(*plausible):
+        return plain_text(sentences.call(made_case(plausible=plausible, classes=THREE), NAMES))
+
     assert call() == "Melanoma, 72 %; no other diagnosis is plausible at the chosen level."
     assert call("keratosis") == "Melanoma, 72 %, but keratosis is also plausible: the network abstains."
     assert call("nevus", "keratosis") == (

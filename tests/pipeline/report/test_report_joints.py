@@ -5,22 +5,23 @@ from html import unescape
 from itertools import count
 
 import pytest
-from fake_evaluation import made_evaluation
-from fake_explanation import CLASSES, CONCEPTS, made_explanation, made_importance, made_results, write_run
+from fake_evaluation import made_evaluation, made_subgroup
+from fake_explanation import CLASSES, CONCEPTS, made_check, made_explanation, made_importance, made_results, write_run
 
 from concepts.statistics.estimate import Estimate
 from pipeline.report.pages.charts import RatioCharts
 from pipeline.report.pages.facts import model_facts
 from pipeline.report.pages.report import AucCharts, further_figures, render, render_facts, shade, write_report
 from pipeline.report.pages.tables import estimate_cells, figure_rows, figure_trees, importance_rows, terminal_table
-from pipeline.report.sentences import concepts, importance, limits, results
-from pipeline.report.sentences.numerals import plain_text, short
+from pipeline.report.sentences import concepts, importance, limits, results, sanity
+from pipeline.report.sentences.numerals import cases, plain_text, short
 from pipeline.results.axes import AxisBaselines, AxisPurity
 from pipeline.results.evaluation import NetworkResult
 from pipeline.results.importance import OVERALL, ordered_targets
 from pipeline.results.names import Names
 from pipeline.results.record import LoadedWeights
 from pipeline.results.result import Band
+from pipeline.results.trust import FailedConcept, Failure, FailuresResult, SanityResult, SubgroupsResult
 
 TARGETS = (OVERALL, *CLASSES)
 DIFFERENCE = Estimate(0.087, 0.041, 0.133, 99)
@@ -60,8 +61,54 @@ def axes():
     }
 
 
+def checked(value, n, meaningless):
+    return made_check(
+        Estimate(value, value - 0.1, value + 0.1, n), Estimate(value - 0.4, value - 0.45, value - 0.35, 10),
+        meaningless=meaningless,
+    )  # fmt: skip
+
+
+SANITY = SanityResult(
+    draws=10,
+    importance_randomised_weights={
+        target: {"streaks": checked(1.5 + row, 301 + row, False), "veil": checked(1.6 + row, 311 + row, True)}
+        for row, target in enumerate(TARGETS)
+    },
+    importance_permuted_labels={
+        target: {"streaks": checked(1.7 + row, 321 + row, False), "veil": checked(1.8 + row, 331 + row, False)}
+        for row, target in enumerate(TARGETS)
+    },
+    purity_permuted_labels={"streaks": checked(0.91, 341, False), "veil": checked(0.62, 342, True)},
+)
+SUBGROUPS = SubgroupsResult(
+    subgroups={
+        "sex": {
+            "female": made_subgroup(61).model_copy(
+                update={
+                    "groups": 59,
+                    "auc": {"macro": Estimate(0.77, 0.7, 0.84, 61)},
+                    "balanced_accuracy": Estimate(0.66, 0.6, 0.72, 61),
+                    "difference": Estimate(-0.12, -0.2, -0.04, 61),
+                }
+            )
+        }
+    },
+    unknown={"age": 4},
+    fewest=30,
+)
+FAILURE = Failure(
+    image_id="wrong",
+    truth="melanoma",
+    call="nevus",
+    probability=0.93,
+    probability_of_truth=0.05,
+    concepts=(FailedConcept(concept="streaks", state="present", label=False),),
+    picture="failures/wrong.jpg",
+)
+
+
 def explanation():
-    ratios, shares = distinct(1.3), distinct(0.4)
+    ratios, shares = distinct(1.3), (Estimate(0.1 * row, 0.1 * row - 0.05, 0.1 * row + 0.05, row) for row in count(3))
     return made_explanation(
         importance={
             target: made_importance(
@@ -72,6 +119,13 @@ def explanation():
             for row, target in enumerate(TARGETS)
         },
         planted_importance={"melanoma": {"veil": 1.777}},
+        sanity=SANITY,
+        failures=FailuresResult(
+            wrong=Estimate(0.21, 0.15, 0.27, 100),
+            confident=0.8,
+            wrong_where_confident=Estimate(0.11, 0.05, 0.2, 60),
+            gallery=(FAILURE,),
+        ),
     )
 
 
@@ -85,6 +139,7 @@ def made():
             "auxiliary": None,
             "difference": DIFFERENCE,
         },
+        subgroups=SUBGROUPS,
     )
     return made_results(evaluation, explanation())
 
@@ -132,6 +187,23 @@ def test_plain_and_whitened_networks_stand_in_their_columns(page, made):
 def rows_with(page, section, heading):
     """All rows of a section with this heading, as one text."""
     return " | ".join(" ".join(row[1:]) for row in rows_of(page, section) if row and row[0] == heading)
+
+
+def test_further_figures_stand_in_their_columns(page, made):
+    plain, whitened = made.evaluation.diagnosis.plain, made.evaluation.diagnosis.whitened
+    n = plain_text(cases(whitened.ece)).removeprefix("n = ")
+    assert rows_with(page, "results", "Expected calibration error (0 is best)") == (
+        f"{words(plain.ece)} {words(whitened.ece)} {n}"
+    )
+
+
+def test_an_axis_and_its_baselines_stand_in_their_row(page, made):
+    for concept, purity in made.evaluation.axes.purity.items():
+        heading = made.names.concept(concept).capitalize()
+        axis, baselines = purity.axis_auc["max"], purity.baselines
+        row = rows_with(page, "concepts", heading).split(" | ")[0]
+        figures = " ".join(map(words, (axis, baselines.probe, baselines.best_filter)))
+        assert row.strip() == f"{figures} {plain_text(cases(axis))}, {purity.positives} with it"
 
 
 def test_further_figures_are_each_networks_own(made):
@@ -256,6 +328,63 @@ def test_the_summary_speaks_of_all_diagnoses_together(made, page):
         importance.unnamed_share(OVERALL, overall, made.names),
     ):
         assert plain_text(sentence) in summary
+
+
+def test_sanity_checks_stand_beside_their_own_concept(page):
+    importance_row, purity_row = [
+        " ".join(row) for row in rows_of(page, "sanity") if row and row[0].startswith("Veil ")
+    ][:2]
+    weights = SANITY.importance_randomised_weights[OVERALL]["veil"]
+    labels = SANITY.importance_permuted_labels[OVERALL]["veil"]
+    nulls = [plain_text(sanity.null(check)) for check in (labels, weights)]
+    assert importance_row.split() == f"Veil meaningless {words(weights.figure, 2)}, n = 311 {' '.join(nulls)}".split()
+    purity = SANITY.purity_permuted_labels["veil"]
+    null = plain_text(sanity.null(purity))
+    assert purity_row.split() == f"Veil meaningless {words(purity.figure, 2)}, n = 342 {null}".split()
+    (text,) = descriptions(page, "Importance under randomisation, veil")
+    assert text.split("; ") == [
+        f"importance {described(weights.figure)}",
+        f"permuted labels {described(labels.null)}",
+        f"randomised weights {described(weights.null)}",
+    ]
+    (text,) = descriptions(page, "Axis AUC under permuted labels, streaks")
+    check = SANITY.purity_permuted_labels["streaks"]
+    assert text.split("; ") == [f"axis {described(check.figure)}", f"permuted labels {described(check.null)}"]
+
+
+def test_sanity_checks_are_said_for_their_own_target(page):
+    text = " ".join(rows_with(page, "sanity", "Streaks").split())
+    for target in TARGETS:
+        assert plain_text(sanity.importance_verdict(SANITY, "streaks", target)) in text
+
+
+def test_importance_is_written_with_interval_and_n_in_its_panel(page, made):
+    panels = page.split('<h2 id="importance">')[1].split('<div class="panel">')[1:]
+    for target, panel in zip(TARGETS, panels, strict=True):
+        text = plain_text(unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", re.sub(r"<svg.*?</svg>", "", panel)))))
+        result = made.explanation.importance[target]
+        for axis in result.concepts.values():
+            assert f"{words(axis.ratio)}, {plain_text(cases(axis.ratio))}" in text
+        assert plain_text(importance.unnamed_share(target, result, made.names)) in text
+
+
+def test_parts_of_the_cohort_have_their_images_and_groups(page):
+    assert rows_with(page, "cohort", "All") == "300 60 100"
+    assert rows_with(page, "cohort", "Groups of related images") == "150 30 50"
+    assert rows_with(page, "cohort", "Melanoma") == "10 10 10"
+    assert rows_with(page, "cohort", "Melanocytic nevus") == "290 50 90"
+
+
+def test_a_subgroup_has_its_own_figures(page):
+    assert rows_with(page, "subgroups", "Female") == (
+        "61 59 0.77 (0.70 to 0.84) 0.66 (0.60 to 0.72) -0.120 (-0.200 to -0.040) beyond noise"
+    )
+
+
+def test_a_failure_has_the_probabilities_of_call_and_truth(page):
+    gallery = page.split('<ul class="gallery">')[1].split("</section>")[0]
+    text = plain_text(unescape(" ".join(re.sub(r"<[^>]*>", " ", gallery).split())))
+    assert text.startswith("Melanocytic nevus , 93 % recorded: melanoma, 5 % Seen: streaks")
 
 
 def test_the_order_of_targets_and_a_shade():
