@@ -306,15 +306,15 @@ def grid(store: Store, name: str, concept_id: str, order: Order, *, by_likeness:
     curation.read_set(store, name, SET)
     curation.facets(store, name, SET)
     where = (store, name, SET, concept_id)
-    unread = Filter(own=False)
+    unread = Filter(judged=False)
     if not by_likeness:
-        page = curation.browse(*where, chosen=unread, order=order, run=RUN, limit=GRID_PAGE)
+        page = curation.browse(*where, filter_by=unread, order=order, run=RUN, limit=GRID_PAGE)
         return [case.image_id for case in page.cases[:GRID_SELECTED]]
-    present = curation.browse(*where, chosen=Filter(verdict=Verdict.PRESENT), limit=NEAREST)
+    present = curation.browse(*where, filter_by=Filter(verdict=Verdict.PRESENT), limit=NEAREST)
     like = [case.image_id for case in present.cases] or [image(0).id]
     ranked = [image_id for image_id, _ in curation.similar_images(store, name, SET, run=RUN, like=like)]
-    near = Filter(own=False, images=ranked[:NEAREST])
-    cases = curation.browse(*where, chosen=near, run=RUN, limit=NEAREST).cases
+    near = Filter(judged=False, images=ranked[:NEAREST])
+    cases = curation.browse(*where, filter_by=near, run=RUN, limit=NEAREST).cases
     return [case.image_id for case in cases[:GRID_SELECTED]]
 
 

@@ -336,7 +336,7 @@ def test_the_command_line_suppresses_an_axis_and_trains_on(whole, folder):
     assert (output.source, output.names, output.epochs) == (whole.id, ("streaks",), 1)
     page = words(suppressed.file("report.html").read_text())
     assert "Suppressed: streaks." in page
-    assert "trained on for 1 epoch" in page
+    assert "trained for 1 epoch without them" in page
     before, after = (run.read_json("evaluation.json")["diagnosis"] for run in (whole, suppressed))
     assert after["plain"] == before["plain"]
     assert after["whitened"] != before["whitened"]
