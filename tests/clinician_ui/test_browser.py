@@ -213,7 +213,7 @@ def test_names_notes_and_file_names_stay_text_on_every_page(sign_in, store_and_i
     for record in records:
         (folder / record.path).write_bytes(content)
     door.create_set(store, OPERATOR, "odd", description=CANARIES[0], licence=CANARIES[1], key="odd")
-    odd = SetConcept(id="odd", name=CANARIES[0], definition=CANARIES[0], own=True)
+    odd = SetConcept(id="odd", name=CANARIES[0], definition=CANARIES[0], is_own=True)
     door.add_concept(store, OPERATOR, "odd", odd, key="concept")
     door.add_images(store, OPERATOR, records, key="odd images")
     door.add_to_set(store, OPERATOR, "odd", list(CANARIES), key="odd row")
