@@ -105,6 +105,15 @@ def test_of_two_adjudications_the_later_wins():
     assert settled(words).adjudicator == settled(words[::-1]).adjudicator == "one"
 
 
+def test_of_two_adjudications_of_one_moment_the_one_stored_later_wins():
+    moment = datetime(2026, 5, 1, tzinfo=UTC)
+    words = [
+        judged("zoe", "+", kind=Kind.ADJUDICATION, at=moment, id=1),
+        judged("ann", "-", kind=Kind.ADJUDICATION, at=moment, id=2),
+    ]
+    assert settled(words).adjudicator == settled(words[::-1]).adjudicator == "ann"
+
+
 def test_a_first_look_is_no_reading():
     assert settled([*readers("+"), judged("chief", "+", kind=Kind.FIRST_LOOK)]).status is Status.TOO_FEW
     assert settled([judged("chief", "+", kind=Kind.FIRST_LOOK)]).votes == {}

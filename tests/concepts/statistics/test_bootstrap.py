@@ -12,6 +12,7 @@ from concepts.statistics.bootstrap import (
     difference,
     group_weights,
     interval_estimate,
+    known_mean,
     mean_of,
     ratio,
     recentred,
@@ -222,3 +223,22 @@ def test_recentring_keeps_the_spread_and_what_has_no_resample():
 
 def test_a_ratio_over_nothing_is_undefined():
     np.testing.assert_array_equal(ratio([1, 0, -3], [2, 0, 0]), [0.5, np.nan, np.nan])
+
+
+def test_a_mean_of_what_is_known_leaves_the_rest_out_resample_by_resample():
+    weights = np.array([[1, 1, 1, 1], [3, 0, 1, 9], [0, 2, 2, 5]], dtype=np.float32)
+    figure = known_mean(np.array([1.0, 0.0, 1.0, np.nan]), weights)
+    assert (figure.value, figure.n) == (pytest.approx(2 / 3), 3)
+    assert figure.replicates == pytest.approx([2 / 3, 1.0, 0.5])
+
+
+def test_a_mean_of_nothing_known_is_undefined_on_every_resample():
+    figure = known_mean(np.array([np.nan, np.nan]), np.ones((4, 2), dtype=np.float32))
+    assert np.isnan(figure.value)
+    assert figure.n == 0
+    assert figure.replicates.shape == (4,)
+    assert np.isnan(figure.replicates).all()
+
+
+def test_an_estimate_without_an_interval_still_counts_its_cases():
+    assert Resampled(0.5, np.array([0.5]), 1).estimate().n == 1

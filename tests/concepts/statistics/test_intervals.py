@@ -43,7 +43,7 @@ def test_the_interval_of_none_and_of_all_ends_at_the_share():
 def test_a_share_of_nobody_is_not_known():
     share = wilson(0, 0)
     assert not is_known(share)
-    assert share.n == 0
+    assert (share.n, str(share.value), str(share.low), str(share.high)) == (0, "nan", "nan", "nan")
 
 
 def test_a_difference_from_intervals_is_that_of_independent_figures():

@@ -64,6 +64,8 @@ def test_equal_groups_are_shuffled_by_the_generator():
         ([97, 3], 1, 3, [1, 0]),
         ([5, 5, 5], 15, 3, [5, 5, 5]),
         ([1, 1, 98], 10, 1, [1, 1, 8]),
+        ([26, 74], 10, 0, [3, 7]),
+        ([550, 400, 50], 10, 2, [5, 3, 2]),
     ],
 )
 def test_quotas_are_in_proportion_but_for_the_least_of_the_rare(sizes, total, least, quotas):
