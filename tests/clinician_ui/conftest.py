@@ -75,7 +75,7 @@ def cheap_passwords() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def components_scanned_once() -> Iterator[None]:
-    """Read the installed packages for components once: AppTest does for every page, which takes longer than the page."""
+    """Read the installed packages for components once: AppTest does for every page, and takes most of its time so."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
         yield
