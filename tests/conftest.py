@@ -1,9 +1,11 @@
 """Fixtures for every test."""
 
+import gc
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,16 @@ DEBIAN = Path("/usr/lib/postgresql")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Several test processes share the cores; read before torch is imported, and inherited by what a test starts.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# MONAI imports jsonschema, which, where this is installed, compiles grammars of addresses for three seconds.
+sys.modules.setdefault("rfc3987_syntax", None)
+gc.disable()  # until all is collected: importing makes no garbage worth a search
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported out of the collector's sight: it looked through it again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
