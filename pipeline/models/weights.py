@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError  # only the name of what torch.load raises
 from typing import Any
@@ -13,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from concepts.errors import WeightsError
+from pipeline.results.record import LoadedWeights
 
 HEADS = ("classifier.", "fc.", "class_layers.out.", "_fc.", "head.")
 ENOUGH = 0.9
@@ -20,22 +20,7 @@ ENOUGH = 0.9
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 
 
-@dataclass(frozen=True)
-class WeightsReport:
-    """What became of the tensors of a file and of a network.
-
-    Attributes:
-        loaded: Names in the network that took a tensor.
-        dropped: Names in the file that were not used, such as the head of another task.
-        missing: Names in the network that keep their initial values.
-    """
-
-    loaded: tuple[str, ...]
-    dropped: tuple[str, ...]
-    missing: tuple[str, ...]
-
-
-def load_weights(network: nn.Module, path: Path) -> WeightsReport:
+def load_weights(network: nn.Module, path: Path) -> LoadedWeights:
     """Load a safetensors or state-dict file; the head of another number of classes is dropped.
 
     Counters of batches, which nothing here reads, are neither required nor listed.
@@ -55,7 +40,8 @@ def load_weights(network: nn.Module, path: Path) -> WeightsReport:
     _refuse_other_network(network, path, expected=expected, tensors=tensors)
     network.load_state_dict(fitting, strict=False)
     dropped = [spelled for name, (spelled, _) in in_file.items() if name not in fitting and not _is_counter(name)]
-    return WeightsReport(tuple(fitting), tuple(dropped), tuple(name for name in expected if name not in fitting))
+    missing = [name for name in expected if name not in fitting]
+    return LoadedWeights(file=path.name, loaded=tuple(fitting), dropped=tuple(dropped), missing=tuple(missing))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:

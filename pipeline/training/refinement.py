@@ -1,7 +1,6 @@
 """Refine aligned axes for activations that are not linear: the objective is what the layer's own activation gives."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from pipeline.choices import Objective
 from pipeline.data.loaders import place_images
+from pipeline.results.record import Refinement
 from pipeline.whitening.activation import axis_activations
 from pipeline.whitening.channels import Channels
 from pipeline.whitening.early_exit import layer_inputs
@@ -20,30 +20,6 @@ IMAGES = 512
 """Images whose maps are kept at a time."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RefinementReport:
-    """What refining did to one layer.
-
-    Attributes:
-        before: Mean over concepts of the activation where the concept is present minus where it is absent (or of the
-            former alone), by the layer's own activation, before.
-        after: The same afterwards; never less.
-        steps: Steps taken; fewer than asked for where no step raised it any more.
-
-    Example:
-        >>> RefinementReport(before=0.5, after=0.75, steps=2).to_json()
-        {'before': 0.5, 'after': 0.75, 'steps': 2}
-    """
-
-    before: float
-    after: float
-    steps: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as a JSON object."""
-        return asdict(self)
-
-
 @torch.no_grad()
 def refine(
     network: nn.Module,
@@ -53,7 +29,7 @@ def refine(
     objective: Objective,
     steps: int,
     images: int = IMAGES,
-) -> RefinementReport:
+) -> Refinement:
     """Raise the mean activations of a layer's concepts by steps along Cayley curves, from where closed form left them.
 
     The closed form is exact for activations that are linear in the axes. For a maximum, a positive mean or pooled
@@ -85,7 +61,7 @@ def refine(
         rotation, length, after, taken = step.rotation, 2 * step.step, step.after, taken + 1
     if taken:
         turn(network, whitened, rotation)
-    return RefinementReport(before=before, after=after, steps=taken)
+    return Refinement(before=before, after=after, steps=taken)
 
 
 def _whitened_maps(

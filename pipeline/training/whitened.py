@@ -1,6 +1,5 @@
 """The whitened phase: concept whitening goes into a trained network, is aligned, and fine-tuned."""
 
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -14,7 +13,6 @@ from pipeline.data.cohort import Cohort
 from pipeline.data.loaders import place_images
 from pipeline.models.checkpoint import ModelDescription, load_model, main_layer, put_whitening, without_head
 from pipeline.models.inputs import alignment_loader, training_loader, validation_loader
-from pipeline.results.record import LayerAlignment
 from pipeline.run.files import MODEL
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
@@ -86,7 +84,7 @@ def _align(
             refinement_steps=settings.refinement_steps,
         )
         advance(1)
-    run.record(alignment={name: LayerAlignment.model_validate(asdict(report)) for name, report in reports.items()})
+    run.record(alignment=reports)
 
 
 def _fine_tune(
