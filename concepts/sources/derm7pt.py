@@ -13,7 +13,6 @@ from concepts.errors import DataError
 from concepts.judgement import Judgement, Verdict
 from concepts.sources.csv_table import Row, read_table
 from concepts.sources.records import read_rows
-from concepts.vocabulary import load_vocabulary
 
 READER = "derm7pt"
 IMAGE_COLUMN = "derm"
@@ -92,23 +91,6 @@ def derm7pt_judgements(path: Path) -> tuple[Judgement, ...]:
     if missing:
         raise DataError(f"{path}: row 1: no column {', '.join(missing)}; give meta.csv of Derm7pt")
     return read_rows(path, rows, _of_row, first=2)
-
-
-def derm7pt_diagnoses(path: Path) -> dict[str, str]:
-    """By image, the identifier of its diagnosis in the vocabulary.
-
-    Raises:
-        DataError: If the file cannot be read, or a diagnosis is not in the vocabulary; names the row.
-    """
-    vocabulary = load_vocabulary()
-    diagnoses = {}
-    for number, row in enumerate(read_table(path), start=2):
-        try:
-            diagnoses[_image_id(row)] = vocabulary.diagnosis(row["diagnosis"]).id
-        except (DataError, KeyError) as error:
-            reason = error if isinstance(error, DataError) else f"no column {error}"
-            raise DataError(f"{path}: row {number}: {reason}") from error
-    return diagnoses
 
 
 def _of_row(row: Row) -> list[Judgement]:

@@ -1,12 +1,10 @@
 """The cohort of a run: samples that were read and checked, their split, and the concept release to train on."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +12,6 @@ from numpy.typing import NDArray
 from concepts.errors import DataError, ReleaseError, RunError, SettingsError
 from concepts.release import Release, read_release, split_word, verify_images
 from concepts.selection import (
-    Finding,
     check_usable,
     declared_parents,
     label_table,
@@ -44,7 +41,6 @@ class Cohort:
         concepts: Identifiers of the concepts in axis order.
         root: Folder to which the release's region paths are relative.
         cache: Decoded images.
-        findings: Concepts that can be trained on but not assessed, with the reason.
         unmarked_is_absent: Whether an image in which a concept was not marked counts as a weak negative.
     """
 
@@ -55,7 +51,6 @@ class Cohort:
     concepts: tuple[str, ...]
     root: Path
     cache: DecodedCache
-    findings: tuple[Finding, ...]
     unmarked_is_absent: bool
 
     def part(self, part: Part) -> list[Sample]:
@@ -94,13 +89,6 @@ class Cohort:
         lines = sorted(f"{sample.image_id} {sample.digest} {sample.diagnosis}" for sample in self.samples)
         return sha256("\n".join(lines).encode()).hexdigest()
 
-    def summary(self) -> dict[str, Any]:
-        """Count images, groups and diagnoses by part, for the report."""
-        return {
-            "source": self.samples[0].source,
-            "parts": {str(part): _counts(self.part(part), self.split) for part in Part},
-        }
-
 
 def prepare_cohort(
     settings: RunSettings, *, tracker: Tracker, split: Split | None = None, release: Release | None = None
@@ -132,13 +120,7 @@ def prepare_cohort(
     subspaces = settings.concepts.subspaces
     configured = {child: parent for parent, subspace in subspaces.items() for child in subspace.children}
     refuse_orphans(release, declared_parents(release, concepts) | configured)
-    findings = check_usable(
-        release,
-        train,
-        concepts=concepts,
-        unmarked_is_absent=settings.concepts.unmarked_is_absent,
-        minimum=settings.concepts.minimum_positives,
-    )
+    check_usable(release, train, concepts=concepts, unmarked_is_absent=settings.concepts.unmarked_is_absent)
     return Cohort(
         samples=tuple(samples),
         classes=tuple(sorted({sample.diagnosis for sample in samples})),
@@ -147,7 +129,6 @@ def prepare_cohort(
         concepts=tuple(concepts),
         root=region_root(settings, release),
         cache=cache,
-        findings=findings,
         unmarked_is_absent=settings.concepts.unmarked_is_absent,
     )
 
@@ -340,11 +321,3 @@ def reopen_cohort(settings: RunSettings, run: RunFolder, *, tracker: Tracker) ->
     if _recorded_digest(run) != cohort.digest:
         raise RunError(f"{run.path}: the images or labels changed since this run was started; start a new run")
     return cohort
-
-
-def _counts(samples: Sequence[Sample], split: Split) -> dict[str, Any]:
-    return {
-        "images": len(samples),
-        "groups": len({split.groups[sample.image_id] for sample in samples}),
-        "diagnoses": dict(sorted(Counter(sample.diagnosis for sample in samples).items())),
-    }

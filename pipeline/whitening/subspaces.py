@@ -46,11 +46,6 @@ class Subspace:
         """The parent and its children."""
         return (self.parent, *self.children)
 
-    @property
-    def dimension(self) -> int:
-        """The number of its axes."""
-        return len(self.names) + self.free
-
     def to_json(self) -> dict[str, Any]:
         """Return the subspace as a JSON object; ``Subspace.from_json`` reads it back."""
         return {"parent": self.parent, "children": list(self.children), "free": self.free}

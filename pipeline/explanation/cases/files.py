@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -61,9 +61,3 @@ def write_index(run: RunFolder, rows: Sequence[dict[str, Any]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     run.write_text(INDEX, text.getvalue())
-
-
-def stored_cases(run: RunFolder) -> Iterable[str]:
-    """Return the names of the files of all cases of a run, in order."""
-    # A hidden file is one that is being written.
-    return sorted(path.name for path in run.file(FOLDER).glob("*.json") if not path.name.startswith("."))

@@ -8,7 +8,7 @@ import pytest
 from concepts.errors import DataError
 from concepts.judgement import Judgement, Verdict
 from concepts.sources import derm7pt, ph2
-from concepts.sources.derm7pt import derm7pt_diagnoses, derm7pt_judgements
+from concepts.sources.derm7pt import derm7pt_judgements
 from concepts.sources.ph2 import ph2_judgements
 from concepts.vocabulary import ancestors, load_vocabulary
 
@@ -78,13 +78,6 @@ def test_derm7pt_maps_values_to_the_hierarchy(tmp_path: Path):
     assert "comma_vessels" not in verdicts_of
     assert [verdicts_of[c] for c in ("regression", "peppering", "scar_like_depigmentation")] == [PRESENT] * 3
     assert verdicts_of["streaks"] is verdicts_of["blue_whitish_veil"] is ABSENT
-
-
-def test_derm7pt_diagnoses_are_resolved(tmp_path: Path):
-    path = derm7pt_table(tmp_path, {}, {"derm": "A\\b.jpg", "diagnosis": "melanoma (in situ)"})
-    assert derm7pt_diagnoses(path) == {"NEL025": "nevus", "b": "melanoma"}
-    with pytest.raises(DataError, match=r"meta\.csv: row 2: unknown diagnosis 'odd'"):
-        derm7pt_diagnoses(derm7pt_table(tmp_path, {"diagnosis": "odd"}))
 
 
 def test_derm7pt_rows_that_are_bad_are_all_listed(tmp_path: Path):
