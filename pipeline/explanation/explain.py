@@ -83,7 +83,7 @@ def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
         planted_cause=cases.planted_cause,
         failures=failures,
         discovery=discover(network, settings=settings.explanation, root=cohort.root, run=run, tracker=tracker),
-        shortcuts=audit_shortcuts(network, run=run, outputs=outputs, tracker=tracker),
+        shortcuts=audit_shortcuts(network, cohort, settings.data, run=run, tracker=tracker),
     )
     run.write(explanation)
 

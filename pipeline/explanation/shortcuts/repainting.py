@@ -38,9 +38,8 @@ class Repainting:
     has_shortcut: bool
 
 
-def repainting_of(network: ExplainedNetwork) -> Repainting | None:
+def repainting_of(network: ExplainedNetwork, settings: DataSettings) -> Repainting | None:
     """Return what draws a network's test images again; None where they are not of the phantom."""
-    settings = network.settings.data
     lesions = painted_lesions(settings, network.parts.test.samples)
     if not lesions:
         return None
@@ -62,8 +61,9 @@ def with_artefact(lesion: Lesion, artefact: str, *, present: bool) -> Lesion:
     return replace(lesion, artefacts=others | {artefact} if present else others)
 
 
-def network_view(settings: TransformSettings, description: ModelDescription, lesions: Sequence[Lesion]) -> Tensor:
+def network_view(description: ModelDescription, lesions: Sequence[Lesion]) -> Tensor:
     """Draw lesions as the network sees images of the cohort: N x 3 x size x size."""
+    settings = TransformSettings(size=description.size, margin=description.margin, fit=description.fit)
     transform = eval_transforms(settings, description.mean, description.std)
     return torch.stack([transform({"image": _decoded(lesion, settings)})["image"] for lesion in lesions])
 
@@ -74,7 +74,7 @@ def drawn_logits(network: ExplainedNetwork, lesions: Sequence[Lesion]) -> Tensor
     network.module.eval()
     logits = []
     for start in range(0, len(lesions), BATCH):
-        images = network_view(network.settings.transforms, network.description, lesions[start : start + BATCH])
+        images = network_view(network.description, lesions[start : start + BATCH])
         logits.append(network.tail(*network.head(place_images(images, network.device))).cpu())
     return torch.cat(logits)
 
