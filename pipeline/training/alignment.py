@@ -196,8 +196,8 @@ def _refined(
     """Refine the layers that can be refined on the first process's images; return their reports."""
     layers = whitening_layers(network)
     plain = [name for name in reports if layers[name].num_concepts and not layers[name].layout.subspaces]
-    refinements = {name: refine(network, name, batches, objective=objective, steps=steps) for name in plain}
-    return {name: reports[name].model_copy(update={"refinement": done}) for name, done in refinements.items()}
+    refined = {name: refine(network, name, batches, objective=objective, steps=steps) for name in plain}
+    return {name: reports[name].model_copy(update={"refinement": result}) for name, result in refined.items()}
 
 
 def _endless(loader: Iterable[Batch], *, skip: int) -> Iterator[Batch]:

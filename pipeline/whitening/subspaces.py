@@ -24,8 +24,8 @@ class Subspace:
         WhiteningError: If a name occurs twice, ``free`` is negative, or there is nothing in it but the parent.
 
     Example:
-        >>> Subspace("pigment_network", ("typical_network", "atypical_network"), free=1).dimension
-        4
+        >>> Subspace("pigment_network", ("typical_network", "atypical_network"), free=1).names
+        ('pigment_network', 'typical_network', 'atypical_network')
     """
 
     parent: str

@@ -89,7 +89,7 @@ def lower_bound(values: ArrayLike, *, share: float) -> float:
     return float(ordered[position - 1]) if position >= 1 else float("-inf")
 
 
-def percentile(value: float, among: ArrayLike) -> float:
+def percentile(value: float, among: ArrayLike) -> float | None:
     """Return the share of ``among`` that is at most the value, in percent.
 
     Args:
@@ -97,9 +97,7 @@ def percentile(value: float, among: ArrayLike) -> float:
         among: Numbers, ascending.
 
     Returns:
-        0 to 100; NaN where there are no numbers.
+        0 to 100; None where there are no numbers.
     """
     values = np.asarray(among, dtype=np.float64)
-    if len(values) == 0:
-        return float("nan")
-    return 100.0 * float(np.searchsorted(values, value, side="right")) / len(values)
+    return 100.0 * float(np.searchsorted(values, value, side="right")) / len(values) if len(values) else None

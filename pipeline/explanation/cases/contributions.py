@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from concepts.errors import DataError
-from pipeline.explanation.permutation import Tail
+from pipeline.explanation.permutation import Tail, other_logits
 
 Figures = NDArray[np.float64]
 Coalitions = NDArray[np.bool_]
@@ -153,9 +153,7 @@ def coalition_log_odds(
 
 def log_odds(logits: Tensor) -> Tensor:
     """N x D logits to the log-odds of each diagnosis against all others, in nats: log p_d - log(1 - p_d)."""
-    count = logits.shape[1]
-    others = logits[:, None, :].masked_fill(torch.eye(count, dtype=torch.bool, device=logits.device), -torch.inf)
-    return logits - others.logsumexp(dim=2)
+    return logits - other_logits(logits)
 
 
 def _sampled(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from concepts.statistics.bootstrap import Resampled, Weights, ratio, resample
+from concepts.statistics.bootstrap import Weights, known_mean
 from concepts.statistics.estimate import Estimate
 from pipeline.evaluation.evaluation_data import EvaluationData
 from pipeline.explanation.cases.files import has_picture, picture_file
@@ -97,7 +97,8 @@ def failure_rates(probabilities: Table, labels: NDArray[np.int64], weights: Weig
     """
     wrong = (probabilities.argmax(axis=1) != labels).astype(np.float64)
     confident = probabilities.max(axis=1) >= CONFIDENT
-    return _share(wrong, weights).estimate(), _share(wrong[confident], weights[:, confident]).estimate()
+    where_confident = known_mean(np.where(confident, wrong, np.nan), weights)
+    return known_mean(wrong, weights).estimate(), where_confident.estimate()
 
 
 def _failure(test: EvaluationData, row: int, probabilities: Table, concepts: tuple[FailedConcept, ...]) -> Failure:
@@ -125,9 +126,3 @@ def _concepts(
         )
         for axis, activation, label in zip(axes, values, test.concept_labels[row].tolist(), strict=True)
     )
-
-
-def _share(values: Table, weights: Weights) -> Resampled:
-    if not len(values):
-        return Resampled(float("nan"), np.full(len(weights), np.nan), 0)
-    return resample(lambda weight: ratio(weight @ values, weight.sum(axis=1)), weights)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from concepts.release import Release, read_release
 from concepts.selection import label_table
 from pipeline.config import RunSettings
 from pipeline.data.decoded import decode_square
+from pipeline.data.digests import file_digest
 from pipeline.data.transforms import display_transforms, eval_transforms
 from pipeline.evaluation.trajectory import layer_activations
 from pipeline.explanation.cases.case import CaseInput, explain_case, switched_off
@@ -127,7 +127,7 @@ class CaseNetwork:
     def explain(self, path: Path, known_image: KnownImage) -> CaseContent:
         """Explain an image file, and leave the case and its picture in the run folder."""
         decoded = self.decode(path)
-        image, display, digest = self.open_image(decoded), self._display(decoded), _digest(path)
+        image, display, digest = self.open_image(decoded), self._display(decoded), file_digest(path)
         name = save_picture(self.run, picture_file(known_image.image_id), display)
         case = CaseInput(
             image_id=known_image.image_id,
@@ -247,7 +247,7 @@ def explain_image(run_path: Path, image: str) -> tuple[str, Path]:
         path = Path(image)
         if not path.is_file():
             raise RunError(f"{image}: neither an image of this run's cohort nor a file; give an image_id or a path")
-        known_image = KnownImage(image_id=f"{path.stem}-{_digest(path)[:DIGEST_LETTERS]}")
+        known_image = KnownImage(image_id=f"{path.stem}-{file_digest(path)[:DIGEST_LETTERS]}")
     case = network.explain(path, known_image)
     return case.image_id, network.run.file(case_file(case.image_id))
 
@@ -260,8 +260,3 @@ def _cohort_image(network: CaseNetwork, image_id: str) -> KnownImage:
         diagnosis=str(row["diagnosis"]),
         labels=network.labels_of([image_id])[0].tolist(),
     )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
