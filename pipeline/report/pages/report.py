@@ -12,7 +12,7 @@ from pipeline.report.pages import charts
 from pipeline.report.pages.case import case_page_address, write_case_page
 from pipeline.report.pages.charts import Dot, RatioCharts, SanityCharts
 from pipeline.report.pages.checklists import fill_checklists
-from pipeline.report.pages.environment import environment, style
+from pipeline.report.pages.environment import fill, style
 from pipeline.report.pages.facts import facts_title, model_facts
 from pipeline.report.pages.tables import write_tables
 from pipeline.report.sentences import (
@@ -76,50 +76,47 @@ def render(report: RunResults, folder: Path) -> str:
         RunError: If a picture is missing.
     """
     evaluation = report.evaluation
-    return (
-        environment()
-        .get_template("report.html")
-        .render(
-            report=report,
-            evaluation=evaluation,
-            names=report.names,
-            results=results,
-            cohort=cohort,
-            concepts=concepts,
-            limits=limits,
-            patients=patients,
-            importance=importance,
-            sanity=sanity,
-            failures=failures,
-            numerals=numerals,
-            explanation=report.explanation,
-            settings_text=dump_settings(report.settings),
-            cases=cases,
-            directions=directions,
-            shortcuts=shortcuts,
-            assessable=[
-                concept
-                for concept in evaluation.axes.purity
-                if evaluation.verdict(concept) is not AxisVerdict.NOT_ASSESSABLE
-            ],
-            diagnoses={MACRO: "all diagnoses (macro)"}
-            | {diagnosis: report.names.diagnosis(diagnosis) for diagnosis in evaluation.classes},
-            further=further_figures(evaluation, report.names),
-            auc=AucCharts(evaluation, report.names),
-            targets=ordered_targets(report.explanation.importance),
-            ratios=RatioCharts(report.explanation.importance, report.explanation.planted_importance, report.names),
-            sanity_charts=None
-            if report.explanation.sanity is None
-            else SanityCharts(report.explanation.sanity, report.names),
-            case_pages=case_pages(report, folder),
-            overall=OVERALL,
-            facts=model_facts(report),
-            checklists=fill_checklists(report).checklists.values(),
-            statuses=tuple(AnswerStatus),
-            picture=lambda name: data_uri(folder, name),
-            shade=shade,
-            style=style("report.css"),
-        )
+    return fill(
+        "report.html",
+        report=report,
+        evaluation=evaluation,
+        names=report.names,
+        results=results,
+        cohort=cohort,
+        concepts=concepts,
+        limits=limits,
+        patients=patients,
+        importance=importance,
+        sanity=sanity,
+        failures=failures,
+        numerals=numerals,
+        explanation=report.explanation,
+        settings_text=dump_settings(report.settings),
+        cases=cases,
+        directions=directions,
+        shortcuts=shortcuts,
+        assessable=[
+            concept
+            for concept in evaluation.axes.purity
+            if evaluation.verdict(concept) is not AxisVerdict.NOT_ASSESSABLE
+        ],
+        diagnoses={MACRO: "all diagnoses (macro)"}
+        | {diagnosis: report.names.diagnosis(diagnosis) for diagnosis in evaluation.classes},
+        further=further_figures(evaluation, report.names),
+        auc=AucCharts(evaluation, report.names),
+        targets=ordered_targets(report.explanation.importance),
+        ratios=RatioCharts(report.explanation.importance, report.explanation.planted_importance, report.names),
+        sanity_charts=None
+        if report.explanation.sanity is None
+        else SanityCharts(report.explanation.sanity, report.names),
+        case_pages=case_pages(report, folder),
+        overall=OVERALL,
+        facts=model_facts(report),
+        checklists=fill_checklists(report).checklists.values(),
+        statuses=tuple(AnswerStatus),
+        picture=lambda name: data_uri(folder, name),
+        shade=shade,
+        style=style("report.css"),
     )
 
 
@@ -131,16 +128,13 @@ def case_pages(report: RunResults, folder: Path) -> dict[str, str]:
 
 def render_facts(report: RunResults) -> str:
     """Render the one-page summary alone."""
-    return (
-        environment()
-        .get_template("model_facts.html")
-        .render(
-            evaluation=report.evaluation,
-            facts=model_facts(report),
-            title=facts_title(report),
-            numerals=numerals,
-            style=style("report.css"),
-        )
+    return fill(
+        "model_facts.html",
+        evaluation=report.evaluation,
+        facts=model_facts(report),
+        title=facts_title(report),
+        numerals=numerals,
+        style=style("report.css"),
     )
 
 
