@@ -1,12 +1,11 @@
 """Where the cases of a run lie, and how they are read; imports no torch, so that screens may read them."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pandas as pd
 from pydantic import ValidationError
 
 from concepts.errors import RunError
@@ -56,8 +55,5 @@ def read_case(run: RunFolder, image_id: str) -> CaseContent:
 
 def write_index(run: RunFolder, rows: Sequence[dict[str, Any]]) -> None:
     """Write the list of cases, one row each; all rows have the same keys."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else ["image_id"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    run.write_text(INDEX, text.getvalue())
+    table = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["image_id"], dtype=object)
+    run.write_text(INDEX, table.to_csv(index=False, lineterminator="\n"))
