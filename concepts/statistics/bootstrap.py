@@ -171,9 +171,9 @@ def mean_with_spread(values: NDArray[np.float64], n: int) -> Estimate:
         values: One for each repetition.
         n: Number of cases behind each.
     """
-    known = values[np.isfinite(values)]
-    low, high = np.percentile(known, COVERAGE) if len(known) else (np.nan, np.nan)
-    return Estimate(float(known.mean()) if len(known) else np.nan, float(low), float(high), n)
+    finite = values[np.isfinite(values)]
+    low, high = np.percentile(finite, COVERAGE) if len(finite) else (np.nan, np.nan)
+    return Estimate(float(finite.mean()) if len(finite) else np.nan, float(low), float(high), n)
 
 
 def recentred(figure: Resampled) -> Resampled:
