@@ -112,7 +112,10 @@ def prepare_cohort(
     cache = decoded_cache(settings)
     decode(samples, cache, workers=settings.data.workers, tracker=tracker)
     groups = group_ids(samples, duplicate_labels(samples, cache, bits=settings.data.split.near_duplicate_bits))
-    split = split or _new_split(settings, samples, groups)
+    shares = settings.data.split
+    split = split or make_split(
+        samples, groups=groups, validation=shares.validation, test=shares.test, seed=settings.seed
+    )
     check_split(split, samples, groups)
     release = release or read_or_freeze(settings, samples)
     train = split.image_ids(Part.TRAIN)
@@ -265,11 +268,6 @@ def _release_folder(named: Path, settings: RunSettings) -> Path:
     return settings.data.cache.expanduser() / "releases" / named if _is_in_store(named) else named.expanduser().parent
 
 
-def _new_split(settings: RunSettings, samples: Sequence[Sample], groups: Sequence[str]) -> Split:
-    shares = settings.data.split
-    return make_split(samples, groups=groups, validation=shares.validation, test=shares.test, seed=settings.seed)
-
-
 def _load(settings: DataSettings) -> list[Sample]:
     root = data_root(settings)
     match settings.source:
@@ -305,11 +303,6 @@ def _refuse_unknown_diagnoses(selected: Sequence[str], samples: Sequence[Sample]
         raise SettingsError(f"data.diagnoses: {', '.join(unknown)} not in this cohort; it has {', '.join(available)}")
 
 
-def _recorded_digest(run: RunFolder) -> str | None:
-    digests = run.read(RunRecord).digests
-    return None if digests is None else digests.data
-
-
 def reopen_cohort(settings: RunSettings, run: RunFolder, *, tracker: Tracker) -> Cohort:
     """Prepare the cohort of a run that was started before, with its split and its release.
 
@@ -318,6 +311,7 @@ def reopen_cohort(settings: RunSettings, run: RunFolder, *, tracker: Tracker) ->
     """
     split, release = read_split(run.file("split.csv")), read_release(run.file("release.json"))
     cohort = prepare_cohort(settings, tracker=tracker, split=split, release=release)
-    if _recorded_digest(run) != cohort.digest:
+    digests = run.read(RunRecord).digests
+    if digests is None or digests.data != cohort.digest:
         raise RunError(f"{run.path}: the images or labels changed since this run was started; start a new run")
     return cohort

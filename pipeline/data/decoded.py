@@ -84,7 +84,11 @@ def decode_square(path: Path, *, size: int, fit: Fit, max_pixels: int = MAX_PIXE
     if fit is Fit.PAD:
         width, height = image_size(path)
         needed = tuple(-(-2 * size * side // max(width, height)) for side in (width, height))
-    image = open_rgb(path, at_least=(needed[0], needed[1]), max_pixels=max_pixels)
+    return image_square(open_rgb(path, at_least=(needed[0], needed[1]), max_pixels=max_pixels), size=size, fit=fit)
+
+
+def image_square(image: Image.Image, *, size: int, fit: Fit) -> Pixels:
+    """Resize a picture of mode RGB to a square: uint8, size x size x 3."""
     square = Image.fromarray(fit_square(np.asarray(image), fit))
     return np.asarray(square.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0))
 

@@ -53,7 +53,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such weights file; weights are never downloaded: give a local file")
     try:
-        content: Any = load_file(path) if path.suffix == ".safetensors" else _load_torch(path)
+        is_safe = path.suffix == ".safetensors"
+        content: Any = load_file(path) if is_safe else torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())[:100]
         raise WeightsError(
@@ -64,10 +65,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise WeightsError(f"{path}: the file holds no state dict (names with tensors); save network.state_dict()")
     return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
-
-
-def _load_torch(path: Path) -> Any:  # noqa: ANN401  # checked by the caller
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _fits(tensors: Mapping[str, Tensor], name: str, expected: Mapping[str, Tensor]) -> bool:

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from pipeline.choices import Balance
 from pipeline.config import TrainingSettings
 from pipeline.data.cohort import Cohort
+from pipeline.data.loaders import class_indices
 from pipeline.data.splits import Part
 from pipeline.models.checkpoint import ModelDescription, save_model
 from pipeline.results.record import EpochFigures
@@ -88,5 +89,5 @@ def diagnosis_weights(cohort: Cohort, balance: Balance) -> Tensor | None:
     """
     if balance is not Balance.WEIGHTS:
         return None
-    labels = torch.tensor([cohort.classes.index(sample.diagnosis) for sample in cohort.part(Part.TRAIN)])
-    return class_weights(labels, len(cohort.classes))
+    labels = class_indices(cohort.part(Part.TRAIN), cohort.classes)
+    return class_weights(torch.from_numpy(labels), len(cohort.classes))

@@ -53,23 +53,6 @@ class OpenImage:
     logits: NDArray[np.float64]
 
 
-@dataclass(frozen=True, kw_only=True)
-class KnownImage:
-    """What is known of an image before the network sees it.
-
-    Attributes:
-        image_id: What the case is called.
-        part: Its part of the split; None where it is not of the cohort.
-        diagnosis: What it is, where that is known.
-        labels: k concept labels, 1 present, 0 absent, NaN not known; None where it is not of the cohort.
-    """
-
-    image_id: str
-    part: str | None = None
-    diagnosis: str | None = None
-    labels: Sequence[float] | None = None
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CaseNetwork:
     """The network of a run with what its cases are read against.
@@ -124,21 +107,37 @@ class CaseNetwork:
         probabilities = self.reference.calibration.probabilities(logits)[0]
         return dict(zip(self.reference.classes, probabilities.tolist(), strict=True))
 
-    def explain(self, path: Path, known_image: KnownImage) -> CaseContent:
-        """Explain an image file, and leave the case and its picture in the run folder."""
+    def explain(
+        self,
+        path: Path,
+        image_id: str,
+        *,
+        part: str | None = None,
+        diagnosis: str | None = None,
+        labels: Sequence[float] | None = None,
+    ) -> CaseContent:
+        """Explain an image file, and leave the case and its picture in the run folder.
+
+        Args:
+            path: The file.
+            image_id: What the case is called.
+            part: Its part of the split; None where it is not of the cohort.
+            diagnosis: What it is, where that is known.
+            labels: k concept labels, 1 present, 0 absent, NaN not known; None where it is not of the cohort.
+        """
         decoded = self.decode(path)
         image, display, digest = self.open_image(decoded), self._display(decoded), file_digest(path)
-        name = save_picture(self.run, picture_file(known_image.image_id), display)
+        name = save_picture(self.run, picture_file(image_id), display)
         case = CaseInput(
-            image_id=known_image.image_id,
+            image_id=image_id,
             digest=digest,
             maps=image.maps.clone(),
             rest=tuple(skip.clone() for skip in image.rest),
             logits=image.logits,
             quality=measure_quality(display),
-            part=known_image.part,
-            reference=known_image.diagnosis,
-            labels=known_image.labels,
+            part=part,
+            reference=diagnosis,
+            labels=labels,
             picture=name,
             by_layer=self._by_layer(decoded),
         )
@@ -242,20 +241,20 @@ def explain_image(run_path: Path, image: str) -> tuple[str, Path]:
     """
     network = open_case_network(run_path)
     if image in network.samples.index:
-        path, known_image = network.path_of(image), _cohort_image(network, image)
+        case = _explain_cohort_image(network, image)
     else:
         path = Path(image)
         if not path.is_file():
             raise RunError(f"{image}: neither an image of this run's cohort nor a file; give an image_id or a path")
-        known_image = KnownImage(image_id=f"{path.stem}-{file_digest(path)[:DIGEST_LETTERS]}")
-    case = network.explain(path, known_image)
+        case = network.explain(path, f"{path.stem}-{file_digest(path)[:DIGEST_LETTERS]}")
     return case.image_id, network.run.file(case_file(case.image_id))
 
 
-def _cohort_image(network: CaseNetwork, image_id: str) -> KnownImage:
+def _explain_cohort_image(network: CaseNetwork, image_id: str) -> CaseContent:
     row = network.samples.loc[image_id]
-    return KnownImage(
-        image_id=image_id,
+    return network.explain(
+        network.path_of(image_id),
+        image_id,
         part=None if pd.isna(row["part"]) else str(row["part"]),
         diagnosis=str(row["diagnosis"]),
         labels=network.labels_of([image_id])[0].tolist(),

@@ -3,14 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from pipeline.config import DataSettings, TransformSettings
-from pipeline.data.decoded import fit_square
+from pipeline.data.decoded import image_square
 from pipeline.data.loaders import place_images
 from pipeline.data.phantom.lesion import Lesion, draw
 from pipeline.data.phantom.patients import throw_cohort
@@ -65,7 +63,9 @@ def network_view(description: ModelDescription, lesions: Sequence[Lesion]) -> Te
     """Draw lesions as the network sees images of the cohort: N x 3 x size x size."""
     settings = TransformSettings(size=description.size, margin=description.margin, fit=description.fit)
     transform = eval_transforms(settings, description.mean, description.std)
-    return torch.stack([transform({"image": _decoded(lesion, settings)})["image"] for lesion in lesions])
+    side = settings.size + settings.margin
+    squares = (image_square(Image.fromarray(draw(lesion).image), size=side, fit=settings.fit) for lesion in lesions)
+    return torch.stack([transform({"image": square})["image"] for square in squares])
 
 
 @torch.no_grad()
@@ -77,9 +77,3 @@ def drawn_logits(network: ExplainedNetwork, lesions: Sequence[Lesion]) -> Tensor
         images = network_view(network.description, lesions[start : start + BATCH])
         logits.append(network.tail(*network.head(place_images(images, network.device))).cpu())
     return torch.cat(logits)
-
-
-def _decoded(lesion: Lesion, settings: TransformSettings) -> NDArray[np.uint8]:
-    side = settings.size + settings.margin
-    square = Image.fromarray(fit_square(draw(lesion).image, settings.fit))
-    return np.asarray(square.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0))
