@@ -180,5 +180,4 @@ def planted_importance(root: Path, test: EvaluationData) -> dict[str, dict[str, 
     file = root / "phantom.json"
     if test.samples[0].source != PHANTOM or not file.is_file():
         return {}
-    planted: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))["importance"]
-    return planted
+    return json.loads(file.read_text(encoding="utf-8"))["importance"]

@@ -217,8 +217,7 @@ def one_against_rest(logits: Tensor, labels: Tensor) -> Losses:
     raw = logits.double()
     is_class = torch.eye(raw.shape[1], dtype=torch.bool)
     side = torch.where(is_class[labels], raw, other_logits(raw))
-    losses: Losses = (raw.logsumexp(dim=1, keepdim=True) - side).clamp(min=0).numpy()
-    return losses
+    return (raw.logsumexp(dim=1, keepdim=True) - side).clamp(min=0).numpy()
 
 
 def other_logits(logits: Tensor) -> Tensor:

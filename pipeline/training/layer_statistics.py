@@ -105,5 +105,4 @@ def _targets(batch: Batch, key: str, layer: ConceptWhitening, device: torch.devi
             f"batches have {values.shape[1]} columns of {key} but the layer has {layer.num_concepts} concepts "
             f"({', '.join(layer.concepts)}); give one column per concept, in that order"
         )
-    targets: Tensor = values.to(device)
-    return targets
+    return values.to(device)

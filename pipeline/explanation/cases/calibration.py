@@ -35,8 +35,7 @@ class Calibration:
 
     def probabilities(self, logits: ArrayLike) -> Figures:
         """N x D calibrated probabilities of N x D logits."""
-        shares: Figures = softmax(np.asarray(logits, dtype=np.float64) / self.temperature, axis=1)
-        return shares
+        return softmax(np.asarray(logits, dtype=np.float64) / self.temperature, axis=1)
 
     def plausible(self, probabilities: ArrayLike) -> NDArray[np.bool_]:
         """N x D: which diagnoses are plausible; the most probable always is."""

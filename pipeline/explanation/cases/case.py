@@ -132,8 +132,7 @@ def switched_off(maps: Tensor, reference: Reference) -> Tensor:
 
 def summaries(maps: Tensor) -> NDArray[np.float64]:
     """Return the mean of each axis over each image's positions, N x C, of N x C x H x W maps or N x C."""
-    means: NDArray[np.float64] = (maps.double().mean(dim=(2, 3)) if maps.ndim == 4 else maps.double()).numpy()
-    return means
+    return (maps.double().mean(dim=(2, 3)) if maps.ndim == 4 else maps.double()).numpy()
 
 
 def _differential(case: CaseInput, reference: Reference, account: Contributions) -> tuple[DiagnosisContent, ...]:

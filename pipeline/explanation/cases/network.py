@@ -182,8 +182,7 @@ class CaseNetwork:
         return read_release(self.run.file("release.json"))
 
     def _input(self, decoded: NDArray[np.uint8]) -> Tensor:
-        image: Tensor = self.transform({"image": decoded})["image"][None]
-        return image
+        return self.transform({"image": decoded})["image"][None]
 
     def _by_layer(self, decoded: NDArray[np.uint8]) -> dict[str, list[float]]:
         if len(whitening_layers(self.cut.module)) < 2:

@@ -88,8 +88,7 @@ class ConceptOnly(Result):
         standard = (activations - np.array(self.mean)) / np.array(self.scale)
         logits = standard @ np.array(self.weights).T + np.array(self.intercepts)
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        shares: Figures = odds / odds.sum(axis=1, keepdims=True)
-        return shares
+        return odds / odds.sum(axis=1, keepdims=True)
 
 
 class ExampleReference(Result):

@@ -97,8 +97,7 @@ def probability(reference: ArrayLike, labels: ArrayLike, activations: ArrayLike)
     model = LogisticRegression().fit(((values - mean) / scale)[:, None], label == 1)
     if model.coef_[0, 0] <= 0:
         return None
-    chances: NDArray[np.float64] = model.predict_proba(((asked - mean) / scale)[:, None])[:, 1]
-    return chances
+    return model.predict_proba(((asked - mean) / scale)[:, None])[:, 1]
 
 
 def _activations(network: CaseNetwork, paths: Sequence[Path], advance: Advance) -> NDArray[np.float64]:

@@ -126,8 +126,7 @@ def random_directions(salient: Tensor, *, named: int, count: int, generator: tor
     drawn = torch.zeros(size, channels, dtype=torch.float64)
     drawn[:, named:] = torch.randn(size, channels - named, dtype=torch.float64, generator=generator)
     drawn -= (drawn @ salient.T) @ salient
-    orthonormal: Tensor = torch.linalg.qr(drawn.T).Q.T
-    return orthonormal
+    return torch.linalg.qr(drawn.T).Q.T
 
 
 def _slopes(tail: Tail, maps: Tensor, rest: tuple[Tensor, ...]) -> list[Tensor]:

@@ -220,12 +220,10 @@ def _thinnest(train: LabelledPart, validation: LabelledPart) -> Counts:
     diagnosis = np.minimum(cases, len(train.data) - cases)
     artefact = np.minimum(train.artefacts.present, train.artefacts.absent)
     compared = _compared(validation.artefacts.table, validation.data.labels)
-    thinnest: Counts = np.minimum(np.minimum(artefact, compared)[:, None], diagnosis)
-    return thinnest
+    return np.minimum(np.minimum(artefact, compared)[:, None], diagnosis)
 
 
 def _compared(table: Values, strata: NDArray[np.int64]) -> Counts:
     inside = [table[strata == stratum] for stratum in np.unique(strata)]
     pairs = [np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0)) for labels in inside]
-    compared: Counts = np.sum(pairs, axis=0)
-    return compared
+    return np.sum(pairs, axis=0)

@@ -136,8 +136,7 @@ def is_found(measure: str, value: float) -> bool:
 
 def _extreme(image: NDArray[np.uint8], extreme: np.ufunc) -> NDArray[np.uint8]:
     """Return the largest or smallest channel, H x W."""
-    result: NDArray[np.uint8] = extreme(extreme(image[..., 0], image[..., 1]), image[..., 2])
-    return result
+    return extreme(extreme(image[..., 0], image[..., 1]), image[..., 2])
 
 
 def _closed(plane: Plane, down: int, across: int) -> Plane:

@@ -46,8 +46,7 @@ def pdf_bytes(page: str) -> bytes:
     from weasyprint import HTML
     from weasyprint.urls import URLFetcher
 
-    content: bytes = HTML(string=for_paper(page), url_fetcher=URLFetcher(allowed_protocols=["data"])).write_pdf()
-    return content
+    return HTML(string=for_paper(page), url_fetcher=URLFetcher(allowed_protocols=["data"])).write_pdf()
 
 
 def require_weasyprint() -> None:
