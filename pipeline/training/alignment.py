@@ -30,7 +30,6 @@ def align(
     objective: Objective = Objective.CONTRAST,
     shrinkage: float = 0.0,
     refinement_steps: int = 0,
-    device: torch.device | str | None = None,
 ) -> dict[str, LayerAlignment]:
     """Give every whitened layer exact statistics and the best rotation, without training anything.
 
@@ -47,7 +46,6 @@ def align(
         shrinkage: How much directions of little variance count less (`pipeline.whitening.whiten.shrunk_whitening`).
         refinement_steps: Steps at most beyond the closed form (`pipeline.training.refinement`), for activations that
             are not linear in the axes; the batches are then read from once more. Layers with subspaces get none.
-        device: Where the network is; default: that of its parameters.
 
     Returns:
         A report for each layer, in the order in which the network runs them.
@@ -77,7 +75,7 @@ def align(
     reports: dict[str, LayerAlignment] = {}
     while len(reports) < len(layers):
         waiting = {name: layer for name, layer in layers.items() if name not in reports}
-        for name, moments in collect_statistics(network, waiting, batches, device=device).items():
+        for name, moments in collect_statistics(network, waiting, batches).items():
             reports[name], changed = align_layer(
                 network, name, moments, objective=Objective(objective), shrinkage=shrinkage
             )

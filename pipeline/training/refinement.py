@@ -28,7 +28,6 @@ def refine(
     *,
     objective: Objective,
     steps: int,
-    images: int = IMAGES,
 ) -> Refinement:
     """Raise the mean activations of a layer's concepts by steps along Cayley curves, from where closed form left them.
 
@@ -39,13 +38,12 @@ def refine(
     Args:
         network: Changed in place; put into evaluation mode.
         layer: Name of a whitened layer without subspaces.
-        batches: As for `pipeline.training.alignment.align`; read from until ``images`` are kept.
+        batches: As for `pipeline.training.alignment.align`; read from until `IMAGES` images are kept.
         objective: ``positives``, else present against absent.
         steps: Steps at most.
-        images: Images kept.
     """
     whitened = whitening_layers(network)[layer]
-    maps, labels = _whitened_maps(network, layer, batches, images)
+    maps, labels = _whitened_maps(network, layer, batches)
     weights = _weights(labels, objective)
 
     def value(named: Tensor) -> Tensor:
@@ -64,9 +62,7 @@ def refine(
     return Refinement(before=before, after=after, steps=taken)
 
 
-def _whitened_maps(
-    network: nn.Module, name: str, batches: Iterable[Mapping[str, Any]], images: int
-) -> tuple[Tensor, Tensor]:
+def _whitened_maps(network: nn.Module, name: str, batches: Iterable[Mapping[str, Any]]) -> tuple[Tensor, Tensor]:
     """Whitened, not yet rotated maps of the first images, and their labels."""
     layer = whitening_layers(network)[name]
     whitening = layer.whitening()
@@ -77,7 +73,7 @@ def _whitened_maps(
         x = layer_inputs(network, {name: layer}, place_images(batch["image"], device))[name]
         maps.append(Channels(x).apply(whitening, -whitening @ layer.mean.double()))
         labels.append(_labels(batch, layer, x))
-        if sum(map(len, maps)) >= images:
+        if sum(map(len, maps)) >= IMAGES:
             break
     return torch.cat(maps), torch.cat(labels)
 

@@ -66,7 +66,11 @@ def network(monkeypatch):
         turns=1,
         activation=Activation.MEAN,
         description=None,
-        parts=EvaluatedParts(train=PARTS.train.data, validation=PARTS.validation.data, test=PARTS.test.data),
+        parts=EvaluatedParts(
+            train=replace(PARTS.train.data, concepts=("streaks", "globules")),
+            validation=PARTS.validation.data,
+            test=PARTS.test.data,
+        ),
         load=load,
         display=None,
         masks=None,

@@ -161,7 +161,12 @@ def further_figures(evaluation: Evaluation, names: Names) -> list[tuple[str, lis
 
 
 class AucCharts:
-    """The strips of AUCs, those of diagnoses on one axis and those of concepts on another."""
+    """The strips of AUCs, those of diagnoses on one axis and those of concepts on another.
+
+    Attributes:
+        diagnosis_axis: Labels of the diagnoses' axis.
+        concept_axis: Labels of the concepts' axis.
+    """
 
     def __init__(self, evaluation: Evaluation, names: Names) -> None:
         self._evaluation, self._names = evaluation, names
@@ -170,6 +175,8 @@ class AucCharts:
         self._concepts = charts.auc_scale(
             dot.figure for concept in evaluation.axes.purity for dot in self._dots(concept)
         )
+        self.diagnosis_axis = Markup(charts.axis(self._diagnoses, title="AUC, axis"))
+        self.concept_axis = Markup(charts.axis(self._concepts, title="AUC, axis"))
 
     def diagnosis(self, key: str, name: str) -> Markup:
         """Draw the plain and the whitened network's AUC for a diagnosis, or ``macro``."""
@@ -183,16 +190,6 @@ class AucCharts:
         """Draw the AUC of the axis, of the linear probe and of the best filter."""
         name = self._names.concept(concept)
         return Markup(charts.strip(self._dots(concept), self._concepts, title=f"AUC, {name}"))
-
-    @property
-    def diagnosis_axis(self) -> Markup:
-        """Labels of the diagnoses' axis."""
-        return Markup(charts.axis(self._diagnoses, title="AUC, axis"))
-
-    @property
-    def concept_axis(self) -> Markup:
-        """Labels of the concepts' axis."""
-        return Markup(charts.axis(self._concepts, title="AUC, axis"))
 
     def _dots(self, concept: str) -> list[Dot]:
         baselines = self._evaluation.axes.purity[concept].baselines
