@@ -53,13 +53,11 @@ ACTIVATIONS = {
 }
 
 
-def reliability_rule() -> str:
-    """State the rule behind the verdicts on axes."""
-    return (
-        f"An axis is called reliable when the lower end of the {INTERVAL} of its AUC, concept present against not, "
-        f"is at least {number(RELIABLE_FROM, 2)} on the test images; weak when it is lower; and not assessable when "
-        f"there are too few images with or without the concept. An AUC of {number(CHANCE, 1)} is chance, 1 is perfect."
-    )
+RELIABILITY_RULE = (
+    f"An axis is called reliable when the lower end of the {INTERVAL} of its AUC, concept present against not, "
+    f"is at least {number(RELIABLE_FROM, 2)} on the test images; weak when it is lower; and not assessable when "
+    f"there are too few images with or without the concept. An AUC of {number(CHANCE, 1)} is chance, 1 is perfect."
+)
 
 
 def reliability_counts(evaluation: Evaluation) -> str:
