@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 from concepts.statistics.bootstrap import Weights, known_mean
 from concepts.statistics.estimate import Estimate
 from pipeline.evaluation.evaluation_data import EvaluationData
-from pipeline.explanation.cases.files import has_picture, picture_file
+from pipeline.explanation.cases.files import picture_file, save_missing_pictures
 from pipeline.explanation.cases.reference import AxisReference, Reference
 from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.results.trust import FailedConcept, Failure, FailuresResult
 from pipeline.run.folder import RunFolder
-from pipeline.run.pictures import save_picture
 from pipeline.run.progress import Tracker
 
 CONFIDENT = 0.8
@@ -40,9 +39,8 @@ def gather_failures(
     probabilities = reference.calibration.probabilities(outputs.logits.double().numpy())
     failures = failures_of(probabilities, outputs.activations(network.activation), reference.axes, test, count=count)
     samples = {sample.image_id: sample for sample in test.samples}
-    for failure in failures.gallery:
-        if not has_picture(run, failure.image_id):
-            save_picture(run, failure.picture, network.display(samples[failure.image_id]))
+    shown = [failure.image_id for failure in failures.gallery]
+    save_missing_pictures(run, shown, lambda image_id: network.display(samples[image_id]))
     return failures
 
 

@@ -1,16 +1,19 @@
 """Where the cases of a run lie, and how they are read; imports no torch, so that screens may read them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from concepts.errors import RunError
 from pipeline.results.case import CaseContent
 from pipeline.run.folder import RunFolder
+from pipeline.run.pictures import save_picture
 
 FOLDER = "cases"
 INDEX = "cases.csv"
@@ -26,9 +29,13 @@ def picture_file(image_id: str) -> str:
     return f"{FOLDER}/{quote(image_id, safe='')}.jpg"
 
 
-def has_picture(run: RunFolder, image_id: str) -> bool:
-    """Return whether the run folder has the picture of an image."""
-    return run.has(picture_file(image_id))
+def save_missing_pictures(
+    run: RunFolder, image_ids: Iterable[str], picture: Callable[[str], NDArray[np.uint8]]
+) -> None:
+    """Write the pictures of images that the run folder does not have yet."""
+    for image_id in image_ids:
+        if not run.has(picture_file(image_id)):
+            save_picture(run, picture_file(image_id), picture(image_id))
 
 
 def write_case(run: RunFolder, case: CaseContent) -> Path:

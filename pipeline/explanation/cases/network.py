@@ -21,7 +21,7 @@ from pipeline.data.digests import file_digest
 from pipeline.data.transforms import display_transforms, eval_transforms
 from pipeline.evaluation.trajectory import layer_activations
 from pipeline.explanation.cases.case import CaseInput, explain_case, switched_off
-from pipeline.explanation.cases.files import case_file, has_picture, picture_file, write_case
+from pipeline.explanation.cases.files import case_file, picture_file, save_missing_pictures, write_case
 from pipeline.explanation.cases.index import add_to_index
 from pipeline.explanation.cases.reference import Reference
 from pipeline.explanation.explained_network import CutNetwork
@@ -149,10 +149,8 @@ class CaseNetwork:
             run_id=self.run.id,
             generator=random_generator(self.settings.seed, Stream.SINGLE_CASE, int(digest[:DIGEST_LETTERS], 16)),
         )
-        for example in (*content.supporting, *content.opposing):
-            if not has_picture(self.run, example.image_id):
-                picture = self._display(self.decode(self.path_of(example.image_id)))
-                save_picture(self.run, picture_file(example.image_id), picture)
+        examples = [example.image_id for example in (*content.supporting, *content.opposing)]
+        save_missing_pictures(self.run, examples, lambda name: self._display(self.decode(self.path_of(name))))
         write_case(self.run, content)
         add_to_index(self.run, content)
         return content
