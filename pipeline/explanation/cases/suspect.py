@@ -5,6 +5,7 @@ Computed offline. The store keeps the figures; the labelling tool sorts by them 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import file_digest
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,6 @@ from sklearn.linear_model import LogisticRegression
 
 from concepts.errors import DataError
 from concepts.image_record import ImageRecord
-from pipeline.data.digests import file_digest
 from pipeline.data.splits import Part
 from pipeline.explanation.cases.network import CaseNetwork, open_case_network
 from pipeline.run.progress import Advance, Tracker
@@ -118,9 +118,10 @@ def _refuse_other_files(records: Sequence[ImageRecord], images: Path) -> None:
     faults = []
     for record in records:
         try:
-            if file_digest(images / record.path) != record.digest:
-                faults.append(f"{record.path}: is another file than the one that the store knows (SHA-256)")
-        except DataError as error:
-            faults.append(str(error))
+            with (images / record.path).open("rb") as file:
+                if file_digest(file, "sha256").hexdigest() != record.digest:
+                    faults.append(f"{record.path}: is another file than the one that the store knows (SHA-256)")
+        except OSError as error:
+            faults.append(f"{record.path}: cannot be read: {error.strerror}")
     if faults:
         raise DataError(f"{images}: {faults[0]} ({len(faults)} such of {len(records)} images)", rows=faults)
