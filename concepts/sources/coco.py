@@ -94,7 +94,7 @@ def read_coco(path: Path, *, reader: str) -> tuple[Judgement, ...]:
     categories = {category.id: category.name for category in _parts(document, "categories", CocoCategory, faults)}
     _refuse(path, faults)
     cells: dict[tuple[str, str, str, int, Verdict], list[Region]] = defaultdict(list)
-    for number, entry in enumerate(_list(document, "annotations"), start=1):
+    for number, entry in enumerate(document["annotations"], start=1):
         try:
             annotation = CocoAnnotation.model_validate(entry)
             image, concept = _known(annotation, images, categories)
@@ -217,13 +217,9 @@ def _document(path: Path) -> dict[str, Any]:
     return document
 
 
-def _list(document: Mapping[str, Any], key: str) -> list[Any]:
-    return list(document[key])
-
-
 def _parts(document: Mapping[str, Any], key: str, kind: type[Any], faults: list[str]) -> list[Any]:
     parts: dict[int | str, Any] = {}
-    for number, entry in enumerate(_list(document, key), start=1):
+    for number, entry in enumerate(document[key], start=1):
         try:
             part = kind.model_validate(entry)
         except ValidationError as error:

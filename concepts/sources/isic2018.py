@@ -61,7 +61,8 @@ def isic2018_examples(
     require_files(root, (path for image_id in image_digests for path in _paths(image_id)))
     read = partial(_image_examples, root=root, rule=rule)
     examples = read_each(read, list(image_digests.items()), root=root)
-    return _entries(rule), tuple(example for of_image in examples for example in of_image)
+    marked = (ConceptEntry.from_vocabulary(attribute, origin=Origin.MARKED) for attribute in ATTRIBUTES)
+    return (*marked, rule.entry), tuple(example for of_image in examples for example in of_image)
 
 
 def require_folders(root: Path, folders: Sequence[str]) -> None:
@@ -95,11 +96,6 @@ def lesion_path(image_id: str) -> str:
 
 def _attribute_path(image_id: str, attribute: str) -> str:
     return f"{ATTRIBUTE_MASKS}/{image_id}_attribute_{attribute}.png"
-
-
-def _entries(rule: AsymmetryRule) -> tuple[ConceptEntry, ...]:
-    marked = [ConceptEntry.from_vocabulary(attribute, origin=Origin.MARKED) for attribute in ATTRIBUTES]
-    return (*marked, rule.entry)
 
 
 def _image_examples(image: tuple[str, str], *, root: Path, rule: AsymmetryRule) -> list[Example]:
