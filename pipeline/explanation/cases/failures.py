@@ -39,8 +39,8 @@ def gather_failures(
     probabilities = reference.calibration.probabilities(outputs.logits.double().numpy())
     failures = failures_of(probabilities, outputs.activations(network.activation), reference.axes, test, count=count)
     samples = {sample.image_id: sample for sample in test.samples}
-    shown = [failure.image_id for failure in failures.gallery]
-    save_missing_pictures(run, shown, lambda image_id: network.display(samples[image_id]))
+    image_ids = [failure.image_id for failure in failures.gallery]
+    save_missing_pictures(run, image_ids, lambda image_id: network.display(samples[image_id]))
     return failures
 
 
