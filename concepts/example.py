@@ -2,11 +2,13 @@
 
 import re
 from enum import StrEnum
+from math import nan
 from pathlib import PurePosixPath
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from concepts.statistics.estimate import Estimate
 from concepts.vocabulary import load_vocabulary
 
 
@@ -168,3 +170,9 @@ class AgreementEntry(Record):
     readers: Annotated[int, Field(ge=0)]
     threshold: float
     flag: Text | None = None
+
+    @property
+    def figure(self) -> Estimate:
+        """The coefficient with its interval; NaN where it says nothing."""
+        value, low, high = (nan if number is None else number for number in (self.value, self.low, self.high))
+        return Estimate(value, low, high, self.n)

@@ -8,7 +8,7 @@ UTF-8, and hash the bytes. ``created`` is left out so that the same content has 
 import json
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import pairwise
@@ -135,23 +135,6 @@ def freeze(
         **judged,
     }
     return _release(fields, origin=f"cannot freeze {name}@{version}")
-
-
-def restrict(release: Release, image_ids: Collection[str]) -> Release:
-    """Keep only the examples of some images; the content is another, and so is the digest.
-
-    Raises:
-        ReleaseError: If no example is left.
-    """
-    images = set(image_ids)
-    examples = [example for example in release.examples if example.image_id in images]
-    if not examples:
-        raise ReleaseError(
-            f"{release.name}@{release.version} has no example of the {len(images)} images asked for; "
-            "use a release that was frozen from this cohort"
-        )
-    fields = {field: getattr(release, field) for field in Release.model_fields}
-    return Release(**{**fields, "examples": examples})
 
 
 def write_release(release: Release, path: Path) -> None:

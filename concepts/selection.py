@@ -1,7 +1,6 @@
 """What training takes from a release: labels and regions of its images, and whether they suffice."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +9,6 @@ from numpy.typing import NDArray
 from concepts.errors import LeakError, ReleaseError
 from concepts.example import Example, Polarity
 from concepts.release import Release, shorten
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Why an axis of a concept could not be assessed.
-
-    Attributes:
-        concept: Identifier of the concept.
-        positives: Images in which it is present.
-        negatives: Images that serve as its negatives.
-        reason: One sentence for the report.
-    """
-
-    concept: str
-    positives: int
-    negatives: int
-    reason: str
 
 
 def label_table(
@@ -127,48 +109,31 @@ def refuse_held_out(examples: Iterable[Example], held_out: Collection[str]) -> N
         )
 
 
-def thin_concepts(release: Release, image_ids: Collection[str], *, minimum: int) -> dict[str, int]:
-    """List concepts that are present in fewer than ``minimum`` of the images, with the number of those images."""
-    images = set(image_ids)
-    counts = dict.fromkeys(release.concept_ids, 0)
-    for example in release.examples:
-        counts[example.concept] += example.polarity is Polarity.PRESENT and example.image_id in images
-    return {concept: count for concept, count in counts.items() if count < minimum}
-
-
 def check_usable(
     release: Release,
     image_ids: Sequence[str],
     *,
     concepts: Sequence[str],
     unmarked_is_absent: bool,
-    minimum: int = 40,
-) -> tuple[Finding, ...]:
-    """Check whether axes can be given to concepts on the examples of the training images.
+) -> None:
+    """Refuse concepts to which no axis can be given on the examples of the training images.
 
     Args:
         release: A release.
         image_ids: The training images.
         concepts: The concepts that axes are to be given to.
         unmarked_is_absent: Whether an image in which nobody marked the concept counts as a (weak) negative.
-        minimum: Below so many positives an axis is not stable.
-
-    Returns:
-        A finding for each concept that can be trained on but not assessed: too few positives, or no negatives.
 
     Raises:
         ReleaseError: If a concept is not in the release, or present in none of the images.
     """
     table = label_table(release, image_ids, concepts=concepts, unmarked_is_absent=unmarked_is_absent)
-    positives, negatives = (table == 1).sum(axis=0).tolist(), (table == 0).sum(axis=0).tolist()
-    empty = [concept for concept, count in zip(concepts, positives, strict=True) if count == 0]
+    empty = [concept for concept, labels in zip(concepts, table.T, strict=True) if not (labels == 1).any()]
     if empty:
         raise ReleaseError(
             f"{release.name}@{release.version}: no example is present in the {len(image_ids)} training images for: "
             f"{', '.join(empty)}; leave these out of concepts.names or add examples"
         )
-    findings = [_finding(*counts, minimum) for counts in zip(concepts, positives, negatives, strict=True)]
-    return tuple(finding for finding in findings if finding)
 
 
 def _cells(release: Release, image_ids: Sequence[str], concepts: Sequence[str]) -> Iterable[tuple[int, int, Example]]:
@@ -185,12 +150,3 @@ def _cells(release: Release, image_ids: Sequence[str], concepts: Sequence[str]) 
         for column, concept in enumerate(concepts)
         if (image_id, concept) in examples
     ]
-
-
-def _finding(concept: str, positives: int, negatives: int, minimum: int) -> Finding | None:
-    if negatives == 0:
-        return Finding(concept, positives, negatives, "positives only: there is nothing to tell them from")
-    if positives < minimum:
-        reason = f"{positives} positives, fewer than the {minimum} below which an axis is not stable"
-        return Finding(concept, positives, negatives, reason)
-    return None

@@ -175,11 +175,6 @@ def extend(vocabulary: Vocabulary, concepts: Iterable[Concept], *, origin: str =
     return replace(vocabulary, concepts={term.id: term for term in everything}, _concept_index=index)
 
 
-def descendants(terms: Mapping[str, Term], identifier: str) -> tuple[str, ...]:
-    """List the identifiers of the narrower terms, in the order of the vocabulary."""
-    return tuple(term for term in terms if identifier in ancestors(terms, term))
-
-
 def ancestors(terms: Mapping[str, Term], identifier: str) -> tuple[str, ...]:
     """List the identifiers of the broader terms, the nearest first.
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from concepts.errors import RunError
 from pipeline.choices import Balance
+from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort, reopen_cohort
 from pipeline.evaluation.evaluation_data import EvaluationData
 from pipeline.explanation.explained_network import ExplainedNetwork, open_explained
@@ -60,32 +61,33 @@ def suppress_run(
     """
     source = open_run(path)
     refuse_suppressed(source)
-    network = _open_network(source, tracker)
+    settings = source.settings()
+    cohort = reopen_cohort(settings, source, tracker=tracker)
+    network = open_explained(settings, cohort, run=source)
+    train = network.parts.train
     names = tuple(dict.fromkeys(names))
-    spaces = suppressible(network.cohort.concepts, read_spaces(source), network.channels)
+    spaces = suppressible(train.concepts, read_spaces(source), network.channels)
     space = joined([_space(source, spaces, name) for name in names], network.channels)
-    labelled = artefact_labels(network.cohort, network.parts.train.samples).names
+    labelled = artefact_labels(cohort, train.samples).names
     weighed = tuple(name for name in names if name in labelled)
-    changed, intercepts = suppressed_network(network, space, artefacts=weighed, epochs=epochs, tracker=tracker)
+    changed, intercepts = suppressed_network(
+        network, space, settings, cohort, artefacts=weighed, epochs=epochs, tracker=tracker
+    )
     suppression = Suppression(
         source=source.id,
         names=names,
         weighed=weighed,
         directions=space.rank,
-        intercepts=dict(zip(network.cohort.classes, intercepts.tolist(), strict=True)),
+        intercepts=dict(zip(train.classes, intercepts.tolist(), strict=True)),
         images=len(network.parts.validation),
         epochs=epochs,
     )
-    settings = source.settings()
     target = create_run(
         settings.model_copy(update={"name": f"{settings.name}-suppressed", "runs": runs or source.path.parent})
     )
     try:
         _carry_over(source, target)
-        target.record(
-            suppressed=suppression,
-            suppressed_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
+        target.record(suppressed=suppression, suppressed_at=datetime.now(UTC).isoformat(timespec="seconds"))
         save_model(target.path / MODEL, changed.module, network.description)
     except BaseException:
         shutil.rmtree(target.path)
@@ -123,6 +125,8 @@ def suppressible(
 def suppressed_network(
     network: ExplainedNetwork,
     space: ArtefactSpace,
+    settings: RunSettings,
+    cohort: Cohort,
     *,
     artefacts: Sequence[str] = (),
     epochs: int = 0,
@@ -134,6 +138,8 @@ def suppressed_network(
     Args:
         network: Left as it is.
         space: The directions.
+        settings: Of the run.
+        cohort: Of the run; whose release says which images have which artefacts.
         artefacts: Labelled artefacts that are not to go with any diagnosis in what follows: images are weighed so.
         epochs: For how many epochs what comes after the layer is trained without the directions; 0: not at all.
         intercepts: Whether the intercepts of the diagnoses are fitted anew on the validation images, where diagnoses
@@ -145,17 +151,17 @@ def suppressed_network(
     """
     changed = replace(network, module=deepcopy(network.module))
     suppress(changed.module, network.layer, space)
+    train, validation = network.parts.train, network.parts.validation
     if epochs:
-        weights = image_weights(network.parts.train, _labels(network.cohort, network.parts.train, artefacts))
-        relearn(changed, space, epochs=epochs, weights=weights, tracker=tracker)
-    validation = network.parts.validation
+        weights = image_weights(train, artefact_labels(cohort, train.samples).of(artefacts))
+        relearn(changed, space, settings, cohort, epochs=epochs, weights=weights, tracker=tracker)
     if not intercepts:
         return changed, torch.zeros(len(validation.classes), dtype=torch.float64)
     outputs = changed.outputs(validation.samples, tracker=tracker, title="suppressed network, validation images")
     weights = image_weights(
         validation,
-        _labels(network.cohort, validation, artefacts),
-        even=network.settings.training.balance is not Balance.NONE,
+        artefact_labels(cohort, validation.samples).of(artefacts),
+        even=settings.training.balance is not Balance.NONE,
     )
     shift = fitted_intercepts(outputs.logits, torch.from_numpy(validation.labels), weights=weights)
     add_intercepts(changed.module, shift)
@@ -178,16 +184,6 @@ def image_weights(data: EvaluationData, artefacts: ArtefactLabels, *, even: bool
         return weights
     labels = torch.from_numpy(data.labels)
     return weights * class_weights(labels, len(data.classes))[labels]
-
-
-def _labels(cohort: Cohort, data: EvaluationData, artefacts: Sequence[str]) -> ArtefactLabels:
-    return artefact_labels(cohort, data.samples).of(artefacts)
-
-
-def _open_network(run: RunFolder, tracker: Tracker) -> ExplainedNetwork:
-    settings = run.settings()
-    cohort = reopen_cohort(settings, run, tracker=tracker)
-    return open_explained(settings, cohort, run=run)
 
 
 def _space(run: RunFolder, spaces: Mapping[str, ArtefactSpace], name: str) -> ArtefactSpace:

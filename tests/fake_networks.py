@@ -95,8 +95,6 @@ def made_network(
         load=load,
         display=made_picture,
         masks=no_masks,
-        settings=None,
-        cohort=None,
     )
     return replace(network, **more)
 

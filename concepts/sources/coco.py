@@ -16,7 +16,6 @@ import numpy as np
 from pydantic import ValidationError
 
 from concepts.errors import DataError
-from concepts.example import Origin
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.mask import encode, rasterise
 from concepts.sources.coco_format import CocoAnnotation, CocoCategory, CocoImage, CocoMask
@@ -76,13 +75,12 @@ def write_coco(judgements: Iterable[Judgement], path: Path, *, sizes: Mapping[st
     path.write_text(json.dumps(coco_document(judgements, sizes), ensure_ascii=False), encoding="utf-8")
 
 
-def read_coco(path: Path, *, reader: str, origin: Origin = Origin.JUDGED) -> tuple[Judgement, ...]:
+def read_coco(path: Path, *, reader: str) -> tuple[Judgement, ...]:
     """Read the regions of a COCO file as judgements, one for each reader, image and concept: all of them, or none.
 
     Args:
         path: A JSON file with images, categories and annotations.
         reader: Who drew, where an annotation does not say.
-        origin: How the regions came about.
 
     Returns:
         In the order in which they first appear; the concept is the category's name as it stands.
@@ -96,7 +94,7 @@ def read_coco(path: Path, *, reader: str, origin: Origin = Origin.JUDGED) -> tup
     categories = {category.id: category.name for category in _parts(document, "categories", CocoCategory, faults)}
     _refuse(path, faults)
     cells: dict[tuple[str, str, str, int, Verdict], list[Region]] = defaultdict(list)
-    for number, entry in enumerate(_list(document, "annotations"), start=1):
+    for number, entry in enumerate(document["annotations"], start=1):
         try:
             annotation = CocoAnnotation.model_validate(entry)
             image, concept = _known(annotation, images, categories)
@@ -106,12 +104,10 @@ def read_coco(path: Path, *, reader: str, origin: Origin = Origin.JUDGED) -> tup
         except (DataError, ValidationError) as error:
             faults.append(f"annotation {number}: {_reason(error)}")
     _refuse(path, faults)
-    return tuple(_judgements(path, cells, origin))
+    return tuple(_judgements(path, cells))
 
 
-def _judgements(
-    path: Path, cells: Mapping[tuple[str, str, str, int, Verdict], list[Region]], origin: Origin
-) -> list[Judgement]:
+def _judgements(path: Path, cells: Mapping[tuple[str, str, str, int, Verdict], list[Region]]) -> list[Judgement]:
     judgements, faults = [], []
     judged: set[tuple[object, ...]] = set()
     for (reader, image_id, concept, reading, verdict), regions in cells.items():
@@ -126,7 +122,6 @@ def _judgements(
                 verdict=verdict,
                 reading=reading,
                 regions=tuple(regions),
-                origin=origin,
             )
             judgements.append(judgement)
         except DataError as error:
@@ -222,13 +217,9 @@ def _document(path: Path) -> dict[str, Any]:
     return document
 
 
-def _list(document: Mapping[str, Any], key: str) -> list[Any]:
-    return list(document[key])
-
-
 def _parts(document: Mapping[str, Any], key: str, kind: type[Any], faults: list[str]) -> list[Any]:
     parts: dict[int | str, Any] = {}
-    for number, entry in enumerate(_list(document, key), start=1):
+    for number, entry in enumerate(document[key], start=1):
         try:
             part = kind.model_validate(entry)
         except ValidationError as error:

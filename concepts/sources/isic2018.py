@@ -6,7 +6,7 @@ attribute: it may still be there, so such an example is *unmarked*, not absent.
 Source: Codella et al. 2018, arXiv 1902.03368.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -26,9 +26,9 @@ ATTRIBUTES = ("pigment_network", "negative_network", "streaks", "milia_like_cyst
 LICENCE = "CC0-1.0"
 
 
-def isic2018_release(root: Path, image_digests: Mapping[str, str], *, rule: AsymmetryRule | None = None) -> Release:
+def isic2018_release(root: Path, image_digests: Mapping[str, str]) -> Release:
     """Freeze the first release of the concepts of ISIC 2018; arguments and errors as for `isic2018_examples`."""
-    concepts, examples = isic2018_examples(root, image_digests, rule=rule)
+    concepts, examples = isic2018_examples(root, image_digests)
     return freeze(
         "isic2018",
         1,
@@ -40,14 +40,13 @@ def isic2018_release(root: Path, image_digests: Mapping[str, str], *, rule: Asym
 
 
 def isic2018_examples(
-    root: Path, image_digests: Mapping[str, str], *, rule: AsymmetryRule | None = None
+    root: Path, image_digests: Mapping[str, str]
 ) -> tuple[tuple[ConceptEntry, ...], tuple[Example, ...]]:
     """Read the concepts of ISIC 2018 and their examples.
 
     Args:
         root: Folder that holds the three challenge folders.
         image_digests: By image, the SHA-256 of its file; only these images are read.
-        rule: When a lesion counts as asymmetric or symmetric.
 
     Returns:
         The six concepts, and an example of each attribute for every image (present with its region, or unmarked), and
@@ -57,16 +56,22 @@ def isic2018_examples(
         DataError: If a folder or file is missing, a mask is unreadable, empty (lesions) or of another size than
             its image.
     """
-    rule = rule or AsymmetryRule()
-    _require_folders(root)
+    require_folders(root, (IMAGES, LESIONS, ATTRIBUTE_MASKS))
+    rule = AsymmetryRule()
     require_files(root, (path for image_id in image_digests for path in _paths(image_id)))
     read = partial(_image_examples, root=root, rule=rule)
     examples = read_each(read, list(image_digests.items()), root=root)
-    return _entries(rule), tuple(example for of_image in examples for example in of_image)
+    marked = (ConceptEntry.from_vocabulary(attribute, origin=Origin.MARKED) for attribute in ATTRIBUTES)
+    return (*marked, rule.entry), tuple(example for of_image in examples for example in of_image)
 
 
-def _require_folders(root: Path) -> None:
-    missing = [folder for folder in (IMAGES, LESIONS, ATTRIBUTE_MASKS) if not (root / folder).is_dir()]
+def require_folders(root: Path, folders: Sequence[str]) -> None:
+    """Refuse a data root that lacks folders of the challenge.
+
+    Raises:
+        DataError: If any is missing.
+    """
+    missing = [folder for folder in folders if not (root / folder).is_dir()]
     if missing:
         raise DataError(
             f"{root}: no folder {' and no '.join(missing)}; point data.root at the folder that holds the ISIC 2018 "
@@ -76,14 +81,16 @@ def _require_folders(root: Path) -> None:
 
 def _paths(image_id: str) -> list[str]:
     attributes = [_attribute_path(image_id, attribute) for attribute in ATTRIBUTES]
-    return [_image_path(image_id), _lesion_path(image_id), *attributes]
+    return [image_path(image_id), lesion_path(image_id), *attributes]
 
 
-def _image_path(image_id: str) -> str:
+def image_path(image_id: str) -> str:
+    """Return where an image lies, relative to the data root."""
     return f"{IMAGES}/{image_id}.jpg"
 
 
-def _lesion_path(image_id: str) -> str:
+def lesion_path(image_id: str) -> str:
+    """Return where the mask of an image's lesion lies."""
     return f"{LESIONS}/{image_id}_segmentation.png"
 
 
@@ -91,16 +98,11 @@ def _attribute_path(image_id: str, attribute: str) -> str:
     return f"{ATTRIBUTE_MASKS}/{image_id}_attribute_{attribute}.png"
 
 
-def _entries(rule: AsymmetryRule) -> tuple[ConceptEntry, ...]:
-    marked = [ConceptEntry.from_vocabulary(attribute, origin=Origin.MARKED) for attribute in ATTRIBUTES]
-    return (*marked, rule.entry)
-
-
 def _image_examples(image: tuple[str, str], *, root: Path, rule: AsymmetryRule) -> list[Example]:
     image_id, image_digest = image
-    size = _image_size(root, _image_path(image_id))
+    size = _image_size(root, image_path(image_id))
     examples = [_attribute_example(image, attribute, root=root, size=size) for attribute in ATTRIBUTES]
-    region, lesion = read_mask(root, _lesion_path(image_id), size=size)
+    region, lesion = read_mask(root, lesion_path(image_id), size=size)
     if not lesion.any():
         raise DataError(f"{region.path}: the lesion mask is empty")
     measured = asymmetry_example(lesion, image_id=image_id, image_digest=image_digest, region=region, rule=rule)

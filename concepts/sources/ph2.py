@@ -6,12 +6,13 @@ Source: Mendonça, Ferreira, Marques, Marçal and Rozeira, EMBC 2013, 5437.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from concepts.errors import DataError
 from concepts.judgement import Judgement, Verdict
 from concepts.sources.csv_table import Row, read_table
+from concepts.sources.dataset_columns import column_meanings
 from concepts.sources.records import read_rows
 
 READER = "ph2"
@@ -24,37 +25,6 @@ COLOUR_NAMES = {
     "dark brown": "dark_brown",
     "blue gray": "blue_grey",
     "black": "black",
-}
-PRESENT, ABSENT = Verdict.PRESENT, Verdict.ABSENT
-# asymmetric about one axis or both; PH2 counts axes of asymmetry
-ASYMMETRY = {"0": {"asymmetry": ABSENT}, "1": {"asymmetry": PRESENT}, "2": {"asymmetry": PRESENT}}
-CRITERIA: Mapping[str, Mapping[str, Mapping[str, Verdict]]] = {
-    "asymmetry": ASYMMETRY,
-    "pigment network": {
-        "a": {"pigment_network": ABSENT, "typical_network": ABSENT, "atypical_network": ABSENT},
-        "t": {"pigment_network": PRESENT, "typical_network": PRESENT, "atypical_network": ABSENT},
-        "at": {"pigment_network": PRESENT, "typical_network": ABSENT, "atypical_network": PRESENT},
-    },
-    "dots globules": {
-        "a": {
-            "dots_and_globules": ABSENT,
-            "regular_dots_and_globules": ABSENT,
-            "irregular_dots_and_globules": ABSENT,
-        },
-        "t": {
-            "dots_and_globules": PRESENT,
-            "regular_dots_and_globules": PRESENT,
-            "irregular_dots_and_globules": ABSENT,
-        },
-        "at": {
-            "dots_and_globules": PRESENT,
-            "regular_dots_and_globules": ABSENT,
-            "irregular_dots_and_globules": PRESENT,
-        },
-    },
-    "streaks": {"a": {"streaks": ABSENT}, "p": {"streaks": PRESENT}},
-    "regression areas": {"a": {"regression": ABSENT}, "p": {"regression": PRESENT}},
-    "blue whitish veil": {"a": {"blue_whitish_veil": ABSENT}, "p": {"blue_whitish_veil": PRESENT}},
 }
 MARKED, UNMARKED = frozenset({"x", "1", "yes"}), frozenset({"", "0", "no"})
 
@@ -72,9 +42,9 @@ def ph2_judgements(path: Path) -> tuple[Judgement, ...]:
     Raises:
         DataError: If the file cannot be read, a column is missing, or a value is unknown; ``rows`` lists all such rows.
     """
-    rows = _rows(path)
-    columns = set(rows[0]) if rows else {NAME, *CRITERIA, COLOURS}
-    missing = [column for column in (NAME, *CRITERIA) if column not in columns]
+    rows, criteria = _rows(path), column_meanings(READER)
+    columns = set(rows[0]) if rows else {NAME, *criteria, COLOURS}
+    missing = [column for column in (NAME, *criteria) if column not in columns]
     if missing or not (COLOURS in columns or set(COLOUR_NAMES) <= columns):
         raise DataError(f"{path}: row 1: no column {', '.join(missing) or COLOURS}; give the table of PH2")
     return read_rows(path, rows, _of_row, first=2)
@@ -116,13 +86,13 @@ def _column(name: str) -> str:
 
 def _of_row(row: Row) -> list[Judgement]:
     findings: dict[str, Verdict] = {}
-    for column, values in CRITERIA.items():
+    for column, values in column_meanings(READER).items():
         verdicts = values.get(row[column].strip().casefold())
         if verdicts is None:
             raise DataError(f"{column}: {row[column]!r:.80}; allowed are {', '.join(values).upper()}")
-        findings.update(verdicts)
+        findings |= verdicts
     colours = _colours(row)
-    findings.update({concept: PRESENT if concept in colours else ABSENT for concept in COLOUR_NAMES.values()})
+    findings |= {name: Verdict.PRESENT if name in colours else Verdict.ABSENT for name in COLOUR_NAMES.values()}
     return [
         Judgement(reader=READER, image_id=row[NAME].strip(), concept=concept, verdict=verdict, blinded=False)
         for concept, verdict in findings.items()

@@ -164,6 +164,18 @@ def difference(first: Resampled, second: Resampled) -> Resampled:
     return Resampled(first.value - second.value, first.replicates - second.replicates, min(first.n, second.n))
 
 
+def mean_with_spread(values: NDArray[np.float64], n: int) -> Estimate:
+    """Give the mean of repetitions with the middle 95 % of them; those that are not known are left out.
+
+    Args:
+        values: One for each repetition.
+        n: Number of cases behind each.
+    """
+    finite = values[np.isfinite(values)]
+    low, high = np.percentile(finite, COVERAGE) if len(finite) else (np.nan, np.nan)
+    return Estimate(float(finite.mean()) if len(finite) else np.nan, float(low), float(high), n)
+
+
 def recentred(figure: Resampled) -> Resampled:
     """Move the resamples of a figure so that their mean is its value.
 

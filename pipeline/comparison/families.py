@@ -72,14 +72,7 @@ def auc_families(sides: Sequence[RunSide], differences: Sequence[AucDifferences]
 
     keys = (MACRO, *union(side.results.evaluation.classes for side in sides))
     return tuple(
-        FigureFamily(
-            key=f"auc.{network}",
-            title=f"Diagnosis, {network} network",
-            unit="AUC",
-            reference=NO_EFFECT["AUC"],
-            rows=tuple(row(network, key) for key in keys),
-            comparisons=comparisons,
-        )
+        _family(f"auc.{network}", f"Diagnosis, {network} network", [row(network, key) for key in keys], comparisons)
         for network in NETWORKS
     )
 
@@ -89,15 +82,8 @@ def axis_family(sides: Sequence[RunSide]) -> FigureFamily:
     names = concept_names(sides)
     figures = {concept: tuple(_axis_auc(side, concept) for side in sides) for concept in names}
     comparisons = _comparisons(figures.values())
-    rows = tuple(_compared(f"axis.{concept}", names[concept], figures[concept], comparisons) for concept in names)
-    return FigureFamily(
-        key="axis",
-        title="Concepts: AUC of each one's own axis",
-        unit="AUC",
-        reference=NO_EFFECT["AUC"],
-        rows=rows,
-        comparisons=comparisons,
-    )
+    rows = (_compared(f"axis.{concept}", names[concept], figures[concept], comparisons) for concept in names)
+    return _family("axis", "Concepts: AUC of each one's own axis", rows, comparisons)
 
 
 def importance_families(sides: Sequence[RunSide]) -> tuple[FigureFamily, ...]:
@@ -118,13 +104,12 @@ def importance_families(sides: Sequence[RunSide]) -> tuple[FigureFamily, ...]:
         )
 
     return tuple(
-        FigureFamily(
-            key=f"{IMPORTANCE}.{target}",
-            title=f"Importance, {sides[0].results.names.target(target)}",
+        _family(
+            f"{IMPORTANCE}.{target}",
+            f"Importance, {sides[0].results.names.target(target)}",
+            [row(target, concept) for concept in names],
+            comparisons,
             unit="loss ratio",
-            reference=NO_EFFECT["loss ratio"],
-            rows=tuple(row(target, concept) for concept in names),
-            comparisons=comparisons,
         )
         for target in targets
     )
@@ -152,6 +137,14 @@ def union(lists: Iterable[Iterable[str]]) -> list[str]:
         ['b', 'a', 'c']
     """
     return list(dict.fromkeys(entry for entries in lists for entry in entries))
+
+
+def _family(
+    key: str, title: str, rows: Iterable[ComparedFigure], comparisons: int, *, unit: str = "AUC"
+) -> FigureFamily:
+    return FigureFamily(
+        key=key, title=title, unit=unit, reference=NO_EFFECT[unit], rows=tuple(rows), comparisons=comparisons
+    )
 
 
 def _axis_auc(side: RunSide, concept: str) -> Estimate | None:

@@ -1,6 +1,6 @@
 """Runs side by side: what differs in how they were made and in what came out, and whether by more than noise."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,21 +67,24 @@ def compare_sides(sides: Sequence[RunSide], *, resamples: int = RESAMPLES) -> Co
     )
 
 
-def flat_settings(tree: Mapping[str, Any], path: str = "") -> dict[str, str]:
-    """Flatten nested settings to dotted keys, without those that say where a run was made.
+def flattened(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the leaves of nested settings by their dotted keys; an empty mapping is a leaf."""
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from flattened(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
+
+
+def flat_settings(tree: Mapping[str, Any]) -> dict[str, str]:
+    """Write nested settings by dotted keys, without those that say where a run was made.
 
     Example:
         >>> flat_settings({"runs": "runs", "seed": 3, "data": {"limit": None, "source": "phantom"}})
         {'seed': '3', 'data.limit': 'none', 'data.source': 'phantom'}
     """
-    entries: dict[str, str] = {}
-    for key, value in tree.items():
-        name = f"{path}{key}"
-        if isinstance(value, Mapping) and value:
-            entries |= flat_settings(value, f"{name}.")
-        elif name not in LOCATIONS:
-            entries[name] = ABSENT if value is None or value == {} else str(value)
-    return entries
+    leaves = ((name, value) for name, value in flattened(tree) if name not in LOCATIONS)
+    return {name: ABSENT if value is None or value == {} else str(value) for name, value in leaves}
 
 
 def _checked(paths: Sequence[Path]) -> list[RunFolder]:

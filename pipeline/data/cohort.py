@@ -1,12 +1,10 @@
 """The cohort of a run: samples that were read and checked, their split, and the concept release to train on."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +12,6 @@ from numpy.typing import NDArray
 from concepts.errors import DataError, ReleaseError, RunError, SettingsError
 from concepts.release import Release, read_release, split_word, verify_images
 from concepts.selection import (
-    Finding,
     check_usable,
     declared_parents,
     label_table,
@@ -44,7 +41,6 @@ class Cohort:
         concepts: Identifiers of the concepts in axis order.
         root: Folder to which the release's region paths are relative.
         cache: Decoded images.
-        findings: Concepts that can be trained on but not assessed, with the reason.
         unmarked_is_absent: Whether an image in which a concept was not marked counts as a weak negative.
     """
 
@@ -55,7 +51,6 @@ class Cohort:
     concepts: tuple[str, ...]
     root: Path
     cache: DecodedCache
-    findings: tuple[Finding, ...]
     unmarked_is_absent: bool
 
     def part(self, part: Part) -> list[Sample]:
@@ -94,13 +89,6 @@ class Cohort:
         lines = sorted(f"{sample.image_id} {sample.digest} {sample.diagnosis}" for sample in self.samples)
         return sha256("\n".join(lines).encode()).hexdigest()
 
-    def summary(self) -> dict[str, Any]:
-        """Count images, groups and diagnoses by part, for the report."""
-        return {
-            "source": self.samples[0].source,
-            "parts": {str(part): _counts(self.part(part), self.split) for part in Part},
-        }
-
 
 def prepare_cohort(
     settings: RunSettings, *, tracker: Tracker, split: Split | None = None, release: Release | None = None
@@ -124,7 +112,10 @@ def prepare_cohort(
     cache = decoded_cache(settings)
     decode(samples, cache, workers=settings.data.workers, tracker=tracker)
     groups = group_ids(samples, duplicate_labels(samples, cache, bits=settings.data.split.near_duplicate_bits))
-    split = split or _new_split(settings, samples, groups)
+    shares = settings.data.split
+    split = split or make_split(
+        samples, groups=groups, validation=shares.validation, test=shares.test, seed=settings.seed
+    )
     check_split(split, samples, groups)
     release = release or read_or_freeze(settings, samples)
     train = split.image_ids(Part.TRAIN)
@@ -132,13 +123,7 @@ def prepare_cohort(
     subspaces = settings.concepts.subspaces
     configured = {child: parent for parent, subspace in subspaces.items() for child in subspace.children}
     refuse_orphans(release, declared_parents(release, concepts) | configured)
-    findings = check_usable(
-        release,
-        train,
-        concepts=concepts,
-        unmarked_is_absent=settings.concepts.unmarked_is_absent,
-        minimum=settings.concepts.minimum_positives,
-    )
+    check_usable(release, train, concepts=concepts, unmarked_is_absent=settings.concepts.unmarked_is_absent)
     return Cohort(
         samples=tuple(samples),
         classes=tuple(sorted({sample.diagnosis for sample in samples})),
@@ -147,7 +132,6 @@ def prepare_cohort(
         concepts=tuple(concepts),
         root=region_root(settings, release),
         cache=cache,
-        findings=findings,
         unmarked_is_absent=settings.concepts.unmarked_is_absent,
     )
 
@@ -284,11 +268,6 @@ def _release_folder(named: Path, settings: RunSettings) -> Path:
     return settings.data.cache.expanduser() / "releases" / named if _is_in_store(named) else named.expanduser().parent
 
 
-def _new_split(settings: RunSettings, samples: Sequence[Sample], groups: Sequence[str]) -> Split:
-    shares = settings.data.split
-    return make_split(samples, groups=groups, validation=shares.validation, test=shares.test, seed=settings.seed)
-
-
 def _load(settings: DataSettings) -> list[Sample]:
     root = data_root(settings)
     match settings.source:
@@ -324,11 +303,6 @@ def _refuse_unknown_diagnoses(selected: Sequence[str], samples: Sequence[Sample]
         raise SettingsError(f"data.diagnoses: {', '.join(unknown)} not in this cohort; it has {', '.join(available)}")
 
 
-def _recorded_digest(run: RunFolder) -> str | None:
-    digests = run.read(RunRecord).digests
-    return None if digests is None else digests.data
-
-
 def reopen_cohort(settings: RunSettings, run: RunFolder, *, tracker: Tracker) -> Cohort:
     """Prepare the cohort of a run that was started before, with its split and its release.
 
@@ -337,14 +311,7 @@ def reopen_cohort(settings: RunSettings, run: RunFolder, *, tracker: Tracker) ->
     """
     split, release = read_split(run.file("split.csv")), read_release(run.file("release.json"))
     cohort = prepare_cohort(settings, tracker=tracker, split=split, release=release)
-    if _recorded_digest(run) != cohort.digest:
+    digests = run.read(RunRecord).digests
+    if digests is None or digests.data != cohort.digest:
         raise RunError(f"{run.path}: the images or labels changed since this run was started; start a new run")
     return cohort
-
-
-def _counts(samples: Sequence[Sample], split: Split) -> dict[str, Any]:
-    return {
-        "images": len(samples),
-        "groups": len({split.groups[sample.image_id] for sample in samples}),
-        "diagnoses": dict(sorted(Counter(sample.diagnosis for sample in samples).items())),
-    }

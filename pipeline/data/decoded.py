@@ -84,7 +84,11 @@ def decode_square(path: Path, *, size: int, fit: Fit, max_pixels: int = MAX_PIXE
     if fit is Fit.PAD:
         width, height = image_size(path)
         needed = tuple(-(-2 * size * side // max(width, height)) for side in (width, height))
-    image = open_rgb(path, at_least=(needed[0], needed[1]), max_pixels=max_pixels)
+    return image_square(open_rgb(path, at_least=(needed[0], needed[1]), max_pixels=max_pixels), size=size, fit=fit)
+
+
+def image_square(image: Image.Image, *, size: int, fit: Fit) -> Pixels:
+    """Resize a picture of mode RGB to a square: uint8, size x size x 3."""
     square = Image.fromarray(fit_square(np.asarray(image), fit))
     return np.asarray(square.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0))
 
@@ -140,14 +144,13 @@ class DecodedCache:
             lambda: decode_square(sample.path, size=self.size, fit=self.fit, max_pixels=self.max_pixels),
         )
 
-    def get_masks(self, sample: Sample, paths: Paths, *, identity: str | None = None) -> npt.NDArray[np.uint8]:
+    def get_masks(self, sample: Sample, paths: Paths) -> npt.NDArray[np.uint8]:
         """Return the masks of a sample, aligned with its image.
 
         Args:
             sample: Whose masks they are.
-            paths: One mask file per plane; None gives a plane of zeros.
-            identity: Text that identifies the masks' content, e.g. the files' digests; default: their names, sizes and
-                times of change.
+            paths: One mask file per plane; None gives a plane of zeros. A file is known by its name, size and time of
+                change.
 
         Returns:
             uint8, planes x region_size x region_size: the share of each mask pixel that is inside, 0 to 255.
@@ -158,34 +161,26 @@ class DecodedCache:
         side = self.region_size
         if all(path is None for path in paths):
             return np.zeros((len(paths), side, side), dtype=np.uint8)
-        identity = _identity(paths) if identity is None else identity
-        digest = hashlib.sha256(f"{sample.digest} {identity}".encode()).hexdigest()
+        digest = hashlib.sha256(f"{sample.digest} {_identity(paths)}".encode()).hexdigest()
         return _cached(self._entry(digest), (len(paths), side, side), lambda: self._decode_masks(sample, paths))
 
     def fill(
-        self,
-        samples: Sequence[Sample],
-        *,
-        workers: int = 2,
-        region_paths: Sequence[Paths] | None = None,
-        progress: Callable[[int], None] | None = None,
+        self, samples: Sequence[Sample], *, workers: int = 2, progress: Callable[[int], None] | None = None
     ) -> list[BadRow]:
         """Decode what is not in the cache yet, and collect every row that cannot be decoded.
 
         Args:
             samples: The cohort.
             workers: Threads; the decoders run side by side.
-            region_paths: The masks of each sample, as `get_masks` takes them; they are then decoded and checked too.
             progress: Called with 1 after each sample, in the calling thread.
 
         Returns:
             The rows that cannot be used, in the order of the samples; empty if all is well.
         """
-        masks: Sequence[Paths] = [()] * len(samples) if region_paths is None else region_paths
         bad = []
         with ThreadPoolExecutor(max(1, workers)) as pool:
             try:
-                for row, reason in enumerate(pool.map(self._problem, samples, masks)):
+                for row, reason in enumerate(pool.map(self._problem, samples)):
                     if reason is not None:
                         bad.append(BadRow(row, samples[row], reason))
                     if progress is not None:
@@ -195,10 +190,9 @@ class DecodedCache:
                 raise
         return bad
 
-    def _problem(self, sample: Sample, paths: Paths) -> str | None:
+    def _problem(self, sample: Sample) -> str | None:
         try:
             self.get(sample)
-            self.get_masks(sample, paths)
         except ImageError as error:
             return str(error)
         return None

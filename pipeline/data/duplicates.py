@@ -47,19 +47,18 @@ PAIR_BLOCK = 2_000
 """Pairs of thumbnails compared at once."""
 
 
-def near_duplicates(images: Iterable[NDArray[np.uint8]], *, bits: int, correlation: float = CORRELATION) -> Rows:
+def near_duplicates(images: Iterable[NDArray[np.uint8]], *, bits: int) -> Rows:
     """Find the near-duplicate group of each image; the iterable is read once, so memory stays small.
 
     Args:
         images: RGB, height x width x 3, of any size; as squares they may be compared turned by a right angle.
         bits: Largest Hamming distance between the hashes of a pair, 0 to 64.
-        correlation: Least correlation between the thumbnails of a pair, up to 1.
 
     Returns:
         N labels from 0; an image without near-duplicates has a label of its own.
     """
     thumbnails = grey_thumbnails(images)
-    return near_duplicate_groups(hash_thumbnails(thumbnails), bits=bits, thumbnails=thumbnails, correlation=correlation)
+    return near_duplicate_groups(hash_thumbnails(thumbnails), bits=bits, thumbnails=thumbnails)
 
 
 def grey_thumbnails(images: Iterable[NDArray[np.uint8]]) -> Thumbnails:
@@ -70,11 +69,6 @@ def grey_thumbnails(images: Iterable[NDArray[np.uint8]]) -> Thumbnails:
     """
     thumbnails = [_thumbnail(image) for image in images]
     return np.stack(thumbnails) if thumbnails else np.empty((0, SIDE, SIDE), dtype=np.float32)
-
-
-def perceptual_hashes(images: Iterable[NDArray[np.uint8]]) -> Hashes:
-    """`hash_thumbnails` of the images' thumbnails: N x 8."""
-    return hash_thumbnails(grey_thumbnails(images))
 
 
 def hash_thumbnails(thumbnails: Thumbnails) -> Hashes:
@@ -101,17 +95,14 @@ def hash_thumbnails(thumbnails: Thumbnails) -> Hashes:
     return np.packbits(positive.reshape(*positive.shape[:2], 64), axis=-1).view(np.uint64)[..., 0]
 
 
-def near_duplicate_groups(
-    hashes: Hashes, *, bits: int, thumbnails: Thumbnails | None = None, correlation: float = CORRELATION
-) -> Rows:
+def near_duplicate_groups(hashes: Hashes, *, bits: int, thumbnails: Thumbnails | None = None) -> Rows:
     """Group images that are joined by near-duplicate pairs, or by chains of them.
 
     Args:
-        hashes: N x 8, from `perceptual_hashes`.
+        hashes: N x 8, from `hash_thumbnails`.
         bits: Largest Hamming distance of a pair, 0 to 64, in the best of the eight positions.
         thumbnails: N x 32 x 32, from `grey_thumbnails`, to look again at the pairs that the hashes suggest; None takes
             these as they are, which joins unrelated lesions unless the bits are very few.
-        correlation: Least correlation of the thumbnails, where given.
 
     Returns:
         N labels from 0; an image without near-duplicates has a label of its own.
@@ -122,7 +113,7 @@ def near_duplicate_groups(
         first, second = first[apart], second[apart]
         if thumbnails is not None:
             positions = np.bitwise_count(hashes[first, :1] ^ hashes[second]).argmin(axis=1)
-            alike = correlations(thumbnails, (first, second), positions) >= correlation
+            alike = correlations(thumbnails, (first, second), positions) >= CORRELATION
             first, second = first[alike], second[alike]
         if len(first):
             labels = _joined(labels, first, second)

@@ -68,7 +68,7 @@ class CaseDataset(Dataset[Item]):
         self.transform = transform
         self.random_steps = [step for step in transform.transforms if isinstance(step, Randomizable)]
         self.classes = tuple(classes)
-        self.labels = _labels(self.samples, self.classes)
+        self.labels = class_indices(self.samples, self.classes)
         self.concept_labels = None if concept_labels is None else np.array(concept_labels, dtype=np.float32)
         self.region_paths = None if region_paths is None else [tuple(paths) for paths in region_paths]
         self.seed = seed
@@ -257,7 +257,12 @@ def _count_repeats(order: Rows) -> list[Draw]:
     return draws
 
 
-def _labels(samples: Sequence[Sample], classes: Sequence[str]) -> Rows:
+def class_indices(samples: Sequence[Sample], classes: Sequence[str]) -> Rows:
+    """Look up the index of each sample's diagnosis among the classes.
+
+    Raises:
+        DataError: If a diagnosis is not among them; names the row.
+    """
     index = {name: position for position, name in enumerate(classes)}
     for row, sample in enumerate(samples):
         if sample.diagnosis not in index:

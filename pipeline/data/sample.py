@@ -1,10 +1,10 @@
 """One image with what is known about it, and the table of a run's images."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+
+import pandas as pd
 
 from concepts.files import write_atomically
 
@@ -48,8 +48,5 @@ class Sample:
 
 def write_samples(samples: Sequence[Sample], path: Path) -> None:
     """Write one row per sample as CSV, with the columns of `Sample`; what is not known stays empty."""
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, [field.name for field in fields(Sample)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(map(asdict, samples))
-    write_atomically(path, table.getvalue())
+    table = pd.DataFrame([asdict(sample) for sample in samples], columns=[field.name for field in fields(Sample)])
+    write_atomically(path, table.to_csv(index=False, lineterminator="\n"))

@@ -7,7 +7,6 @@ from math import nan
 
 import pandas as pd
 
-from concepts.statistics.bootstrap import Weights, group_weights
 from pipeline.choices import Activation
 from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
@@ -24,7 +23,6 @@ from pipeline.results.evaluation import CohortResult, DiagnosisResult, Evaluatio
 from pipeline.run.files import AUXILIARY, MODEL, PLAIN
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
-from pipeline.run.seeds import Stream, random_generator
 from pipeline.whitening.subspaces import AxisLayout
 
 PREDICTIONS = "predictions.csv"
@@ -164,12 +162,6 @@ def predictions_table(outputs: NetworkOutputs, test: EvaluationData) -> str:
         for column, diagnosis in enumerate(test.classes):
             table[f"{network}_{diagnosis}"] = pooled.probabilities[:, column].round(6)
     return table.to_csv(index=False)
-
-
-def bootstrap_weights(settings: RunSettings, groups: Sequence[str]) -> Weights:
-    """Return the resamples of `EvaluationData.weights`, for stages that do not take evaluation data yet."""
-    generator = random_generator(settings.seed, Stream.BOOTSTRAP)
-    return group_weights(groups, resamples=settings.evaluation.resamples, generator=generator)
 
 
 def _counts(data: EvaluationData) -> PartCounts:

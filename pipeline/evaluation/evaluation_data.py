@@ -1,6 +1,5 @@
 """One part of a cohort as figures need it: images, labels, groups and resamples, gathered once."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from concepts.statistics.bootstrap import Weights, group_weights
 from pipeline.data.cohort import Cohort
+from pipeline.data.loaders import class_indices
 from pipeline.data.sample import Sample
 from pipeline.data.splits import Part
 from pipeline.run.seeds import Stream, random_generator
@@ -104,8 +104,3 @@ def evaluated_parts(cohort: Cohort, *, seed: int, resamples: int) -> EvaluatedPa
         validation=evaluation_data(cohort, Part.VALIDATION, seed=seed, resamples=resamples),
         test=evaluation_data(cohort, Part.TEST, seed=seed, resamples=resamples),
     )
-
-
-def class_indices(samples: Sequence[Sample], classes: Sequence[str]) -> NDArray[np.int64]:
-    """Return the index of each sample's diagnosis among the classes."""
-    return np.array([classes.index(sample.diagnosis) for sample in samples], dtype=np.int64)

@@ -1,7 +1,8 @@
 """What the networks of a run give for its images, gathered once; all figures of the evaluation are computed from it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from pipeline.choices import Activation
 from pipeline.evaluation.evaluation_data import EvaluatedParts
-from pipeline.evaluation.outputs import layer_outputs, pooled_features
+from pipeline.evaluation.outputs import LayerOutputs, layer_outputs, pooled_features
 from pipeline.evaluation.trajectory import activations_by_layer
 from pipeline.evaluation.whiteness import layer_residual
 from pipeline.models.concept_head import concept_head
@@ -119,32 +120,19 @@ def gather_outputs(
         tracker: Where progress is shown.
     """
     pooling = (Activation.MEAN, activation)
-    outputs = layer_outputs(
-        networks.plain,
-        networks.layer,
-        loaders.test,
-        turns=turns,
-        tracker=tracker,
-        title="plain network, test images",
+    of_test = partial(layer_outputs, loader=loaders.test, turns=turns, tracker=tracker)
+    plain = _pooled(of_test(networks.plain, networks.layer, title="plain network, test images"), pooling)
+    whitened = _pooled(
+        of_test(networks.whitened, networks.whitening, title="whitened network, test images"), Activation
     )
-    plain = PooledOutputs(
-        probabilities=outputs.probabilities, activations={how: outputs.activations(how) for how in pooling}
-    )
-    outputs = layer_outputs(
-        networks.whitened,
-        networks.whitening,
-        loaders.test,
-        turns=turns,
-        tracker=tracker,
-        title="whitened network, test images",
-    )
-    whitened = PooledOutputs(
-        probabilities=outputs.probabilities, activations={how: outputs.activations(how) for how in Activation}
-    )
+    auxiliary = None
+    if networks.auxiliary is not None:
+        outputs = of_test(networks.auxiliary, networks.layer, title="auxiliary network, test images")
+        auxiliary = _with_concepts(networks.auxiliary, outputs)
     return NetworkOutputs(
         plain=plain,
         whitened=whitened,
-        auxiliary=_auxiliary(networks, loaders, turns=turns, tracker=tracker),
+        auxiliary=auxiliary,
         train_features=pooled_features(
             networks.plain,
             networks.layer,
@@ -158,23 +146,17 @@ def gather_outputs(
     )
 
 
-def _auxiliary(
-    networks: EvaluatedNetworks, loaders: PartLoaders, *, turns: int, tracker: Tracker
-) -> AuxiliaryOutputs | None:
-    if networks.auxiliary is None:
-        return None
-    outputs = layer_outputs(
-        networks.auxiliary,
-        networks.layer,
-        loaders.test,
-        turns=turns,
-        tracker=tracker,
-        title="auxiliary network, test images",
+def _pooled(outputs: LayerOutputs, ways: Iterable[Activation]) -> PooledOutputs:
+    return PooledOutputs(
+        probabilities=outputs.probabilities, activations={how: outputs.activations(how) for how in ways}
     )
-    head = concept_head(networks.auxiliary)
-    with torch.no_grad():
-        concepts = head.pool(head(outputs.maps))
-    return AuxiliaryOutputs(probabilities=outputs.probabilities, concepts=concepts.double().numpy())
+
+
+@torch.no_grad()
+def _with_concepts(network: nn.Module, outputs: LayerOutputs) -> AuxiliaryOutputs:
+    head = concept_head(network)
+    concepts = head.pool(head(outputs.maps)).double().numpy()
+    return AuxiliaryOutputs(probabilities=outputs.probabilities, concepts=concepts)
 
 
 def _residual(networks: EvaluatedNetworks, loaders: PartLoaders, parts: EvaluatedParts, tracker: Tracker) -> Residual:

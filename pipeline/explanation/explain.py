@@ -83,7 +83,7 @@ def explain_run(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
         planted_cause=cases.planted_cause,
         failures=failures,
         discovery=discover(network, settings=settings.explanation, root=cohort.root, run=run, tracker=tracker),
-        shortcuts=audit_shortcuts(network, run=run, outputs=outputs, tracker=tracker),
+        shortcuts=audit_shortcuts(network, cohort, settings.data, run=run, tracker=tracker),
     )
     run.write(explanation)
 
@@ -180,5 +180,4 @@ def planted_importance(root: Path, test: EvaluationData) -> dict[str, dict[str, 
     file = root / "phantom.json"
     if test.samples[0].source != PHANTOM or not file.is_file():
         return {}
-    planted: dict[str, dict[str, float]] = json.loads(file.read_text(encoding="utf-8"))["importance"]
-    return planted
+    return json.loads(file.read_text(encoding="utf-8"))["importance"]

@@ -117,16 +117,12 @@ class ExplainedNetwork(ImageNetwork):
         parts: The images that it was trained, chosen and tested on, with everything that is known of them.
         display: Gives an image as it sees it, for people.
         masks: Gives an image's masks as it sees them.
-        settings: The experiment.
-        cohort: The images of the run.
     """
 
     description: ModelDescription
     parts: EvaluatedParts
     display: Display
     masks: Masks
-    settings: RunSettings
-    cohort: Cohort
     _outputs: dict[Part, LayerOutputs] = field(default_factory=dict, init=False, repr=False)
     _train: list[Tensor] = field(default_factory=list, init=False, repr=False)
 
@@ -187,8 +183,6 @@ def open_explained(settings: RunSettings, cohort: Cohort, *, run: RunFolder) -> 
         load=lambda samples: evaluation_loader(settings, cohort, description, samples),
         display=display_of(settings.transforms, cohort.cache),
         masks=masks_of(settings.transforms, cohort.cache),
-        settings=settings,
-        cohort=cohort,
     )
 
 

@@ -170,8 +170,7 @@ class Excess:
         return self._resampled(free_share(values), free_share(replicates))
 
     def _value(self, permuted: Losses) -> Table:
-        mean: Table = balanced(self.even, permuted - self.case_losses, self.belongs)[0].mean(axis=0)
-        return mean
+        return balanced(self.even, permuted - self.case_losses, self.belongs)[0].mean(axis=0)
 
     def _replicates(self, permuted: Losses, draws: Table) -> Table:
         by_permutation = balanced(self.weights, permuted - self.case_losses, self.belongs)
@@ -180,8 +179,7 @@ class Excess:
     def _draws(self, permutations: int) -> Table:
         """B x P: the share of each permutation in a resample of the permutations."""
         even = np.full(permutations, 1 / permutations)
-        drawn: Table = self.generator.multinomial(permutations, even, size=len(self.weights)) / permutations
-        return drawn
+        return self.generator.multinomial(permutations, even, size=len(self.weights)) / permutations
 
     def _resampled(self, values: Table, replicates: Table) -> list[Resampled]:
         cases = len(self.belongs)

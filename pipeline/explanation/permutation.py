@@ -216,10 +216,14 @@ def one_against_rest(logits: Tensor, labels: Tensor) -> Losses:
     """
     raw = logits.double()
     is_class = torch.eye(raw.shape[1], dtype=torch.bool)
-    others = raw[:, None, :].masked_fill(is_class, -torch.inf).logsumexp(dim=2)
-    side = torch.where(is_class[labels], raw, others)
-    losses: Losses = (raw.logsumexp(dim=1, keepdim=True) - side).clamp(min=0).numpy()
-    return losses
+    side = torch.where(is_class[labels], raw, other_logits(raw))
+    return (raw.logsumexp(dim=1, keepdim=True) - side).clamp(min=0).numpy()
+
+
+def other_logits(logits: Tensor) -> Tensor:
+    """Put together, for each of D diagnoses, the logits of all others: N x D of N x D."""
+    itself = torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
+    return logits[:, None, :].masked_fill(itself, -torch.inf).logsumexp(dim=2)
 
 
 def _orders(generator: np.random.Generator, cases: int, permutations: int) -> list[Tensor]:

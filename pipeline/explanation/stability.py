@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from concepts.statistics.bootstrap import COVERAGE, Resampled
+from concepts.statistics.bootstrap import COVERAGE, Resampled, mean_with_spread
 from concepts.statistics.estimate import Estimate
 from concepts.statistics.intervals import kendall_tau
 from pipeline.results.trust import OrderStability, RankStability
@@ -45,7 +45,7 @@ def order_stability(ratios: Mapping[str, Resampled]) -> OrderStability | None:
     ranks = descending_ranks(values[None])[0]
     columns = zip(assessed, ranks.tolist(), descending_ranks(replicates).T, strict=True)
     return OrderStability(
-        tau=_mean_with_spread(kendall_tau(values, replicates), cases),
+        tau=mean_with_spread(kendall_tau(values, replicates), cases),
         resamples=len(replicates),
         concepts={concept: _rank_stability(rank, resampled, cases) for concept, rank, resampled in columns},
     )
@@ -69,11 +69,3 @@ def _rank_stability(rank: int, resampled: NDArray[np.int64], cases: int) -> Rank
         first=float((resampled == 1).mean()),
         same=float((resampled == rank).mean()),
     )
-
-
-def _mean_with_spread(values: Table, cases: int) -> Estimate:
-    usable = values[np.isfinite(values)]
-    if not len(usable):
-        return Estimate(float("nan"), float("nan"), float("nan"), cases)
-    low, high = np.percentile(usable, COVERAGE)
-    return Estimate(float(usable.mean()), float(low), float(high), cases)

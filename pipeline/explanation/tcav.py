@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from concepts.errors import SettingsError
-from concepts.statistics.estimate import Estimate
+from concepts.statistics.bootstrap import COVERAGE, mean_with_spread
 from pipeline.evaluation.evaluation_data import EvaluatedParts
 from pipeline.explanation.explained_network import ImageNetwork
 from pipeline.explanation.permutation import Tail
@@ -32,7 +32,6 @@ EXAMPLES = 50
 """Images on each side of a vector, at most."""
 REPEATS = 10
 """Vectors for each concept, each from other random images; and vectors between random images."""
-COVERAGE = (0.025, 0.975)
 STRENGTH = 1e-2
 
 
@@ -152,10 +151,10 @@ def tcav_scores(
             continue
         inputs = (maps[rows], *(bypass[rows] for bypass in rest))
         shares = np.array(_shares(tail, inputs, target, pairs, train_maps)).reshape(-1, REPEATS)
-        low, high = np.quantile(shares[-1], COVERAGE)
+        low, high = np.percentile(shares[-1], COVERAGE)
         band = Band(low=float(low), high=float(high))
         scores[diagnosis] = {
-            name: TcavScore(share=_estimate(row, len(rows)), null=band)
+            name: TcavScore(share=mean_with_spread(row, len(rows)), null=band)
             for name, row in zip(draws, shares, strict=False)
         }
     return scores
@@ -228,8 +227,3 @@ def _batches(maps: Tensor) -> DataLoader[Tensor]:
 
 def _draw(generator: np.random.Generator, rows: Sequence[int]) -> NDArray[np.int64]:
     return generator.choice(np.asarray(rows), size=min(EXAMPLES, len(rows)), replace=False)
-
-
-def _estimate(shares: NDArray[np.float64], cases: int) -> Estimate:
-    low, high = np.quantile(shares, COVERAGE)
-    return Estimate(float(shares.mean()), float(low), float(high), cases)

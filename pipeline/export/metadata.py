@@ -1,12 +1,13 @@
 """The metadata of a bundle by MONAI's schema: the network's input and output, and its test figures."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from concepts.errors import RunError
+from concepts.statistics.estimate import Estimate
 from pipeline.export.classifier import INTENDED_USE, whitening_of
 from pipeline.models.checkpoint import ModelDescription
 from pipeline.results.evaluation import Evaluation
@@ -118,21 +119,11 @@ def evaluation_metrics(run: RunFolder) -> dict[str, Any]:
         RunError: If the run was not evaluated, or by an earlier version.
     """
     evaluation = run.read(Evaluation)
-    whitened = evaluation.diagnosis.whitened
-    figures = {
-        "balanced_accuracy": whitened.balanced_accuracy,
-        "ece": whitened.ece,
-        **{f"auc_{key}": figure for key, figure in whitened.auc.items()},
-        **{
-            f"sensitivity_at_specificity_80_{key}": figure
-            for key, figure in whitened.sensitivity_at_specificity_80.items()
-        },
-        **{
-            f"sensitivity_at_specificity_90_{key}": figure
-            for key, figure in whitened.sensitivity_at_specificity_90.items()
-        },
-        **{f"axis_auc_{concept}": evaluation.axis_auc(concept) for concept in evaluation.axes.purity},
-    }
+    figures: dict[str, Estimate] = {}
+    for name, content in evaluation.diagnosis.whitened:
+        by_name = {f"{name}_{key}": figure for key, figure in content.items()} if isinstance(content, Mapping) else {}
+        figures |= by_name or {name: content}
+    figures |= {f"axis_auc_{concept}": evaluation.axis_auc(concept) for concept in evaluation.axes.purity}
     return {name: figure.to_json() for name, figure in figures.items()}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from concepts.errors import RunError
+from pipeline.comparison.runs import flattened
 from pipeline.report.pages.tables import figure_rows, figure_trees
 from pipeline.results.evaluation import Evaluation
 from pipeline.results.explanation import Explanation
@@ -105,14 +106,10 @@ def tracking_address(target: str) -> tuple[str, str | None]:
     return f"sqlite:///{folder / DATABASE}", (folder / ARTEFACTS).as_uri()
 
 
-def parameters(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+def parameters(tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield settings as dotted keys and text."""
-    for key, value in tree.items():
-        name = f"{path}{key}"
-        if isinstance(value, Mapping) and value:
-            yield from parameters(value, f"{name}.")
-        else:
-            yield metric_key(name), str(value)[:LONGEST]
+    for name, value in flattened(tree):
+        yield metric_key(name), str(value)[:LONGEST]
 
 
 def metrics(trees: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

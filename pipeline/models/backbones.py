@@ -115,18 +115,6 @@ def _resnet(block: str, layers: tuple[int, int, int, int]) -> Callable[[int, flo
     return build
 
 
-def _densenet121(num_classes: int, _: float) -> nn.Module:
-    return DenseNet121(spatial_dims=2, in_channels=3, out_channels=num_classes, pretrained=False)
-
-
-def _efficientnet_b0(num_classes: int, _: float) -> nn.Module:
-    return EfficientNetBN("efficientnet-b0", spatial_dims=2, num_classes=num_classes, pretrained=False)
-
-
-def _mobilenet_v1(num_classes: int, width: float) -> nn.Module:
-    return MobileNetV1(num_classes, width=width)
-
-
 def _work_out_of_place(network: nn.Module) -> None:
     for module in network.modules():
         if getattr(module, "inplace", False):
@@ -138,13 +126,19 @@ _ARCHITECTURES = {
     "resnet34": _Architecture(_resnet("basic", (3, 4, 6, 3)), replace="layer4.2.bn1", insert="layer4.2"),
     "resnet50": _Architecture(_resnet("bottleneck", (3, 4, 6, 3)), replace="layer4.2.bn2", insert="layer3.5"),
     "densenet121": _Architecture(
-        _densenet121, replace="features.norm5", insert="features.transition3.conv", scales=False
+        lambda classes, _: DenseNet121(spatial_dims=2, in_channels=3, out_channels=classes, pretrained=False),
+        replace="features.norm5",
+        insert="features.transition3.conv",
+        scales=False,
     ),
     "efficientnet-b0": _Architecture(
-        _efficientnet_b0, replace="_blocks.6.15._bn2", insert="_blocks.6.15._bn2", scales=False
+        lambda classes, _: EfficientNetBN("efficientnet-b0", spatial_dims=2, num_classes=classes, pretrained=False),
+        replace="_blocks.6.15._bn2",
+        insert="_blocks.6.15._bn2",
+        scales=False,
     ),
     "mobilenet_v1": _Architecture(
-        _mobilenet_v1,
+        lambda classes, width: MobileNetV1(classes, width=width),
         replace="blocks.10.pointwise.norm",
         insert="blocks.10.pointwise.norm",
         mean=(0.5, 0.5, 0.5),

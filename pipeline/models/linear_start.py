@@ -29,8 +29,7 @@ class LinearStart:
 
     def all_axes(self, maps: Tensor) -> Tensor:
         """Compute what all axes give together, b included, for each of N maps, which stay as they are."""
-        y: Tensor = self.linear(self.channelwise(maps.clone()))
-        return y
+        return self.linear(self.channelwise(maps.clone()))
 
     def one_axis(self, maps: Tensor, axis: int) -> Tensor:
         """Compute what one axis gives, K_j f(z_j), in the shape of `all_axes`; zeros where it is not read."""

@@ -1,10 +1,6 @@
-"""A network cut at one of its modules, so that only one side of the cut need run.
-
-`split_at` gives both sides; `early_exit` runs the first side of any network, also of one that cannot be traced.
-"""
+"""A network cut at one of its modules, so that only one side of the cut need run."""
 
 from difflib import get_close_matches
-from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -122,39 +118,6 @@ def split_at(network: nn.Module, module_name: str, *, turns: int = 1) -> tuple[H
     return Head(head, turns), Tail(tail)
 
 
-def early_exit(network: nn.Module, module_name: str, x: Tensor) -> Tensor:
-    """Return the output of one module, without running what comes after it.
-
-    Works for every network, in its present mode, with or without gradients. A module that runs several times gives its
-    first output.
-
-    Args:
-        network: Any network.
-        module_name: Qualified name of one of its modules.
-        x: Input of the network.
-
-    Raises:
-        SettingsError: If there is no such module, or the forward pass does not reach it.
-
-    Example:
-        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
-        >>> early_exit(network, "0", torch.zeros(3, 1, 2, 2)).shape
-        torch.Size([3, 4])
-    """
-
-    def leave(_module: nn.Module, _args: Any, output: Tensor) -> None:  # noqa: ANN401  # whatever the module takes
-        raise _Reached(output)
-
-    hook = named_module(network, module_name).register_forward_hook(leave)
-    try:
-        network(x)
-    except _Reached as reached:
-        return reached.output
-    finally:
-        hook.remove()
-    raise SettingsError(f"model.layer: the forward pass does not reach '{module_name}'; name another module")
-
-
 def named_module(network: nn.Module, name: str) -> nn.Module:
     """Find a module of a network by its qualified name, e.g. ``layer4.1.bn1``.
 
@@ -168,12 +131,6 @@ def named_module(network: nn.Module, name: str) -> nn.Module:
     raise SettingsError(
         f"model.layer: {type(network).__name__} has no module '{name}'; the closest names are {', '.join(close)}"
     )
-
-
-class _Reached(Exception):  # noqa: N818  # not an error: the way out of a forward pass
-    def __init__(self, output: Tensor) -> None:
-        super().__init__()
-        self.output = output
 
 
 class _Tracer(fx.Tracer):

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError  # only the name of what torch.load raises
 from typing import Any
@@ -13,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from concepts.errors import WeightsError
+from pipeline.results.record import LoadedWeights
 
 HEADS = ("classifier.", "fc.", "class_layers.out.", "_fc.", "head.")
 ENOUGH = 0.9
@@ -20,22 +20,7 @@ ENOUGH = 0.9
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 
 
-@dataclass(frozen=True)
-class WeightsReport:
-    """What became of the tensors of a file and of a network.
-
-    Attributes:
-        loaded: Names in the network that took a tensor.
-        dropped: Names in the file that were not used, such as the head of another task.
-        missing: Names in the network that keep their initial values.
-    """
-
-    loaded: tuple[str, ...]
-    dropped: tuple[str, ...]
-    missing: tuple[str, ...]
-
-
-def load_weights(network: nn.Module, path: Path) -> WeightsReport:
+def load_weights(network: nn.Module, path: Path) -> LoadedWeights:
     """Load a safetensors or state-dict file; the head of another number of classes is dropped.
 
     Counters of batches, which nothing here reads, are neither required nor listed.
@@ -55,7 +40,8 @@ def load_weights(network: nn.Module, path: Path) -> WeightsReport:
     _refuse_other_network(network, path, expected=expected, tensors=tensors)
     network.load_state_dict(fitting, strict=False)
     dropped = [spelled for name, (spelled, _) in in_file.items() if name not in fitting and not _is_counter(name)]
-    return WeightsReport(tuple(fitting), tuple(dropped), tuple(name for name in expected if name not in fitting))
+    missing = [name for name in expected if name not in fitting]
+    return LoadedWeights(file=path.name, loaded=tuple(fitting), dropped=tuple(dropped), missing=tuple(missing))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -67,7 +53,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such weights file; weights are never downloaded: give a local file")
     try:
-        content: Any = load_file(path) if path.suffix == ".safetensors" else _load_torch(path)
+        is_safe = path.suffix == ".safetensors"
+        content: Any = load_file(path) if is_safe else torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())[:100]
         raise WeightsError(
@@ -78,10 +65,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise WeightsError(f"{path}: the file holds no state dict (names with tensors); save network.state_dict()")
     return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
-
-
-def _load_torch(path: Path) -> Any:  # noqa: ANN401  # checked by the caller
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _fits(tensors: Mapping[str, Tensor], name: str, expected: Mapping[str, Tensor]) -> bool:

@@ -53,9 +53,10 @@ class Refinement(Result):
     """What steps beyond the closed form did to one layer.
 
     Attributes:
-        before: The layer's own objective before.
+        before: Mean over concepts of the activation where the concept is present minus where it is absent (or of the
+            former alone), by the layer's own activation, before.
         after: The same afterwards; never less.
-        steps: Steps taken.
+        steps: Steps taken; fewer than asked for where no step raised it any more.
     """
 
     before: float
@@ -68,17 +69,19 @@ class LayerAlignment(Result):
 
     Attributes:
         layer: Name of the module.
-        objective: What was maximised.
-        before: Its value before.
-        after: Its value afterwards.
+        objective: ``positives``, ``contrast`` or ``regions``.
+        before: Mean over concepts of r_j · m_j (axis and concept mean) with the old rotation and the new statistics, in
+            standard deviations of a white axis; where there are subspaces, over the concepts that are no child.
+        after: The same with the new rotation; never less.
         positives: By concept, images that show it.
         negatives: By concept, images known not to show it.
         regions: By concept, positions inside its masks.
         positions: Positions behind the statistics.
-        residual_before: Distance of the covariance from the identity before.
-        residual: The same afterwards.
-        inside: By parent concept, its value inside the subspace; None without subspaces.
-        refinement: None where none was asked for.
+        residual_before: Relative distance of the covariance from the identity under the statistics that the layer had.
+        residual: The same under the new ones.
+        inside: Where there are subspaces, the mean over children of theirs, told from their siblings: ``before`` with
+            the old axes once they had made room for the parents' new ones, and ``after``, never less.
+        refinement: What steps beyond the closed form did; None where none was asked for.
     """
 
     layer: str

@@ -5,8 +5,6 @@ from enum import StrEnum
 
 from pipeline.results.result import Figure, Number, Result
 
-"""Entry of ``run.json`` that says what was suppressed."""
-
 
 class ShortcutVerdict(StrEnum):
     """What is said of an artefact and a diagnosis."""

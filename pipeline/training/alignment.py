@@ -1,7 +1,6 @@
 """Turn the named axes of whitened layers onto their concepts: an exact pass, and a handler for any Ignite trainer."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -12,7 +11,8 @@ from torch import Tensor, nn
 from concepts.errors import SettingsError
 from pipeline.choices import Objective, Schedule
 from pipeline.data.loaders import place_images
-from pipeline.training.layer_alignment import AlignmentReport, align_layer
+from pipeline.results.record import LayerAlignment
+from pipeline.training.layer_alignment import align_layer
 from pipeline.training.layer_statistics import Batch, batch_labels, collect_statistics, device_of
 from pipeline.training.processes import is_first
 from pipeline.training.refinement import refine
@@ -30,8 +30,7 @@ def align(
     objective: Objective = Objective.CONTRAST,
     shrinkage: float = 0.0,
     refinement_steps: int = 0,
-    device: torch.device | str | None = None,
-) -> dict[str, AlignmentReport]:
+) -> dict[str, LayerAlignment]:
     """Give every whitened layer exact statistics and the best rotation, without training anything.
 
     One forward pass over the batches, in evaluation mode, that stops at the last whitened layer. A layer whose
@@ -47,7 +46,6 @@ def align(
         shrinkage: How much directions of little variance count less (`pipeline.whitening.whiten.shrunk_whitening`).
         refinement_steps: Steps at most beyond the closed form (`pipeline.training.refinement`), for activations that
             are not linear in the axes; the batches are then read from once more. Layers with subspaces get none.
-        device: Where the network is; default: that of its parameters.
 
     Returns:
         A report for each layer, in the order in which the network runs them.
@@ -74,10 +72,10 @@ def align(
     layers = whitening_layers(network)
     if not layers:
         raise SettingsError("the network has no whitened layer; insert one first (pipeline.whitening.surgery)")
-    reports: dict[str, AlignmentReport] = {}
+    reports: dict[str, LayerAlignment] = {}
     while len(reports) < len(layers):
         waiting = {name: layer for name, layer in layers.items() if name not in reports}
-        for name, moments in collect_statistics(network, waiting, batches, device=device).items():
+        for name, moments in collect_statistics(network, waiting, batches).items():
             reports[name], changed = align_layer(
                 network, name, moments, objective=Objective(objective), shrinkage=shrinkage
             )
@@ -138,7 +136,7 @@ class ConceptAlignment:
         self.schedule, self.objective = Schedule(schedule), Objective(objective)
         self.every, self.momentum = every, momentum
         self.shrinkage, self.refinement_steps = shrinkage, refinement_steps
-        self.reports: dict[str, AlignmentReport] = {}
+        self.reports: dict[str, LayerAlignment] = {}
         self._gradients: dict[str, Tensor] = {}
         self._drawn = 0
         self._batches = _endless(loader, skip=0)
@@ -187,19 +185,17 @@ class ConceptAlignment:
 
 def _refined(
     network: nn.Module,
-    reports: Mapping[str, AlignmentReport],
+    reports: Mapping[str, LayerAlignment],
     batches: Iterable[Batch],
     *,
     objective: Objective,
     steps: int,
-) -> dict[str, AlignmentReport]:
+) -> dict[str, LayerAlignment]:
     """Refine the layers that can be refined on the first process's images; return their reports."""
     layers = whitening_layers(network)
     plain = [name for name in reports if layers[name].num_concepts and not layers[name].layout.subspaces]
-    return {
-        name: replace(reports[name], refinement=refine(network, name, batches, objective=objective, steps=steps))
-        for name in plain
-    }
+    refined = {name: refine(network, name, batches, objective=objective, steps=steps) for name in plain}
+    return {name: reports[name].model_copy(update={"refinement": result}) for name, result in refined.items()}
 
 
 def _endless(loader: Iterable[Batch], *, skip: int) -> Iterator[Batch]:

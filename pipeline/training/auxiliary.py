@@ -8,14 +8,13 @@ from pipeline.data.cohort import Cohort
 from pipeline.models.backbones import layer_name
 from pipeline.models.checkpoint import HeadDescription, ModelDescription, load_model
 from pipeline.models.concept_head import put_head
-from pipeline.models.inputs import training_loader, validation_loader
 from pipeline.run.files import AUXILIARY, PLAIN
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
 from pipeline.training.engine import Phase
 from pipeline.training.freeze import freeze
 from pipeline.training.loss import TrainingLoss
-from pipeline.training.phases import PhaseLoaders, diagnosis_weights, store_model, train_phase
+from pipeline.training.phases import diagnosis_weights, store_model, train_phase
 from pipeline.training.start import pretrained
 
 
@@ -40,11 +39,9 @@ def train_auxiliary(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tr
             seed=settings.seed,
             layer=head,
         ),
-        settings=training,
-        loaders=PhaseLoaders(
-            training_loader(settings, cohort, description, with_concepts=True),
-            validation_loader(settings, cohort, description),
-        ),
+        settings=settings,
+        cohort=cohort,
+        description=description,
         run=run,
         tracker=tracker,
     )

@@ -21,8 +21,6 @@ def collect_statistics(
     network: nn.Module,
     layers: Mapping[str, ConceptWhitening],
     batches: Iterable[Batch],
-    *,
-    device: torch.device | str | None = None,
 ) -> dict[str, LayerMoments]:
     """Collect moments of the inputs of whitened layers, over all batches and processes.
 
@@ -30,7 +28,6 @@ def collect_statistics(
         network: Put into evaluation mode for the pass.
         layers: By name; the pass stops at the last of them that the network runs.
         batches: As for `pipeline.training.alignment.align`.
-        device: As for `pipeline.training.alignment.align`.
 
     Returns:
         Moments by name, in the order in which the network runs the layers.
@@ -48,7 +45,7 @@ def collect_statistics(
         >>> int(moments.count), moments.present.weights.tolist()
         (20, [2.0])
     """
-    where = torch.device(device) if device is not None else device_of(network)
+    where = device_of(network)
     moments: dict[str, LayerMoments] = {}
     for batch in batches:
         for name, x in layer_inputs(network, layers, place_images(batch["image"], where)).items():
@@ -105,5 +102,4 @@ def _targets(batch: Batch, key: str, layer: ConceptWhitening, device: torch.devi
             f"batches have {values.shape[1]} columns of {key} but the layer has {layer.num_concepts} concepts "
             f"({', '.join(layer.concepts)}); give one column per concept, in that order"
         )
-    targets: Tensor = values.to(device)
-    return targets
+    return values.to(device)

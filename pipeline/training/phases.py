@@ -1,18 +1,17 @@
 """One phase of a run: train a network, record what its epochs measured, and leave it in the run folder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from pipeline.choices import Balance
-from pipeline.config import TrainingSettings
+from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
+from pipeline.data.loaders import class_indices
 from pipeline.data.splits import Part
 from pipeline.models.checkpoint import ModelDescription, save_model
+from pipeline.models.inputs import training_loader, validation_loader
 from pipeline.results.record import EpochFigures
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
@@ -20,26 +19,14 @@ from pipeline.training.engine import EpochHandler, Phase, PhaseTrainer
 from pipeline.training.loss import TrainingLoss, class_weights
 
 
-@dataclass(frozen=True)
-class PhaseLoaders:
-    """The batches of a phase.
-
-    Attributes:
-        train: What the network learns from.
-        validation: By which the checkpoint is chosen.
-    """
-
-    train: DataLoader[Any]
-    validation: DataLoader[Any]
-
-
 def train_phase(
     network: nn.Module,
     loss: TrainingLoss,
     *,
     phase: Phase,
-    settings: TrainingSettings,
-    loaders: PhaseLoaders,
+    settings: RunSettings,
+    cohort: Cohort,
+    description: ModelDescription,
     run: RunFolder,
     tracker: Tracker,
     handlers: Sequence[EpochHandler] = (),
@@ -52,8 +39,9 @@ def train_phase(
         network: On its device.
         loss: What is minimised.
         phase: Its name, length, learning rate and seed.
-        settings: Optimiser, schedule and precision.
-        loaders: Training and validation batches.
+        settings: Batches, optimiser, schedule and precision.
+        cohort: Whose training part the network learns from, and whose validation part chooses the checkpoint.
+        description: Of the network that sees the images.
         run: Holds the state of training between epochs, so that it can be resumed.
         tracker: Where progress is shown.
         handlers: What else takes part in training.
@@ -62,9 +50,9 @@ def train_phase(
         network,
         loss,
         phase=phase,
-        settings=settings,
-        train=loaders.train,
-        validation=loaders.validation,
+        settings=settings.training,
+        train=training_loader(settings, cohort, description, with_concepts=loss.needs_concepts),
+        validation=validation_loader(settings, cohort, description),
         folder=run.path,
         tracker=tracker,
         handlers=handlers,
@@ -88,5 +76,5 @@ def diagnosis_weights(cohort: Cohort, balance: Balance) -> Tensor | None:
     """
     if balance is not Balance.WEIGHTS:
         return None
-    labels = torch.tensor([cohort.classes.index(sample.diagnosis) for sample in cohort.part(Part.TRAIN)])
-    return class_weights(labels, len(cohort.classes))
+    labels = class_indices(cohort.part(Part.TRAIN), cohort.classes)
+    return class_weights(torch.from_numpy(labels), len(cohort.classes))

@@ -2,14 +2,13 @@
 
 from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
-from pipeline.models.inputs import training_loader, validation_loader
 from pipeline.run.files import PLAIN
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
 from pipeline.training.engine import Phase
 from pipeline.training.freeze import freeze
 from pipeline.training.loss import TrainingLoss
-from pipeline.training.phases import PhaseLoaders, diagnosis_weights, store_model, train_phase
+from pipeline.training.phases import diagnosis_weights, store_model, train_phase
 from pipeline.training.start import pretrained
 
 
@@ -24,11 +23,9 @@ def train_plain(settings: RunSettings, cohort: Cohort, *, run: RunFolder, tracke
             class_weights=diagnosis_weights(cohort, training.balance), label_smoothing=training.label_smoothing
         ),
         phase=Phase(name=PLAIN, epochs=training.plain_epochs, learning_rate=training.learning_rate, seed=settings.seed),
-        settings=training,
-        loaders=PhaseLoaders(
-            training_loader(settings, cohort, description, with_concepts=False),
-            validation_loader(settings, cohort, description),
-        ),
+        settings=settings,
+        cohort=cohort,
+        description=description,
         run=run,
         tracker=tracker,
     )

@@ -1,7 +1,6 @@
 """Refine aligned axes for activations that are not linear: the objective is what the layer's own activation gives."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 
 from pipeline.choices import Objective
 from pipeline.data.loaders import place_images
+from pipeline.results.record import Refinement
 from pipeline.whitening.activation import axis_activations
 from pipeline.whitening.channels import Channels
 from pipeline.whitening.early_exit import layer_inputs
@@ -20,30 +20,6 @@ IMAGES = 512
 """Images whose maps are kept at a time."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RefinementReport:
-    """What refining did to one layer.
-
-    Attributes:
-        before: Mean over concepts of the activation where the concept is present minus where it is absent (or of the
-            former alone), by the layer's own activation, before.
-        after: The same afterwards; never less.
-        steps: Steps taken; fewer than asked for where no step raised it any more.
-
-    Example:
-        >>> RefinementReport(before=0.5, after=0.75, steps=2).to_json()
-        {'before': 0.5, 'after': 0.75, 'steps': 2}
-    """
-
-    before: float
-    after: float
-    steps: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the report as a JSON object."""
-        return asdict(self)
-
-
 @torch.no_grad()
 def refine(
     network: nn.Module,
@@ -52,8 +28,7 @@ def refine(
     *,
     objective: Objective,
     steps: int,
-    images: int = IMAGES,
-) -> RefinementReport:
+) -> Refinement:
     """Raise the mean activations of a layer's concepts by steps along Cayley curves, from where closed form left them.
 
     The closed form is exact for activations that are linear in the axes. For a maximum, a positive mean or pooled
@@ -63,13 +38,12 @@ def refine(
     Args:
         network: Changed in place; put into evaluation mode.
         layer: Name of a whitened layer without subspaces.
-        batches: As for `pipeline.training.alignment.align`; read from until ``images`` are kept.
+        batches: As for `pipeline.training.alignment.align`; read from until `IMAGES` images are kept.
         objective: ``positives``, else present against absent.
         steps: Steps at most.
-        images: Images kept.
     """
     whitened = whitening_layers(network)[layer]
-    maps, labels = _whitened_maps(network, layer, batches, images)
+    maps, labels = _whitened_maps(network, layer, batches)
     weights = _weights(labels, objective)
 
     def value(named: Tensor) -> Tensor:
@@ -85,12 +59,10 @@ def refine(
         rotation, length, after, taken = step.rotation, 2 * step.step, step.after, taken + 1
     if taken:
         turn(network, whitened, rotation)
-    return RefinementReport(before=before, after=after, steps=taken)
+    return Refinement(before=before, after=after, steps=taken)
 
 
-def _whitened_maps(
-    network: nn.Module, name: str, batches: Iterable[Mapping[str, Any]], images: int
-) -> tuple[Tensor, Tensor]:
+def _whitened_maps(network: nn.Module, name: str, batches: Iterable[Mapping[str, Any]]) -> tuple[Tensor, Tensor]:
     """Whitened, not yet rotated maps of the first images, and their labels."""
     layer = whitening_layers(network)[name]
     whitening = layer.whitening()
@@ -101,7 +73,7 @@ def _whitened_maps(
         x = layer_inputs(network, {name: layer}, place_images(batch["image"], device))[name]
         maps.append(Channels(x).apply(whitening, -whitening @ layer.mean.double()))
         labels.append(_labels(batch, layer, x))
-        if sum(map(len, maps)) >= images:
+        if sum(map(len, maps)) >= IMAGES:
             break
     return torch.cat(maps), torch.cat(labels)
 

@@ -1,7 +1,6 @@
 """The network before any training, and what is refused before a run begins."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import torch
 from ignite import distributed as idist
@@ -14,7 +13,6 @@ from pipeline.models.checkpoint import ModelDescription, WhiteningDescription, p
 from pipeline.models.inputs import training_loader, validation_loader
 from pipeline.models.weights import load_weights
 from pipeline.models.whitened import subspaces_of
-from pipeline.results.record import LoadedWeights
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
 from pipeline.run.seeds import Stream, torch_seed
@@ -64,9 +62,9 @@ def pretrained(
     """
     backbone, description = describe(settings.model, settings.transforms, classes=cohort.classes, seed=settings.seed)
     if settings.model.weights is not None:
-        report = load_weights(backbone.network, settings.model.weights.expanduser())
-        run.record(weights=LoadedWeights(file=settings.model.weights.name, **asdict(report)))
-        tracker.say(f"weights: {len(report.loaded)} tensors loaded, {len(report.dropped)} dropped: {report.dropped}")
+        weights = load_weights(backbone.network, settings.model.weights.expanduser())
+        run.record(weights=weights)
+        tracker.say(f"weights: {len(weights.loaded)} tensors loaded, {len(weights.dropped)} dropped: {weights.dropped}")
     return backbone.network.to(idist.device()), description
 
 

@@ -1,6 +1,5 @@
 """The whitened phase: concept whitening goes into a trained network, is aligned, and fine-tuned."""
 
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -13,8 +12,7 @@ from pipeline.config import AlignmentSettings, RunSettings
 from pipeline.data.cohort import Cohort
 from pipeline.data.loaders import place_images
 from pipeline.models.checkpoint import ModelDescription, load_model, main_layer, put_whitening, without_head
-from pipeline.models.inputs import alignment_loader, training_loader, validation_loader
-from pipeline.results.record import LayerAlignment
+from pipeline.models.inputs import alignment_loader, validation_loader
 from pipeline.run.files import MODEL
 from pipeline.run.folder import RunFolder
 from pipeline.run.progress import Tracker
@@ -23,7 +21,7 @@ from pipeline.training.axis_dropout import free_axes_dropped
 from pipeline.training.engine import Phase
 from pipeline.training.freeze import freeze
 from pipeline.training.loss import TrainingLoss
-from pipeline.training.phases import PhaseLoaders, diagnosis_weights, store_model, train_phase
+from pipeline.training.phases import diagnosis_weights, store_model, train_phase
 from pipeline.training.start import whitening_of
 from pipeline.whitening.surgery import whitening_layers
 
@@ -86,7 +84,7 @@ def _align(
             refinement_steps=settings.refinement_steps,
         )
         advance(1)
-    run.record(alignment={name: LayerAlignment.model_validate(asdict(report)) for name, report in reports.items()})
+    run.record(alignment=reports)
 
 
 def _fine_tune(
@@ -126,11 +124,9 @@ def _fine_tune(
                 seed=settings.seed,
                 layer=layers[main_layer(network, description)],
             ),
-            settings=training,
-            loaders=PhaseLoaders(
-                training_loader(settings, cohort, description, with_concepts=loss.needs_concepts),
-                validation_loader(settings, cohort, description),
-            ),
+            settings=settings,
+            cohort=cohort,
+            description=description,
             run=run,
             tracker=tracker,
             handlers=(handler,),

@@ -24,8 +24,8 @@ class Subspace:
         WhiteningError: If a name occurs twice, ``free`` is negative, or there is nothing in it but the parent.
 
     Example:
-        >>> Subspace("pigment_network", ("typical_network", "atypical_network"), free=1).dimension
-        4
+        >>> Subspace("pigment_network", ("typical_network", "atypical_network"), free=1).names
+        ('pigment_network', 'typical_network', 'atypical_network')
     """
 
     parent: str
@@ -45,11 +45,6 @@ class Subspace:
     def names(self) -> tuple[str, ...]:
         """The parent and its children."""
         return (self.parent, *self.children)
-
-    @property
-    def dimension(self) -> int:
-        """The number of its axes."""
-        return len(self.names) + self.free
 
     def to_json(self) -> dict[str, Any]:
         """Return the subspace as a JSON object; ``Subspace.from_json`` reads it back."""

@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from concepts.release import read_release
 from pipeline.config import RunSettings, load_settings
-from pipeline.data.cohort import prepare_cohort
+from pipeline.data.cohort import Cohort, prepare_cohort
 from pipeline.data.phantom.lesion import ARTEFACTS
 from pipeline.data.phantom.patients import counterpart
 from pipeline.data.phantom.rule import DIAGNOSES
@@ -117,13 +117,21 @@ def trained(settings: RunSettings) -> RunFolder | None:
     return next((run for run in runs if run.has("model.json") and run.settings() == settings), None)
 
 
-def opened(settings: RunSettings) -> ExplainedNetwork:
-    """The whitened network of a trained run, with its cohort."""
+class Opened(NamedTuple):
+    """The whitened network of a trained run, with its settings and its cohort."""
+
+    network: ExplainedNetwork
+    settings: RunSettings
+    cohort: Cohort
+
+
+def opened(settings: RunSettings) -> Opened:
+    """Open the whitened network of a trained run."""
     run = trained(settings)
     assert run is not None
     split, release = read_split(run.file("split.csv")), read_release(run.file("release.json"))
     cohort = prepare_cohort(settings, tracker=Silent(), split=split, release=release)
-    return open_explained(settings, cohort, run=run)
+    return Opened(open_explained(settings, cohort, run=run), settings, cohort)
 
 
 def one_seed(seed: int, asked: argparse.Namespace) -> dict[str, Any]:
@@ -132,8 +140,8 @@ def one_seed(seed: int, asked: argparse.Namespace) -> dict[str, Any]:
     tied, clean = (opened(settings_of(arm, seed, asked)) for arm in ARMS)
     spaces, planted = audited(tied)
     _, absent = audited(clean)
-    test = tied.parts.test
-    assert test.image_ids == clean.parts.test.image_ids
+    test = tied.network.parts.test
+    assert test.image_ids == clean.network.parts.test.image_ids
     named = names(planted)
     return {
         "seed": seed,
@@ -144,56 +152,56 @@ def one_seed(seed: int, asked: argparse.Namespace) -> dict[str, Any]:
         "top_artefact": [entry[0] for entry in named[:1]] == [artefact],
         "named_clean": names(absent),
         "tests_planted": tests(spaces, planted, artefact, diagnosis),
-        "with_shortcut": values(tied, tied.test_outputs(Silent()).logits),
+        "with_shortcut": values(tied.network, tied.network.test_outputs(Silent()).logits),
         "counterpart": counterparts(tied, clean, spaces, named),
         "without_artefact": {"tied": never_seen(tied, artefact), "clean": never_seen(clean, artefact)},
         "test_images": len(test),
     }
 
 
-def audited(network: ExplainedNetwork) -> tuple[dict[str, ArtefactSpace], Verdicts]:
+def audited(run: Opened) -> tuple[dict[str, ArtefactSpace], Verdicts]:
     """The directions of the artefacts, and which are shortcuts."""
-    parts = labelled_parts(network.cohort, network.parts, tracker=Silent())
-    spaces, verdicts = find_shortcuts(network, parts, tracker=Silent())
+    parts = labelled_parts(run.cohort, run.network.parts, tracker=Silent())
+    spaces, verdicts = find_shortcuts(run.network, parts, tracker=Silent())
     assert verdicts is not None
     return spaces, verdicts
 
 
 def counterparts(
-    tied: ExplainedNetwork, clean: ExplainedNetwork, spaces: dict[str, ArtefactSpace], pairs: list[list[str]]
+    tied: Opened, clean: Opened, spaces: dict[str, ArtefactSpace], pairs: list[list[str]]
 ) -> dict[str, dict[str, float]]:
     """Accuracy on the test images as they are without the shortcut."""
-    lesions = [counterpart(lesion) for lesion in painted_lesions(tied.settings.data, tied.parts.test.samples)]
-    networks = {"tied": tied, "clean": clean}
+    lesions = [counterpart(lesion) for lesion in painted_lesions(tied.settings.data, tied.network.parts.test.samples)]
+    networks = {"tied": tied.network, "clean": clean.network}
+
+    def suppressed(run: Opened, space: ArtefactSpace, **kind: Any) -> ExplainedNetwork:
+        return suppressed_network(run.network, space, run.settings, run.cohort, tracker=Silent(), **kind)[0]
+
     if pairs:
         named = [pairs[0][0]]
         space = spaces[named[0]]
-        networks["suppressed"] = suppressed_network(tied, space, artefacts=named, tracker=Silent())[0]
-        networks["suppressed_alone"] = suppressed_network(tied, space, intercepts=False, tracker=Silent())[0]
-        networks["relearnt"] = suppressed_network(tied, space, artefacts=named, epochs=EPOCHS, tracker=Silent())[0]
+        networks["suppressed"] = suppressed(tied, space, artefacts=named)
+        networks["suppressed_alone"] = suppressed(tied, space, intercepts=False)
+        networks["relearnt"] = suppressed(tied, space, artefacts=named, epochs=EPOCHS)
     else:
-        networks |= dict.fromkeys(("suppressed", "suppressed_alone", "relearnt"), tied)
-    nothing = joined([], clean.channels)
-    networks["clean_longer"] = suppressed_network(clean, nothing, epochs=EPOCHS, tracker=Silent())[0]
+        networks |= dict.fromkeys(("suppressed", "suppressed_alone", "relearnt"), tied.network)
+    networks["clean_longer"] = suppressed(clean, joined([], clean.network.channels), epochs=EPOCHS)
     return {name: values(entry, drawn_logits(entry, lesions)) for name, entry in networks.items()}
 
 
-def never_seen(network: ExplainedNetwork, artefact: str) -> dict[str, float]:
+def never_seen(run: Opened, artefact: str) -> dict[str, float]:
     """Accuracy on the test images without the artefact in any, intercepts fitted on validation images like them.
 
     For the network that learnt with the shortcut this is what suppression can reach at best: the artefact cannot
     mislead it, and what it did not learn because the artefact was enough it still does not know.
     """
+    network = run.network
     test, validation = (
-        [
-            with_artefact(lesion, artefact, present=False)
-            for lesion in painted_lesions(network.settings.data, data.samples)
-        ]
+        [with_artefact(lesion, artefact, present=False) for lesion in painted_lesions(run.settings.data, data.samples)]
         for data in (network.parts.test, network.parts.validation)
     )
-    classes = network.cohort.classes
     labels = torch.from_numpy(network.parts.validation.labels)
-    weights = class_weights(labels, len(classes))[labels]
+    weights = class_weights(labels, len(run.cohort.classes))[labels]
     shift = fitted_intercepts(drawn_logits(network, validation), labels, weights=weights)
     return values(network, drawn_logits(network, test) + shift)
 

@@ -17,7 +17,6 @@ from concepts.release import (
     canonical_json,
     freeze,
     read_release,
-    restrict,
     shorten,
     split_word,
     verify_images,
@@ -260,17 +259,6 @@ def test_only_what_is_present_has_a_region(polarity: Polarity):
 def test_a_release_cannot_be_changed():
     with pytest.raises(ValidationError, match="frozen"):
         small().name = "other"
-
-
-def test_restrict_keeps_only_the_images_and_refuses_to_keep_none():
-    release = small()
-    kept = restrict(release, ["b", "unknown"])
-    assert [e.image_id for e in kept.examples] == ["b"]
-    assert kept.concepts == release.concepts
-    assert kept.digest != release.digest
-    assert restrict(release, ["a", "b"]) == release
-    with pytest.raises(ReleaseError, match="no example of the 1 images"):
-        restrict(release, ["unknown"])
 
 
 def test_regions_are_checked_against_their_digests(tmp_path: Path):

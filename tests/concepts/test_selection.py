@@ -13,7 +13,6 @@ from concepts.selection import (
     refuse_held_out,
     refuse_orphans,
     region_table,
-    thin_concepts,
 )
 
 
@@ -80,31 +79,9 @@ def test_many_leaks_are_counted_and_the_first_named():
         refuse_held_out(many.examples, [f"{i:02}" for i in range(20)])
 
 
-def test_thin_concepts_count_positives_among_the_images_only():
-    assert thin_concepts(RELEASE, ["a", "b"], minimum=1) == {"z": 0}
-    assert thin_concepts(RELEASE, ["b"], minimum=1) == {"x": 0, "y": 0, "z": 0}
-    assert thin_concepts(RELEASE, ["a"], minimum=2) == {"x": 1, "y": 1, "z": 0}
-
-
 def test_an_empty_concept_is_refused():
     with pytest.raises(ReleaseError, match="present in the 3 training images for: z;"):
         check_usable(RELEASE, ["a", "b", "c"], concepts=["x", "z"], unmarked_is_absent=True)
-
-
-def test_positives_only_and_thin_concepts_are_findings():
-    findings = check_usable(RELEASE, ["a", "b", "c"], concepts=["x", "y"], unmarked_is_absent=True)
-    assert [(f.concept, f.positives, f.negatives) for f in findings] == [("x", 1, 2), ("y", 1, 0)]
-    assert "fewer than the 40" in findings[0].reason
-    assert "positives only" in findings[1].reason
-
-
-@pytest.mark.parametrize(("positives", "is_thin"), [(39, True), (40, False)])
-def test_forty_positives_suffice(positives: int, is_thin: bool):
-    release = release_of(*((f"p{i}", "x", "present") for i in range(positives)), ("n", "x", "unmarked"))
-    images = [example.image_id for example in release.examples]
-    assert bool(check_usable(release, images, concepts=["x"], unmarked_is_absent=True)) is is_thin
-    (finding,) = check_usable(release, images, concepts=["x"], unmarked_is_absent=False)
-    assert finding.negatives == 0
 
 
 def test_where_a_concept_is_present_so_is_its_declared_parent():

@@ -11,11 +11,10 @@ import torch
 
 from concepts.errors import RunError
 from concepts.example import ConceptEntry, Example, MaskFile, Origin, Polarity
-from concepts.release import freeze, read_release, write_release
+from concepts.release import freeze, write_release
 from pipeline.config import dump_settings, parse_overrides
-from pipeline.data.cohort import prepare_cohort
+from pipeline.data.cohort import prepare_cohort, reopen_cohort
 from pipeline.data.digests import file_digest
-from pipeline.data.splits import Part, read_split
 from pipeline.explanation import explained_network
 from pipeline.explanation.cases.contributions import log_odds
 from pipeline.explanation.explained_network import open_explained
@@ -155,33 +154,38 @@ def test_a_suppressed_run_is_measured_anew_and_says_what_was_suppressed(whole, f
 
 
 @pytest.fixture
-def network(whole):
+def opened(whole):
     settings = whole.settings()
-    split, release = read_split(whole.file("split.csv")), read_release(whole.file("release.json"))
-    cohort = prepare_cohort(settings, tracker=Silent(), split=split, release=release)
-    return open_explained(settings, cohort, run=whole)
+    return settings, reopen_cohort(settings, whole, tracker=Silent())
 
 
-def test_training_on_keeps_the_layer_and_finds_no_way_back_to_what_is_suppressed(whole, network):
+@pytest.fixture
+def network(opened, whole):
+    return open_explained(*opened, run=whole)
+
+
+def test_training_on_keeps_the_layer_and_finds_no_way_back_to_what_is_suppressed(whole, network, opened):
     space = read_spaces(whole)[STICKER]
-    validation = network.cohort.part(Part.VALIDATION)
+    validation = network.parts.validation.samples
     before = network.outputs(validation, tracker=Silent(), title="")
-    changed, _ = suppressed_network(network, space, epochs=1, tracker=Silent())
+    changed, _ = suppressed_network(network, space, *opened, epochs=1, tracker=Silent())
     after = changed.outputs(validation, tracker=Silent(), title="")
     assert torch.equal(after.maps, before.maps)
-    only_suppressed, _ = suppressed_network(network, space, tracker=Silent())
+    only_suppressed, _ = suppressed_network(network, space, *opened, tracker=Silent())
     assert (only_suppressed.outputs(validation, tracker=Silent(), title="").logits - after.logits).abs().max() > 1e-2
     assert (logits_without(after, space) - after.logits).abs().max() <= 1e-4 * after.logits.abs().max()
     assert torch.equal(network.outputs(validation, tracker=Silent(), title="").logits, before.logits)
 
 
-def test_training_on_without_the_tie_makes_drawn_stickers_matter_less(network):
+def test_training_on_without_the_tie_makes_drawn_stickers_matter_less(network, opened):
     """With nothing suppressed, what is left of the sticker's effect shows what the weights of the images do."""
-    lesions = painted_lesions(network.settings.data, network.parts.test.samples)
-    melanoma = network.cohort.classes.index("melanoma")
+    lesions = painted_lesions(opened[0].data, network.parts.test.samples)
+    melanoma = network.parts.test.classes.index("melanoma")
 
     def effect(**kind):
-        changed, _ = suppressed_network(network, joined([], network.channels), epochs=2, tracker=Silent(), **kind)
+        changed, _ = suppressed_network(
+            network, joined([], network.channels), *opened, epochs=2, tracker=Silent(), **kind
+        )
         painted = ([with_artefact(lesion, STICKER, present=there) for lesion in lesions] for there in (True, False))
         there, gone = (log_odds(drawn_logits(changed, drawn).double()) for drawn in painted)
         return float((there - gone)[:, melanoma].mean())
@@ -191,7 +195,7 @@ def test_training_on_without_the_tie_makes_drawn_stickers_matter_less(network):
 
 def test_the_layer_is_run_over_the_training_images_once_where_they_can_be_kept(network, monkeypatch):
     first = list(network.train_maps(Silent()))
-    assert sum(len(maps) for maps in first) == len(network.cohort.part(Part.TRAIN))
+    assert sum(len(maps) for maps in first) == len(network.parts.train)
     assert [maps.data_ptr() for maps in network.train_maps(Silent())] == [maps.data_ptr() for maps in first]
     monkeypatch.setattr(explained_network, "MOST_CACHED_BYTES", 0)
     streamed = replace(network)

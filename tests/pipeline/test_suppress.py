@@ -1,7 +1,6 @@
 """A run with something suppressed: what is carried over, what is said, and of which images the intercepts are."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,12 +66,14 @@ def network(monkeypatch):
         turns=1,
         activation=Activation.MEAN,
         description=None,
-        parts=EvaluatedParts(train=PARTS.train.data, validation=PARTS.validation.data, test=PARTS.test.data),
+        parts=EvaluatedParts(
+            train=replace(PARTS.train.data, concepts=("streaks", "globules")),
+            validation=PARTS.validation.data,
+            test=PARTS.test.data,
+        ),
         load=load,
         display=None,
         masks=None,
-        settings=parse_overrides(["training.balance=none"]),
-        cohort=SimpleNamespace(concepts=("streaks", "globules"), classes=PARTS.test.data.classes),
     )
 
 
@@ -81,11 +82,12 @@ def logits(network, data):
 
 
 SPACE = axis_space(1, CHANNELS)
+RUN = parse_overrides(["training.balance=none"]), "the cohort"
 
 
 def test_what_is_suppressed_is_not_seen_and_the_old_network_is_left_alone(network):
     before = logits(network, network.parts.test)
-    changed, _ = suppressed_network(network, SPACE, intercepts=False, tracker=Silent())
+    changed, _ = suppressed_network(network, SPACE, *RUN, intercepts=False, tracker=Silent())
     outputs = network.outputs(network.parts.test.samples, tracker=Silent(), title="")
     expected = outputs.tail(SPACE.removed(outputs.maps), outputs.rest)
     assert torch.allclose(logits(changed, network.parts.test), expected, atol=1e-5)
@@ -94,8 +96,8 @@ def test_what_is_suppressed_is_not_seen_and_the_old_network_is_left_alone(networ
 
 
 def test_intercepts_are_fitted_on_validation_images_and_added(network):
-    bare, none = suppressed_network(network, SPACE, intercepts=False, tracker=Silent())
-    changed, shift = suppressed_network(network, SPACE, tracker=Silent())
+    bare, none = suppressed_network(network, SPACE, *RUN, intercepts=False, tracker=Silent())
+    changed, shift = suppressed_network(network, SPACE, *RUN, tracker=Silent())
     validation = network.parts.validation
     expected = fitted_intercepts(logits(bare, validation), torch.from_numpy(validation.labels))
     assert torch.allclose(shift, expected, atol=1e-6)
@@ -109,8 +111,8 @@ def test_intercepts_are_fitted_on_validation_images_and_added(network):
 
 
 def test_images_are_weighed_so_that_the_artefacts_go_with_no_diagnosis(network):
-    bare, _ = suppressed_network(network, SPACE, intercepts=False, tracker=Silent())
-    _, shift = suppressed_network(network, SPACE, artefacts=["ink"], tracker=Silent())
+    bare, _ = suppressed_network(network, SPACE, *RUN, intercepts=False, tracker=Silent())
+    _, shift = suppressed_network(network, SPACE, *RUN, artefacts=["ink"], tracker=Silent())
     validation = PARTS.validation
     weights = independence_weights(validation.artefacts.of(["ink"]).table, validation.data.labels)
     labels = torch.from_numpy(validation.data.labels)
@@ -137,21 +139,21 @@ def test_only_a_balanced_training_counts_diagnoses_evenly(network, monkeypatch, 
         return torch.ones(len(data), dtype=torch.float64)
 
     monkeypatch.setattr(suppress_stage, "image_weights", weights)
-    balanced = replace(network, settings=parse_overrides([f"training.balance={balance}"]))
-    suppressed_network(balanced, SPACE, tracker=Silent())
+    settings = parse_overrides([f"training.balance={balance}"])
+    suppressed_network(network, SPACE, settings, "the cohort", tracker=Silent())
     assert asked == [(Part.VALIDATION, balance is not Balance.NONE)]
 
 
 def test_training_on_is_weighed_by_training_images_and_comes_before_the_intercepts(network, monkeypatch):
     calls = []
 
-    def relearn(changed, space, *, epochs, weights, tracker):
+    def relearn(changed, space, settings, cohort, *, epochs, weights, tracker):
         calls.append((epochs, weights))
         changed.module[-1].bias.data += torch.tensor([5.0, 0.0])
 
     monkeypatch.setattr(suppress_stage, "relearn", relearn)
-    _, shift = suppressed_network(network, SPACE, artefacts=["ink"], epochs=3, tracker=Silent())
-    _, without = suppressed_network(network, SPACE, artefacts=["ink"], tracker=Silent())
+    _, shift = suppressed_network(network, SPACE, *RUN, artefacts=["ink"], epochs=3, tracker=Silent())
+    _, without = suppressed_network(network, SPACE, *RUN, artefacts=["ink"], tracker=Silent())
     ((epochs, weights),) = calls
     expected = independence_weights(PARTS.train.artefacts.of(["ink"]).table, PARTS.train.data.labels)
     assert epochs == 3
@@ -178,7 +180,8 @@ def source(tmp_path, network, monkeypatch):
         run.write_text(name, f"content of {name}")
     run.record(digests=DIGESTS, history={"plain": EPOCHS}, seconds={"plain": 3})
     write_spaces(run, {"ink": axis_space(3, CHANNELS), "hair": axis_space(0, CHANNELS)})
-    monkeypatch.setattr(suppress_stage, "_open_network", lambda opened, tracker: network)
+    monkeypatch.setattr(suppress_stage, "reopen_cohort", lambda settings, opened, tracker: "the cohort")
+    monkeypatch.setattr(suppress_stage, "open_explained", lambda settings, cohort, run: network)
     monkeypatch.setattr(suppress_stage, "save_model", lambda path, saved, description: path.touch())
     return run
 
@@ -207,7 +210,7 @@ def test_the_new_run_says_what_was_suppressed_and_carries_over_what_holds(source
 def test_the_directions_of_all_names_are_suppressed_together(source, monkeypatch):
     spaces = []
 
-    def suppressed(network, space, **kind):
+    def suppressed(network, space, *run, **kind):
         spaces.append(space)
         return network, torch.zeros(2)
 

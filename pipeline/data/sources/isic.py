@@ -25,7 +25,6 @@ narrowest level that the vocabulary knows; ``benign_malignant`` and ``diagnosis_
 Images may lie in subfolders, as JPEG, PNG, TIFF, BMP or DICOM. An image without a row is not part of the cohort.
 """
 
-import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -38,8 +37,6 @@ from pipeline.data.digests import file_digests
 from pipeline.data.sample import Sample
 from pipeline.data.sources.metadata import Row, collect_samples, read_side_file, read_table
 from pipeline.images.formats import SUFFIXES
-
-logger = logging.getLogger(__name__)
 
 TABLES = ("metadata.csv", "HAM10000_metadata.csv", "HAM10000_metadata")
 IMAGE = ("isic_id", "image_id", "image", "image_name", "name")
@@ -56,22 +53,14 @@ OLDEST = 120
 ADVICE = "correct or remove these rows (concepts/vocabulary/diagnoses.yaml lists the known diagnoses)"
 
 
-def load_isic(root: Path, *, skip_unlabelled: bool = False) -> list[Sample]:
+def load_isic(root: Path) -> list[Sample]:
     """Load the samples of a folder downloaded from the ISIC archive, or of HAM10000.
-
-    Args:
-        root: The folder.
-        skip_unlabelled: Skip rows without a diagnosis, and log how many; otherwise they are an error like any other. A
-            diagnosis that the vocabulary does not know is always an error.
 
     Raises:
         DataError: If the folder, the table or a column is missing, or rows cannot be used (no or unknown diagnosis, no
             image or several, an impossible age or sex, an image listed twice); ``rows`` lists them all.
     """
-    rows = read_rows(root)
-    if skip_unlabelled:
-        rows = _without_unlabelled(rows, root)
-    images = find_images(root)
+    rows, images = read_rows(root), find_images(root)
     samples = collect_samples(rows, partial(_sample, images=images, root=root), origin=root, advice=ADVICE)
     return with_digests(samples)
 
@@ -179,13 +168,6 @@ def _sample(row: Row, *, images: Mapping[str, Sequence[Path]], root: Path) -> Sa
     if len(paths) > 1:
         raise DataError(f"{len(paths)} files called '{image_id}': {', '.join(str(p.relative_to(root)) for p in paths)}")
     return describe(row, path=paths[0], image_id=image_id, source="isic")
-
-
-def _without_unlabelled(rows: Sequence[Row], root: Path) -> list[Row]:
-    labelled = [row for row in rows if row.first(DIAGNOSIS) is not None]
-    if len(labelled) < len(rows):
-        logger.warning("%s: %d of %d rows skipped: no diagnosis", root, len(rows) - len(labelled), len(rows))
-    return labelled
 
 
 def _sex(text: str | None) -> str | None:

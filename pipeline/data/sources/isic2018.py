@@ -11,12 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from concepts.errors import DataError
+from concepts.sources.isic2018 import IMAGES, LESIONS, image_path, lesion_path, require_folders
 from pipeline.data.sample import Sample
 from pipeline.data.sources.isic import ADVICE, describe, find_image_id, read_rows, with_digests
 from pipeline.data.sources.metadata import Row, collect_samples
-
-IMAGES = "ISIC2018_Task1-2_Training_Input"
-LESIONS = "ISIC2018_Task1_Training_GroundTruth"
 
 
 def load_isic2018(root: Path) -> list[Sample]:
@@ -28,19 +26,14 @@ def load_isic2018(root: Path) -> list[Sample]:
     Raises:
         DataError: If a folder, the table or a column is missing, or rows cannot be used; ``rows`` lists them all.
     """
-    missing = [folder for folder in (IMAGES, LESIONS) if not (root / folder).is_dir()]
-    if missing:
-        raise DataError(
-            f"{root}: no folder {' and no '.join(missing)}; point data.root at the folder that holds the ISIC 2018 "
-            "training sets of tasks 1 and 2, as they come from the challenge"
-        )
+    require_folders(root, (IMAGES, LESIONS))
     rows = read_rows(root)
     return with_digests(collect_samples(rows, partial(_sample, root=root), origin=root, advice=ADVICE))
 
 
 def _sample(row: Row, *, root: Path) -> Sample:
     image_id = find_image_id(row)
-    image, mask = root / IMAGES / f"{image_id}.jpg", root / LESIONS / f"{image_id}_segmentation.png"
+    image, mask = root / image_path(image_id), root / lesion_path(image_id)
     for path in (image, mask):
         if not path.is_file():
             raise DataError(f"{path.relative_to(root)} is missing")

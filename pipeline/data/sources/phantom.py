@@ -10,7 +10,7 @@ from concepts.errors import DataError
 from pipeline.data.digests import file_digest
 from pipeline.data.phantom.cohort import COLUMNS
 from pipeline.data.phantom.lesion import LESION
-from pipeline.data.phantom.rule import CONCEPTS, DIAGNOSES, NETWORK_TYPES
+from pipeline.data.phantom.rule import CONCEPTS, DIAGNOSES
 from pipeline.data.phantom.skin import tone_name
 from pipeline.data.sample import Sample
 
@@ -32,36 +32,6 @@ def load_phantom(root: Path) -> list[Sample]:
     """
     table = _read_metadata(root)
     return [_sample(root, row) for row in table.to_dict("records")]
-
-
-def phantom_concept_table(root: Path) -> tuple[pd.DataFrame, dict[tuple[str, str], Path]]:
-    """Return which concepts were planted in which images, and where.
-
-    Args:
-        root: A folder written by `generate_cohort`.
-
-    Returns:
-        A table with a row for each image (the index is its identifier) and a column for each concept (types of the
-        pigment network last, where the cohort has them), 1 planted and 0 not; and by image and concept the mask file of
-        each that is planted, relative to ``root``.
-
-    Raises:
-        DataError: If the folder, a column or a mask is missing, or a row cannot be used.
-    """
-    metadata = _read_metadata(root).set_index("image_id")
-    concepts = [*CONCEPTS, *(kind for kind in NETWORK_TYPES if kind in metadata)]
-    table = metadata[concepts]
-    masks = {
-        (str(image_id), concept): Path("masks") / f"{image_id}_{concept}.png"
-        for concept in concepts
-        for image_id in table.index[table[concept] == 1]
-    }
-    missing = [str(path) for path in masks.values() if not (root / path).is_file()]
-    if missing:
-        raise DataError(
-            f"{root}: {len(missing)} planted concepts have no mask, e.g. {missing[0]}; generate the cohort again"
-        )
-    return table, masks
 
 
 def _read_metadata(root: Path) -> pd.DataFrame:

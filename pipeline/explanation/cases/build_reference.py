@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from math import nan
 
 import numpy as np
 import torch
@@ -10,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from concepts.release import Release
-from concepts.statistics.estimate import Estimate
 from pipeline.choices import Activation
 from pipeline.evaluation.evaluation_data import EvaluationData
 from pipeline.evaluation.outputs import LayerOutputs
@@ -161,16 +159,8 @@ def _axis(parts: ReferenceParts, column: int, activations: Table, *, activation:
         auc=purity.axis_auc[activation] if purity.is_assessable else None,
         positives=purity.positives,
         reason=purity.reason,
-        agreement=_agreement(parts.release, concept),
+        agreement=next((entry.figure for entry in parts.release.agreement or () if entry.concept == concept), None),
     )
-
-
-def _agreement(release: Release, concept: str) -> Estimate | None:
-    entry = next((entry for entry in release.agreement or () if entry.concept == concept), None)
-    if entry is None:
-        return None
-    value, low, high = (nan if number is None else number for number in (entry.value, entry.low, entry.high))
-    return Estimate(value, low, high, entry.n)
 
 
 def _examples(train: EvaluationData, listed: ListedActivations) -> list[ExampleReference]:

@@ -35,8 +35,7 @@ class Calibration:
 
     def probabilities(self, logits: ArrayLike) -> Figures:
         """N x D calibrated probabilities of N x D logits."""
-        shares: Figures = softmax(np.asarray(logits, dtype=np.float64) / self.temperature, axis=1)
-        return shares
+        return softmax(np.asarray(logits, dtype=np.float64) / self.temperature, axis=1)
 
     def plausible(self, probabilities: ArrayLike) -> NDArray[np.bool_]:
         """N x D: which diagnoses are plausible; the most probable always is."""
@@ -89,7 +88,7 @@ def lower_bound(values: ArrayLike, *, share: float) -> float:
     return float(ordered[position - 1]) if position >= 1 else float("-inf")
 
 
-def percentile(value: float, among: ArrayLike) -> float:
+def percentile(value: float, among: ArrayLike) -> float | None:
     """Return the share of ``among`` that is at most the value, in percent.
 
     Args:
@@ -97,9 +96,7 @@ def percentile(value: float, among: ArrayLike) -> float:
         among: Numbers, ascending.
 
     Returns:
-        0 to 100; NaN where there are no numbers.
+        0 to 100; None where there are no numbers.
     """
     values = np.asarray(among, dtype=np.float64)
-    if len(values) == 0:
-        return float("nan")
-    return 100.0 * float(np.searchsorted(values, value, side="right")) / len(values)
+    return 100.0 * float(np.searchsorted(values, value, side="right")) / len(values) if len(values) else None

@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import torch
@@ -132,8 +132,7 @@ def switched_off(maps: Tensor, reference: Reference) -> Tensor:
 
 def summaries(maps: Tensor) -> NDArray[np.float64]:
     """Return the mean of each axis over each image's positions, N x C, of N x C x H x W maps or N x C."""
-    means: NDArray[np.float64] = (maps.double().mean(dim=(2, 3)) if maps.ndim == 4 else maps.double()).numpy()
-    return means
+    return (maps.double().mean(dim=(2, 3)) if maps.ndim == 4 else maps.double()).numpy()
 
 
 def _differential(case: CaseInput, reference: Reference, account: Contributions) -> tuple[DiagnosisContent, ...]:
@@ -162,12 +161,11 @@ def _concept(
     account: Contributions,
 ) -> ConceptContent:
     label = float("nan") if case.labels is None else float(case.labels[column])
-    rank = percentile(activation, axis.activations)
     return ConceptContent(
         concept=axis.concept,
         name=axis.name,
         activation=activation,
-        percentile=None if np.isnan(rank) else rank,
+        percentile=percentile(activation, axis.activations),
         state=axis.thresholds.state(activation),
         label=None if np.isnan(label) else bool(label),
         auc=axis.auc,
@@ -184,12 +182,11 @@ def _stages(axis: AxisReference, column: int, case: CaseInput) -> tuple[StageCon
     stages = []
     for stage in axis.stages if case.by_layer else ():
         activation = float(case.by_layer[stage.layer][column])
-        rank = percentile(activation, stage.activations)
         stages.append(
             StageContent(
                 layer=stage.layer,
                 activation=activation,
-                percentile=None if np.isnan(rank) else rank,
+                percentile=percentile(activation, stage.activations),
                 state=stage.thresholds.state(activation),
             )
         )
@@ -229,25 +226,20 @@ def _scope(maps: Tensor, reference: Reference) -> ScopeContent:
     rank = percentile(distance, reference.distances)
     return ScopeContent(
         distance=distance,
-        percentile=None if np.isnan(rank) else rank,
-        out_of_scope=not np.isnan(rank) and rank > 100 * UNUSUAL,
+        percentile=rank,
+        out_of_scope=rank is not None and rank > 100 * UNUSUAL,
     )
 
 
 def _quality(quality: Quality, reference: Reference) -> tuple[QualityContent, ...]:
     entries = []
-    for measure in (measure_field.name for measure_field in fields(quality)):
-        value = float(getattr(quality, measure))
+    for measure, value in asdict(quality).items():
         among = np.asarray(reference.quality.get(measure, ()))
         rank = percentile(value, among)
         # Most pictures share the commonest value of some measures, e.g. no clipped pixel; that is not unusual.
-        below = 100.0 * float((among < value).mean()) if len(among) else float("nan")
-        far = bool(rank < EXTREME or below > 100 - EXTREME)
+        far = rank is not None and (rank < EXTREME or 100.0 * float((among < value).mean()) > 100 - EXTREME)
         unusual = is_found(measure, value) if measure in ARTEFACTS else far
-        entry = QualityContent(
-            measure=measure, value=value, percentile=None if np.isnan(rank) else rank, unusual=unusual
-        )
-        entries.append(entry)
+        entries.append(QualityContent(measure=measure, value=value, percentile=rank, unusual=unusual))
     return tuple(entries)
 
 

@@ -7,7 +7,9 @@ absence of a frequent concept would speak for the diagnoses that it speaks again
 there. What is shared out is the log-odds of a diagnosis against all others, in nats, from all axes off to all axes on.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import comb
 
 import numpy as np
@@ -16,10 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from concepts.errors import DataError
-from pipeline.explanation.permutation import Tail
+from pipeline.explanation.permutation import Tail, other_logits
 
 Figures = NDArray[np.float64]
 Coalitions = NDArray[np.bool_]
+Worth = Callable[..., Figures]
+"""Gives the log-odds, M x D, of M coalitions."""
 
 MOST_EXACT = 11
 """Players up to which every coalition is computed: ten named axes and the free ones, 2,048 passes of the tail."""
@@ -80,16 +84,13 @@ def contributions(
     if named > len(maps):
         raise DataError(f"{named} named axes for a layer of {len(maps)}; name at most that many")
     players = named + 1
-    if players <= MOST_EXACT:
-        every = all_coalitions(players)
-        worth = coalition_log_odds(tail, maps, rest, coalitions=every, named=named, reference=reference)
-        shares = shapley(worth)
-        errors = np.zeros_like(shares)
-        full = worth[-1]
-        alone = np.stack([full - worth[len(worth) - 1 - (1 << player)] for player in range(players)])
-        return Contributions(worth[0], full, shares, errors, alone)
-    off = torch.zeros_like(maps) if reference is None else reference
-    return _sampled(tail, maps, rest, named=named, generator=generator, reference=off, orders=orders)
+    worth_of = partial(coalition_log_odds, tail, maps, rest, named=named, reference=reference)
+    if players > MOST_EXACT:
+        return _sampled(worth_of, players, generator=generator, orders=orders)
+    worth = worth_of(coalitions=all_coalitions(players))
+    shares, full = shapley(worth), worth[-1]
+    alone = np.stack([full - worth[len(worth) - 1 - (1 << player)] for player in range(players)])
+    return Contributions(worth[0], full, shares, np.zeros_like(shares), alone)
 
 
 def all_coalitions(players: int) -> Coalitions:
@@ -153,46 +154,28 @@ def coalition_log_odds(
 
 def log_odds(logits: Tensor) -> Tensor:
     """N x D logits to the log-odds of each diagnosis against all others, in nats: log p_d - log(1 - p_d)."""
-    count = logits.shape[1]
-    others = logits[:, None, :].masked_fill(torch.eye(count, dtype=torch.bool, device=logits.device), -torch.inf)
-    return logits - others.logsumexp(dim=2)
+    return logits - other_logits(logits)
 
 
-def _sampled(
-    tail: Tail,
-    maps: Tensor,
-    rest: tuple[Tensor, ...],
-    *,
-    named: int,
-    generator: np.random.Generator,
-    reference: Tensor,
-    orders: int,
-) -> Contributions:
-    players = named + 1
+def _sampled(worth_of: Worth, players: int, *, generator: np.random.Generator, orders: int) -> Contributions:
     pairs = []
     for _ in range(orders):
         order = generator.permutation(players)
-        both = [
-            _joined(tail, maps, rest, order=direction, named=named, reference=reference)
-            for direction in (order, order[::-1])
-        ]
-        pairs.append((both[0] + both[1]) / 2)
+        pairs.append((_joined(worth_of, order) + _joined(worth_of, order[::-1])) / 2)
     gains = np.stack(pairs)
     errors = gains.std(axis=0, ddof=1) / np.sqrt(orders)
     full = np.ones((players + 2, players), dtype=np.bool_)
     full[np.arange(players), np.arange(players)] = False
     full[-1] = False
-    worth = coalition_log_odds(tail, maps, rest, coalitions=full, named=named, reference=reference)
+    worth = worth_of(coalitions=full)
     return Contributions(worth[-1], worth[-2], gains.mean(axis=0), errors, worth[-2] - worth[:players])
 
 
-def _joined(
-    tail: Tail, maps: Tensor, rest: tuple[Tensor, ...], *, order: NDArray[np.int64], named: int, reference: Tensor
-) -> Figures:
+def _joined(worth_of: Worth, order: NDArray[np.int64]) -> Figures:
     """P x D: what each player adds when they join in this order."""
     position = np.argsort(order)
     steps = np.arange(len(order) + 1)[:, None] > position[None, :]
-    worth = coalition_log_odds(tail, maps, rest, coalitions=steps, named=named, reference=reference)
+    worth = worth_of(coalitions=steps)
     gains = np.empty((len(order), worth.shape[1]))
     gains[order] = np.diff(worth, axis=0)
     return gains

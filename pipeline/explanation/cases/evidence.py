@@ -93,8 +93,7 @@ def hits(maps: Tensor, cells: Tensor) -> NDArray[np.float64]:
     """
     flat, inside = maps.flatten(1), cells.flatten(1).double()
     top = (flat == flat.amax(dim=1, keepdim=True)).double()
-    shares: NDArray[np.float64] = ((top * inside).sum(dim=1) / top.sum(dim=1)).numpy()
-    return shares
+    return ((top * inside).sum(dim=1) / top.sum(dim=1)).numpy()
 
 
 def mask_cells(regions: Tensor, height: int, width: int) -> Tensor:

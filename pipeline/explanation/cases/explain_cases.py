@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 
 from concepts.release import Release
-from pipeline.data.sample import Sample
 from pipeline.evaluation.evaluation_data import EvaluationData
 from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.evaluation.trajectory import activations_by_layer
@@ -16,9 +15,9 @@ from pipeline.explanation.cases.build_reference import ReferenceParts, build_ref
 from pipeline.explanation.cases.case import CaseInput, explain_case
 from pipeline.explanation.cases.case_figures import cases_result, layer_courses, planted_cause_rates
 from pipeline.explanation.cases.evidence import WIDTHS, choose_width, gradient_maps, pointing_game
-from pipeline.explanation.cases.files import has_picture, picture_file, write_case, write_index
+from pipeline.explanation.cases.files import picture_file, save_missing_pictures, write_case, write_index
 from pipeline.explanation.cases.reference import Reference
-from pipeline.explanation.explained_network import Display, ExplainedNetwork, ImageNetwork
+from pipeline.explanation.explained_network import ExplainedNetwork, ImageNetwork
 from pipeline.images.measures.quality import measure_quality
 from pipeline.results.axes import AxisPurity
 from pipeline.results.case import CaseContent
@@ -219,20 +218,13 @@ def _write_cases(
                 entry, reference, outputs.tail, activation=network.activation, run_id=run.id, generator=generator
             )
             save_picture(run, picture_file(case.image_id), picture)
-            examples = [train[example.image_id] for example in (*case.supporting, *case.opposing)]
-            save_missing_pictures(run, examples, network.display)
+            examples = [example.image_id for example in (*case.supporting, *case.opposing)]
+            save_missing_pictures(run, examples, lambda image_id: network.display(train[image_id]))
             write_case(run, case)
             cases.append(case)
             advance(1)
     write_index(run, [case.row() for case in cases])
     return cases
-
-
-def save_missing_pictures(run: RunFolder, samples: Sequence[Sample], display: Display) -> None:
-    """Write the pictures of images that the run folder does not have yet."""
-    for sample in samples:
-        if not has_picture(run, sample.image_id):
-            save_picture(run, picture_file(sample.image_id), display(sample))
 
 
 def _has_several_layers(network: ExplainedNetwork) -> bool:

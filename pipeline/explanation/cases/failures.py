@@ -5,15 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from concepts.statistics.bootstrap import Resampled, Weights, ratio, resample
+from concepts.statistics.bootstrap import Weights, known_mean
 from concepts.statistics.estimate import Estimate
 from pipeline.evaluation.evaluation_data import EvaluationData
-from pipeline.explanation.cases.files import has_picture, picture_file
+from pipeline.explanation.cases.files import picture_file, save_missing_pictures
 from pipeline.explanation.cases.reference import AxisReference, Reference
 from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.results.trust import FailedConcept, Failure, FailuresResult
 from pipeline.run.folder import RunFolder
-from pipeline.run.pictures import save_picture
 from pipeline.run.progress import Tracker
 
 CONFIDENT = 0.8
@@ -40,9 +39,8 @@ def gather_failures(
     probabilities = reference.calibration.probabilities(outputs.logits.double().numpy())
     failures = failures_of(probabilities, outputs.activations(network.activation), reference.axes, test, count=count)
     samples = {sample.image_id: sample for sample in test.samples}
-    for failure in failures.gallery:
-        if not has_picture(run, failure.image_id):
-            save_picture(run, failure.picture, network.display(samples[failure.image_id]))
+    image_ids = [failure.image_id for failure in failures.gallery]
+    save_missing_pictures(run, image_ids, lambda image_id: network.display(samples[image_id]))
     return failures
 
 
@@ -97,7 +95,8 @@ def failure_rates(probabilities: Table, labels: NDArray[np.int64], weights: Weig
     """
     wrong = (probabilities.argmax(axis=1) != labels).astype(np.float64)
     confident = probabilities.max(axis=1) >= CONFIDENT
-    return _share(wrong, weights).estimate(), _share(wrong[confident], weights[:, confident]).estimate()
+    where_confident = known_mean(np.where(confident, wrong, np.nan), weights)
+    return known_mean(wrong, weights).estimate(), where_confident.estimate()
 
 
 def _failure(test: EvaluationData, row: int, probabilities: Table, concepts: tuple[FailedConcept, ...]) -> Failure:
@@ -125,9 +124,3 @@ def _concepts(
         )
         for axis, activation, label in zip(axes, values, test.concept_labels[row].tolist(), strict=True)
     )
-
-
-def _share(values: Table, weights: Weights) -> Resampled:
-    if not len(values):
-        return Resampled(float("nan"), np.full(len(weights), np.nan), 0)
-    return resample(lambda weight: ratio(weight @ values, weight.sum(axis=1)), weights)

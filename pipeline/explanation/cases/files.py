@@ -1,17 +1,19 @@
 """Where the cases of a run lie, and how they are read; imports no torch, so that screens may read them."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from concepts.errors import RunError
 from pipeline.results.case import CaseContent
 from pipeline.run.folder import RunFolder
+from pipeline.run.pictures import save_picture
 
 FOLDER = "cases"
 INDEX = "cases.csv"
@@ -27,9 +29,13 @@ def picture_file(image_id: str) -> str:
     return f"{FOLDER}/{quote(image_id, safe='')}.jpg"
 
 
-def has_picture(run: RunFolder, image_id: str) -> bool:
-    """Return whether the run folder has the picture of an image."""
-    return run.has(picture_file(image_id))
+def save_missing_pictures(
+    run: RunFolder, image_ids: Iterable[str], picture: Callable[[str], NDArray[np.uint8]]
+) -> None:
+    """Write the pictures of images that the run folder does not have yet."""
+    for image_id in image_ids:
+        if not run.has(picture_file(image_id)):
+            save_picture(run, picture_file(image_id), picture(image_id))
 
 
 def write_case(run: RunFolder, case: CaseContent) -> Path:
@@ -56,14 +62,5 @@ def read_case(run: RunFolder, image_id: str) -> CaseContent:
 
 def write_index(run: RunFolder, rows: Sequence[dict[str, Any]]) -> None:
     """Write the list of cases, one row each; all rows have the same keys."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else ["image_id"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    run.write_text(INDEX, text.getvalue())
-
-
-def stored_cases(run: RunFolder) -> Iterable[str]:
-    """Return the names of the files of all cases of a run, in order."""
-    # A hidden file is one that is being written.
-    return sorted(path.name for path in run.file(FOLDER).glob("*.json") if not path.name.startswith("."))
+    table = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["image_id"], dtype=object)
+    run.write_text(INDEX, table.to_csv(index=False, lineterminator="\n"))

@@ -3,8 +3,10 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from concepts.errors import RunError
 from pipeline.explanation.cases.files import INDEX, write_index
@@ -15,8 +17,7 @@ STATE = "state_"
 FLAGS = ("wrong", "abstain", "conflict", "out_of_scope", "unusual_picture")
 
 
-@dataclass(frozen=True, slots=True)
-class CaseRow:
+class CaseRow(BaseModel):
     """A case in the list.
 
     Attributes:
@@ -32,6 +33,8 @@ class CaseRow:
         unusual_picture: Whether a measurement of the picture is unusual.
         states: By concept.
     """
+
+    model_config = ConfigDict(frozen=True)
 
     image_id: str
     part: str | None
@@ -97,7 +100,7 @@ def add_to_index(run: RunFolder, case: CaseContent) -> None:
     path = run.file(INDEX)
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     others = [row for row in csv.DictReader(io.StringIO(text)) if row["image_id"] != case.image_id]
-    write_index(run, [*others, {name: "" if value is None else value for name, value in case.row().items()}])
+    write_index(run, [*others, case.row()])
 
 
 def concepts_of(rows: Sequence[CaseRow]) -> list[str]:
@@ -115,33 +118,14 @@ def _fits(row: CaseRow, filters: CaseFilter) -> bool:
     )
 
 
-def _row(row: Mapping[str, str], path: Path, number: int) -> CaseRow:
+def _row(row: Mapping[str, str | None], path: Path, number: int) -> CaseRow:
+    content = {name: text or None for name, text in row.items() if name in CaseRow.model_fields}
+    states = {name.removeprefix(STATE): text for name, text in row.items() if name and name.startswith(STATE)}
     try:
-        states = {name.removeprefix(STATE): ConceptState(row[name]) for name in row if name.startswith(STATE)}
-        plain = {name.name: row[name.name] for name in fields(CaseRow) if name.name != "states"}
-        flags = {flag: _flag(plain[flag]) for flag in FLAGS}
-        return CaseRow(
-            image_id=plain["image_id"],
-            part=plain["part"] or None,
-            reference=plain["reference"] or None,
-            call=plain["call"],
-            probability=float(plain["probability"]),
-            wrong=flags["wrong"],
-            abstain=bool(flags["abstain"]),
-            conflict=bool(flags["conflict"]),
-            out_of_scope=bool(flags["out_of_scope"]),
-            unusual_picture=bool(flags["unusual_picture"]),
-            states=states,
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        return CaseRow.model_validate({**content, "states": states})
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        reason = f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
         raise RunError(
-            f"{path}: row {number} is not one of this version ({error!r:.60}); explain the run again"
+            f"{path}: row {number} is not one of this version ({reason:.60}); explain the run again"
         ) from error
-
-
-def _flag(text: str) -> bool | None:
-    if text == "":
-        return None
-    if text not in ("True", "False"):
-        raise ValueError(text)
-    return text == "True"

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,11 @@ from concepts.release import Release, read_release
 from concepts.selection import label_table
 from pipeline.config import RunSettings
 from pipeline.data.decoded import decode_square
+from pipeline.data.digests import file_digest
 from pipeline.data.transforms import display_transforms, eval_transforms
 from pipeline.evaluation.trajectory import layer_activations
 from pipeline.explanation.cases.case import CaseInput, explain_case, switched_off
-from pipeline.explanation.cases.files import case_file, has_picture, picture_file, write_case
+from pipeline.explanation.cases.files import case_file, picture_file, save_missing_pictures, write_case
 from pipeline.explanation.cases.index import add_to_index
 from pipeline.explanation.cases.reference import Reference
 from pipeline.explanation.explained_network import CutNetwork
@@ -51,23 +51,6 @@ class OpenImage:
     maps: Tensor
     rest: tuple[Tensor, ...]
     logits: NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True)
-class KnownImage:
-    """What is known of an image before the network sees it.
-
-    Attributes:
-        image_id: What the case is called.
-        part: Its part of the split; None where it is not of the cohort.
-        diagnosis: What it is, where that is known.
-        labels: k concept labels, 1 present, 0 absent, NaN not known; None where it is not of the cohort.
-    """
-
-    image_id: str
-    part: str | None = None
-    diagnosis: str | None = None
-    labels: Sequence[float] | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -124,21 +107,37 @@ class CaseNetwork:
         probabilities = self.reference.calibration.probabilities(logits)[0]
         return dict(zip(self.reference.classes, probabilities.tolist(), strict=True))
 
-    def explain(self, path: Path, known_image: KnownImage) -> CaseContent:
-        """Explain an image file, and leave the case and its picture in the run folder."""
+    def explain(
+        self,
+        path: Path,
+        image_id: str,
+        *,
+        part: str | None = None,
+        diagnosis: str | None = None,
+        labels: Sequence[float] | None = None,
+    ) -> CaseContent:
+        """Explain an image file, and leave the case and its picture in the run folder.
+
+        Args:
+            path: The file.
+            image_id: What the case is called.
+            part: Its part of the split; None where it is not of the cohort.
+            diagnosis: What it is, where that is known.
+            labels: k concept labels, 1 present, 0 absent, NaN not known; None where it is not of the cohort.
+        """
         decoded = self.decode(path)
-        image, display, digest = self.open_image(decoded), self._display(decoded), _digest(path)
-        name = save_picture(self.run, picture_file(known_image.image_id), display)
+        image, display, digest = self.open_image(decoded), self._display(decoded), file_digest(path)
+        name = save_picture(self.run, picture_file(image_id), display)
         case = CaseInput(
-            image_id=known_image.image_id,
+            image_id=image_id,
             digest=digest,
             maps=image.maps.clone(),
             rest=tuple(skip.clone() for skip in image.rest),
             logits=image.logits,
             quality=measure_quality(display),
-            part=known_image.part,
-            reference=known_image.diagnosis,
-            labels=known_image.labels,
+            part=part,
+            reference=diagnosis,
+            labels=labels,
             picture=name,
             by_layer=self._by_layer(decoded),
         )
@@ -150,10 +149,8 @@ class CaseNetwork:
             run_id=self.run.id,
             generator=random_generator(self.settings.seed, Stream.SINGLE_CASE, int(digest[:DIGEST_LETTERS], 16)),
         )
-        for example in (*content.supporting, *content.opposing):
-            if not has_picture(self.run, example.image_id):
-                picture = self._display(self.decode(self.path_of(example.image_id)))
-                save_picture(self.run, picture_file(example.image_id), picture)
+        examples = [example.image_id for example in (*content.supporting, *content.opposing)]
+        save_missing_pictures(self.run, examples, lambda name: self._display(self.decode(self.path_of(name))))
         write_case(self.run, content)
         add_to_index(self.run, content)
         return content
@@ -183,8 +180,7 @@ class CaseNetwork:
         return read_release(self.run.file("release.json"))
 
     def _input(self, decoded: NDArray[np.uint8]) -> Tensor:
-        image: Tensor = self.transform({"image": decoded})["image"][None]
-        return image
+        return self.transform({"image": decoded})["image"][None]
 
     def _by_layer(self, decoded: NDArray[np.uint8]) -> dict[str, list[float]]:
         if len(whitening_layers(self.cut.module)) < 2:
@@ -242,26 +238,21 @@ def explain_image(run_path: Path, image: str) -> tuple[str, Path]:
     """
     network = open_case_network(run_path)
     if image in network.samples.index:
-        path, known_image = network.path_of(image), _cohort_image(network, image)
+        case = _explain_cohort_image(network, image)
     else:
         path = Path(image)
         if not path.is_file():
             raise RunError(f"{image}: neither an image of this run's cohort nor a file; give an image_id or a path")
-        known_image = KnownImage(image_id=f"{path.stem}-{_digest(path)[:DIGEST_LETTERS]}")
-    case = network.explain(path, known_image)
+        case = network.explain(path, f"{path.stem}-{file_digest(path)[:DIGEST_LETTERS]}")
     return case.image_id, network.run.file(case_file(case.image_id))
 
 
-def _cohort_image(network: CaseNetwork, image_id: str) -> KnownImage:
+def _explain_cohort_image(network: CaseNetwork, image_id: str) -> CaseContent:
     row = network.samples.loc[image_id]
-    return KnownImage(
-        image_id=image_id,
+    return network.explain(
+        network.path_of(image_id),
+        image_id,
         part=None if pd.isna(row["part"]) else str(row["part"]),
         diagnosis=str(row["diagnosis"]),
         labels=network.labels_of([image_id])[0].tolist(),
     )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()

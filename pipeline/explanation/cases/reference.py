@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
@@ -86,10 +87,7 @@ class ConceptOnly(Result):
     def probabilities(self, activations: Figures) -> Figures:
         """N x D from N x k."""
         standard = (activations - np.array(self.mean)) / np.array(self.scale)
-        logits = standard @ np.array(self.weights).T + np.array(self.intercepts)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        shares: Figures = odds / odds.sum(axis=1, keepdims=True)
-        return shares
+        return softmax(standard @ np.array(self.weights).T + np.array(self.intercepts), axis=1)
 
 
 class ExampleReference(Result):

@@ -3,7 +3,7 @@
 Computed offline. The store keeps the figures; the labelling tool sorts by them and loads no network.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
@@ -97,20 +97,17 @@ def probability(reference: ArrayLike, labels: ArrayLike, activations: ArrayLike)
     model = LogisticRegression().fit(((values - mean) / scale)[:, None], label == 1)
     if model.coef_[0, 0] <= 0:
         return None
-    chances: NDArray[np.float64] = model.predict_proba(((asked - mean) / scale)[:, None])[:, 1]
-    return chances
+    return model.predict_proba(((asked - mean) / scale)[:, None])[:, 1]
 
 
 def _activations(network: CaseNetwork, paths: Sequence[Path], advance: Advance) -> NDArray[np.float64]:
     """Return the activations of all axes on images, N x C."""
-    return np.stack(list(_image_activations(network, paths, advance)))
-
-
-def _image_activations(network: CaseNetwork, paths: Sequence[Path], advance: Advance) -> Iterator[NDArray[np.float64]]:
+    rows = []
     for path in paths:
         maps = network.open_image(network.decode(path)).maps[None]
-        yield axis_activations(maps, network.cut.activation)[0].double().numpy()
+        rows.append(axis_activations(maps, network.cut.activation)[0].double().numpy())
         advance(1)
+    return np.stack(rows)
 
 
 def _refuse_other_files(records: Sequence[ImageRecord], images: Path) -> None:

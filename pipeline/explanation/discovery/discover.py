@@ -322,8 +322,7 @@ def write_patches(run: RunFolder, discovery: Discovery, samples: Sequence[Sample
 
 
 def _most_active_first(peaks: Sequence[Peak]) -> list[int]:
-    order: list[int] = np.argsort([-peak.activation for peak in peaks], kind="stable").tolist()
-    return order
+    return np.argsort([-peak.activation for peak in peaks], kind="stable").tolist()
 
 
 def _box(row: int, column: int, height: int, width: int) -> Box:

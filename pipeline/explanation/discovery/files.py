@@ -4,9 +4,10 @@ Screens read them, so nothing here imports torch.
 """
 
 import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+import pandas as pd
 
 from concepts.errors import RunError
 from pipeline.results.discovery import Direction, Discovery
@@ -49,13 +50,9 @@ def candidates_file(direction: str) -> str:
 
 def write_candidates(run: RunFolder, direction: str, candidates: Sequence[Candidate]) -> None:
     """Write the candidates of a direction, numbers with four decimals."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(HEADER)
-    for candidate in candidates:
-        numbers = [round(number, 4) for number in (candidate.activation, *candidate.box)]
-        writer.writerow([candidate.image_id, candidate.digest, candidate.end, *numbers])
-    run.write_text(candidates_file(direction), text.getvalue())
+    rows = [(each.image_id, each.digest, each.end, each.activation, *each.box) for each in candidates]
+    table = pd.DataFrame(rows, columns=HEADER).round(4)
+    run.write_text(candidates_file(direction), table.to_csv(index=False, lineterminator="\n"))
 
 
 def read_candidates(run: RunFolder, direction: Direction) -> list[Candidate]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from concepts.errors import SettingsError
+from pipeline.explanation.cases.contributions import log_odds
 from pipeline.explanation.permutation import Tail
 
 
@@ -125,19 +126,15 @@ def random_directions(salient: Tensor, *, named: int, count: int, generator: tor
     drawn = torch.zeros(size, channels, dtype=torch.float64)
     drawn[:, named:] = torch.randn(size, channels - named, dtype=torch.float64, generator=generator)
     drawn -= (drawn @ salient.T) @ salient
-    orthonormal: Tensor = torch.linalg.qr(drawn.T).Q.T
-    return orthonormal
+    return torch.linalg.qr(drawn.T).Q.T
 
 
 def _slopes(tail: Tail, maps: Tensor, rest: tuple[Tensor, ...]) -> list[Tensor]:
     """Return for each diagnosis the gradient of its log-odds, of the shape of the maps."""
     with torch.enable_grad():
         features = maps.detach().clone().requires_grad_()
-        logits = tail(features, tuple(extra.detach().clone() for extra in rest))
-        itself = torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
-        others = logits[:, None, :].masked_fill(itself, -torch.inf).logsumexp(dim=2)
-        log_odds = (logits - others).sum(dim=0)
-        slopes = [torch.autograd.grad(each, features, retain_graph=True)[0] for each in log_odds]
+        odds = log_odds(tail(features, tuple(extra.detach().clone() for extra in rest))).sum(dim=0)
+        slopes = [torch.autograd.grad(each, features, retain_graph=True)[0] for each in odds]
     return [slope.detach() for slope in slopes]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from concepts.statistics.bootstrap import COVERAGE, Resampled
+from concepts.statistics.bootstrap import Resampled, mean_with_spread
 from concepts.statistics.estimate import Estimate
 from pipeline.choices import Activation
 from pipeline.config import AlignmentSettings
@@ -222,14 +222,13 @@ def against_null(figure: Resampled, draws: Sequence[Resampled], generator: np.ra
             figure=figure.estimate(), null=_unknown(len(usable)), difference=_unknown(figure.n), meaningless=None
         )
     values = np.array([draw.value for draw in usable])
-    low, high = np.percentile(values, COVERAGE)
     rows = generator.integers(len(usable), size=len(figure.replicates))
     replicates = np.stack([draw.replicates for draw in usable])[rows, np.arange(len(rows))]
-    mean = float(values.mean())
-    difference = Resampled(figure.value - mean, figure.replicates - replicates, figure.n).estimate()
+    null = mean_with_spread(values, len(usable))
+    difference = Resampled(figure.value - null.value, figure.replicates - replicates, figure.n).estimate()
     return NullCheck(
         figure=figure.estimate(),
-        null=Estimate(mean, float(low), float(high), len(usable)),
+        null=null,
         difference=difference,
         meaningless=difference.low <= 0 if np.isfinite(difference.low) else None,
     )

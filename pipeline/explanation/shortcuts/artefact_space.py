@@ -75,8 +75,7 @@ class ArtefactSpace:
         """Average over the positions of N maps the squared distance from the reference along the directions."""
         basis, reference = self.directions.to(maps.dtype), self.reference.to(maps.dtype)
         along = torch.tensordot(maps.movedim(1, -1), basis.T, dims=1) - reference
-        energy: Values = along.square().sum(dim=-1).reshape(len(maps), -1).double().mean(dim=1).cpu().numpy()
-        return energy
+        return along.square().sum(dim=-1).reshape(len(maps), -1).double().mean(dim=1).cpu().numpy()
 
 
 def contrast_weights(labels: NDArray[np.float64], strata: NDArray[np.int64]) -> Values:

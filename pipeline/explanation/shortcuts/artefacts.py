@@ -38,19 +38,16 @@ class ArtefactLabels:
     @property
     def present(self) -> NDArray[np.int64]:
         """A: in how many images each artefact is."""
-        count: NDArray[np.int64] = (self.table == 1).sum(axis=0)
-        return count
+        return (self.table == 1).sum(axis=0)
 
     @property
     def absent(self) -> NDArray[np.int64]:
         """A: in how many images each artefact is known not to be."""
-        count: NDArray[np.int64] = (self.table == 0).sum(axis=0)
-        return count
+        return (self.table == 0).sum(axis=0)
 
     def column(self, name: str) -> NDArray[np.float64]:
         """Return the N labels of one artefact."""
-        labels: NDArray[np.float64] = self.table[:, self.names.index(name)]
-        return labels
+        return self.table[:, self.names.index(name)]
 
     def is_present(self, name: str) -> NDArray[np.bool_]:
         """Say for N images whether one artefact is known to be there."""

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config import DataSettings
+from pipeline.data.cohort import Cohort
 from pipeline.evaluation.evaluation_data import EvaluationData
-from pipeline.evaluation.outputs import LayerOutputs
 from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace, artefact_spaces, write_spaces
 from pipeline.explanation.shortcuts.artefacts import LabelledPart, LabelledParts, labelled_parts, presence_counts
@@ -38,20 +39,21 @@ from pipeline.run.seeds import Stream, random_generator
 
 
 def audit_shortcuts(
-    network: ExplainedNetwork, *, run: RunFolder, outputs: LayerOutputs, tracker: Tracker
+    network: ExplainedNetwork, cohort: Cohort, settings: DataSettings, *, run: RunFolder, tracker: Tracker
 ) -> ShortcutAudit:
     """Audit every artefact that is labelled or measured, and keep its directions in the run folder.
 
     Args:
         network: The whitened one, with its images.
+        cohort: Whose release says which images have which artefacts.
+        settings: Of the images; a phantom's can be drawn again.
         run: Where the directions are written.
-        outputs: Of the layer for the test images, in order.
         tracker: Shows progress.
     """
-    parts = labelled_parts(network.cohort, network.parts, tracker=tracker)
+    parts = labelled_parts(cohort, network.parts, tracker=tracker)
     spaces, verdicts = find_shortcuts(network, parts, tracker=tracker)
     write_spaces(run, spaces)
-    measures = ArtefactMeasures(parts.test, outputs, repainting_of(network))
+    measures = ArtefactMeasures(parts.test, network.test_outputs(tracker), repainting_of(network, settings))
     return audit_parts(parts, spaces, verdicts=verdicts, measures=measures, tracker=tracker)
 
 

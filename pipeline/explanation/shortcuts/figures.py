@@ -190,5 +190,4 @@ def _changes_when_given(outputs: LayerOutputs, space: ArtefactSpace, takers: Row
         batch, givers = takers[start : start + BATCH], donors[start : start + BATCH]
         maps = space.transplanted(outputs.maps[batch], outputs.maps[givers])
         logits.append(outputs.tail(maps, tuple(extra[batch] for extra in outputs.rest)).cpu())
-    changes: Values = (log_odds(torch.cat(logits).double()) - log_odds(outputs.logits[takers].double())).numpy()
-    return changes
+    return (log_odds(torch.cat(logits).double()) - log_odds(outputs.logits[takers].double())).numpy()

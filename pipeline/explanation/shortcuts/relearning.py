@@ -6,6 +6,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from pipeline.config import RunSettings
+from pipeline.data.cohort import Cohort
 from pipeline.data.loaders import CaseDataset, place_images
 from pipeline.explanation.explained_network import ExplainedNetwork
 from pipeline.explanation.shortcuts.artefact_space import ArtefactSpace
@@ -22,7 +24,14 @@ FIRST_EPOCH = 10_000
 
 
 def relearn(
-    network: ExplainedNetwork, space: ArtefactSpace, *, epochs: int, weights: Tensor | None = None, tracker: Tracker
+    network: ExplainedNetwork,
+    space: ArtefactSpace,
+    settings: RunSettings,
+    cohort: Cohort,
+    *,
+    epochs: int,
+    weights: Tensor,
+    tracker: Tracker,
 ) -> None:
     """Train what comes after the layer on training images in which some directions are suppressed, in place.
 
@@ -32,18 +41,17 @@ def relearn(
     Args:
         network: Already without the directions; changed.
         space: The directions.
+        settings: Of the run's training.
+        cohort: Whose training part is loaded.
         epochs: Passes over the training images, augmented and balanced as in the run's training.
-        weights: Of each training image, N; default: all 1. With those of `independence_weights` the remains of an
+        weights: Of each training image, N. With those of `independence_weights` the remains of an
             artefact no longer help to tell the diagnoses apart.
         tracker: Shows progress.
     """
-    settings, module = network.settings, network.module.eval()
+    module = network.module.eval()
     head, tail = split_at(module, network.layer, turns=network.turns)
-    loader = training_loader(settings, network.cohort, network.description, with_concepts=False)
-    loss = WeightedLoss(
-        diagnosis_weights(network.cohort, settings.training.balance),
-        torch.ones(len(network.parts.train)) if weights is None else weights.float(),
-    )
+    loader = training_loader(settings, cohort, network.description, with_concepts=False)
+    loss = WeightedLoss(diagnosis_weights(cohort, settings.training.balance), weights.float())
     optimizer = torch.optim.AdamW(
         [parameter for parameter in tail.parameters() if parameter.requires_grad],
         lr=LEARNING_RATE,

@@ -3,14 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from pipeline.config import DataSettings, TransformSettings
-from pipeline.data.decoded import fit_square
+from pipeline.data.decoded import image_square
 from pipeline.data.loaders import place_images
 from pipeline.data.phantom.lesion import Lesion, draw
 from pipeline.data.phantom.patients import throw_cohort
@@ -38,9 +36,8 @@ class Repainting:
     has_shortcut: bool
 
 
-def repainting_of(network: ExplainedNetwork) -> Repainting | None:
+def repainting_of(network: ExplainedNetwork, settings: DataSettings) -> Repainting | None:
     """Return what draws a network's test images again; None where they are not of the phantom."""
-    settings = network.settings.data
     lesions = painted_lesions(settings, network.parts.test.samples)
     if not lesions:
         return None
@@ -62,10 +59,13 @@ def with_artefact(lesion: Lesion, artefact: str, *, present: bool) -> Lesion:
     return replace(lesion, artefacts=others | {artefact} if present else others)
 
 
-def network_view(settings: TransformSettings, description: ModelDescription, lesions: Sequence[Lesion]) -> Tensor:
+def network_view(description: ModelDescription, lesions: Sequence[Lesion]) -> Tensor:
     """Draw lesions as the network sees images of the cohort: N x 3 x size x size."""
+    settings = TransformSettings(size=description.size, margin=description.margin, fit=description.fit)
     transform = eval_transforms(settings, description.mean, description.std)
-    return torch.stack([transform({"image": _decoded(lesion, settings)})["image"] for lesion in lesions])
+    side = settings.size + settings.margin
+    squares = (image_square(Image.fromarray(draw(lesion).image), size=side, fit=settings.fit) for lesion in lesions)
+    return torch.stack([transform({"image": square})["image"] for square in squares])
 
 
 @torch.no_grad()
@@ -74,12 +74,6 @@ def drawn_logits(network: ExplainedNetwork, lesions: Sequence[Lesion]) -> Tensor
     network.module.eval()
     logits = []
     for start in range(0, len(lesions), BATCH):
-        images = network_view(network.settings.transforms, network.description, lesions[start : start + BATCH])
+        images = network_view(network.description, lesions[start : start + BATCH])
         logits.append(network.tail(*network.head(place_images(images, network.device))).cpu())
     return torch.cat(logits)
-
-
-def _decoded(lesion: Lesion, settings: TransformSettings) -> NDArray[np.uint8]:
-    side = settings.size + settings.margin
-    square = Image.fromarray(fit_square(draw(lesion).image, settings.fit))
-    return np.asarray(square.resize((side, side), Image.Resampling.BICUBIC, reducing_gap=3.0))

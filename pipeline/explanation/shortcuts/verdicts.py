@@ -75,19 +75,6 @@ class Verdicts:
         )
 
 
-@dataclass(frozen=True)
-class ScoreTests:
-    """The outcome of testing m associations.
-
-    Attributes:
-        statistics: m, the sum of the scores over its standard error by groups; 0 where all scores are.
-        adjusted: m, one-sided p-values ("greater than zero") adjusted for all m.
-    """
-
-    statistics: Values
-    adjusted: Values
-
-
 def frequent_artefacts(labels: ArtefactLabels) -> tuple[str, ...]:
     """List the artefacts that at least `FEWEST` images have, and at least `FEWEST` lack."""
     is_frequent = np.minimum(labels.present, labels.absent) >= FEWEST
@@ -177,7 +164,7 @@ def use_scores(table: Values, falls: Values, diagnoses: NDArray[np.int64]) -> Va
 
 def largest_score_tests(
     scores: Values, groups: Sequence[str], *, generator: np.random.Generator, flips: int = FLIPS
-) -> ScoreTests:
+) -> Values:
     """Test which of m associations are greater than zero, keeping the chance of any false one among them.
 
     Args:
@@ -185,6 +172,9 @@ def largest_score_tests(
         groups: N, cases of one group count as one draw.
         generator: Draws the signs.
         flips: How many times.
+
+    Returns:
+        m one-sided p-values ("greater than zero"), adjusted for all m.
 
     Source: sign flips of score contributions, Hemerik, Goeman & Finos 2020 (J. R. Stat. Soc. B 82, 841); single-step
     adjustment by the largest statistic, Westfall & Young 1993, algorithm 2.5.
@@ -200,7 +190,7 @@ def largest_score_tests(
         signs = generator.choice((-1.0, 1.0), size=(min(BLOCK, flips - start), len(scaled)))
         largest = (signs @ scaled).max(axis=1)
         reached += (largest[:, None] >= statistics - 1e-12).sum(axis=0)
-    return ScoreTests(statistics, reached / (flips + 1))
+    return reached / (flips + 1)
 
 
 def _p_values(
@@ -209,14 +199,13 @@ def _p_values(
     """Return A x D adjusted p-values of the tie and of the use."""
     classes = len(train.data.classes)
     ties = tie_scores(train.artefacts.table, train.data.labels, classes)
-    tie = largest_score_tests(ties, train.data.groups, generator=generator).adjusted
+    tie = largest_score_tests(ties, train.data.groups, generator=generator)
     uses = use_scores(validation.artefacts.table, falls, validation.data.labels)
     use = np.ones_like(tie)
     passed = tie <= LEVEL / 2
     for family in (passed, ~passed):
         if family.any():
-            tests = largest_score_tests(uses[:, family], validation.data.groups, generator=generator)
-            use[family] = tests.adjusted
+            use[family] = largest_score_tests(uses[:, family], validation.data.groups, generator=generator)
     shape = (len(train.artefacts.names), classes)
     return tie.reshape(shape), use.reshape(shape)
 
@@ -231,12 +220,10 @@ def _thinnest(train: LabelledPart, validation: LabelledPart) -> Counts:
     diagnosis = np.minimum(cases, len(train.data) - cases)
     artefact = np.minimum(train.artefacts.present, train.artefacts.absent)
     compared = _compared(validation.artefacts.table, validation.data.labels)
-    thinnest: Counts = np.minimum(np.minimum(artefact, compared)[:, None], diagnosis)
-    return thinnest
+    return np.minimum(np.minimum(artefact, compared)[:, None], diagnosis)
 
 
 def _compared(table: Values, strata: NDArray[np.int64]) -> Counts:
     inside = [table[strata == stratum] for stratum in np.unique(strata)]
     pairs = [np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0)) for labels in inside]
-    compared: Counts = np.sum(pairs, axis=0)
-    return compared
+    return np.sum(pairs, axis=0)

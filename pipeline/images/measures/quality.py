@@ -5,7 +5,7 @@ detect what is unusual, not what is wrong. An artefact has a fixed threshold, si
 """
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,15 +134,9 @@ def is_found(measure: str, value: float) -> bool:
     return value >= THRESHOLDS[measure]
 
 
-def quality_table(images: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
-    """Measure pictures: N x 10, columns in the order of `MEASURES`."""
-    return np.array([astuple(measure_quality(image)) for image in images]).reshape(-1, len(MEASURES))
-
-
 def _extreme(image: NDArray[np.uint8], extreme: np.ufunc) -> NDArray[np.uint8]:
     """Return the largest or smallest channel, H x W."""
-    result: NDArray[np.uint8] = extreme(extreme(image[..., 0], image[..., 1]), image[..., 2])
-    return result
+    return extreme(extreme(image[..., 0], image[..., 1]), image[..., 2])
 
 
 def _closed(plane: Plane, down: int, across: int) -> Plane:

@@ -97,8 +97,7 @@ def rhythm(profiles: Values, *, shortest: float, longest: float) -> Values:
     agreement = np.fft.irfft(power, length * FINE, axis=1)
     steps = np.geomspace(shortest, longest, TRIED)[:, None] * np.arange(1, STEPS + 1)
     moved = agreement[:, np.round(FINE * steps).astype(np.int64)] / np.maximum(agreement[:, :1, None], 1e-9)
-    rhythms: Values = moved.min(axis=2).max(axis=1)
-    return rhythms
+    return moved.min(axis=2).max(axis=1)
 
 
 class _Points:

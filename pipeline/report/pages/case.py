@@ -10,7 +10,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from pipeline.explanation.cases.files import FOLDER, picture_file, read_case
-from pipeline.report.pages.environment import TEMPLATES, environment, style
+from pipeline.report.pages.environment import TEMPLATES, fill, style
 from pipeline.report.pages.evidence_picture import evidence_uri
 from pipeline.report.sentences import case as case_sentences
 from pipeline.report.sentences import numerals
@@ -56,9 +56,8 @@ def case_body(case: CaseContent, names: Mapping[str, str], picture: Picture, *, 
     target = diagnosis or case.call
     shares = [concept.contributions[target].share for concept in case.concepts] + [case.free[target].share]
     return Markup(
-        environment()
-        .get_template("case.html")
-        .render(
+        fill(
+            "case.html",
             case=case,
             names=names,
             sentences=case_sentences,
@@ -78,15 +77,12 @@ def write_case_page(run: RunFolder, image_id: str) -> Path:
         RunError: If the case or a picture of it is missing or damaged.
     """
     case = read_case(run, image_id)
-    page = (
-        environment()
-        .get_template("case_page.html")
-        .render(
-            case=case,
-            body=case_body(case, case_names(case), lambda image: data_uri(run.path, picture_file(image))),
-            style=style("report.css", STYLE.name),
-            research=case_sentences.RESEARCH,
-        )
+    page = fill(
+        "case_page.html",
+        case=case,
+        body=case_body(case, case_names(case), lambda image: data_uri(run.path, picture_file(image))),
+        style=style("report.css", STYLE.name),
+        research=case_sentences.RESEARCH,
     )
     name = f"{FOLDER}/{quote(image_id, safe='')}.html"
     run.write_text(name, page)

@@ -150,6 +150,10 @@ class RatioCharts:
         importance: By target.
         planted: On a phantom, by target and concept, the ratio that its rule implies.
         names: Of concepts and diagnoses.
+
+    Attributes:
+        axis: Labels of the axis.
+        has_planted: Whether there is a planted truth to draw.
     """
 
     def __init__(
@@ -159,14 +163,11 @@ class RatioCharts:
         names: Names,
     ) -> None:
         self._importance, self._planted, self._names = importance, planted, names
-        axes = [axis for result in importance.values() for axis in result.concepts.values()]
-        ends = [end for axis in axes for end in (axis.ratio.low, axis.ratio.high, axis.null.low, axis.null.high)]
+        measured = [row for result in importance.values() for row in result.concepts.values()]
+        ends = [end for row in measured for end in (row.ratio.low, row.ratio.high, row.null.low, row.null.high)]
         self._scale = ratio_scale([*ends, *(ratio for row in planted.values() for ratio in row.values())])
-
-    @property
-    def has_planted(self) -> bool:
-        """Whether there is a planted truth to draw."""
-        return bool(self._planted)
+        self.axis = Markup(axis(self._scale, title="loss ratio, logarithmic axis"))
+        self.has_planted = bool(planted)
 
     def strip(self, target: str, concept: str) -> Markup:
         """Draw the importance of a concept for a diagnosis, or overall."""
@@ -181,11 +182,6 @@ class RatioCharts:
         title = f"Share of unnamed axes, {self._names.target(target)}"
         return Markup(share_bar(self._importance[target].unnamed_share, title=title))
 
-    @property
-    def axis(self) -> Markup:
-        """Labels of the axis."""
-        return Markup(axis(self._scale, title="loss ratio, logarithmic axis"))
-
 
 class SanityCharts:
     """The strips of axis AUC and importance of each concept, with what is left under randomisation.
@@ -193,6 +189,10 @@ class SanityCharts:
     Args:
         sanity: All checks.
         names: Of concepts.
+
+    Attributes:
+        auc_axis: Labels of the axis of AUCs.
+        ratio_axis: Labels of the axis of ratios.
     """
 
     def __init__(self, sanity: SanityResult, names: Names) -> None:
@@ -205,6 +205,8 @@ class SanityCharts:
         self._ratio = ratio_scale(
             end for check in ratios for figure in (check.figure, check.null) for end in (figure.low, figure.high)
         )
+        self.auc_axis = Markup(axis(self._auc, title="AUC, axis"))
+        self.ratio_axis = Markup(axis(self._ratio, title="loss ratio, logarithmic axis"))
 
     def purity(self, concept: str) -> Markup:
         """Draw the axis AUC, and that of axes of permuted labels."""
@@ -221,16 +223,6 @@ class SanityCharts:
             Dot(weights.null, "faint", "randomised weights"),
         ]
         return Markup(strip(dots, self._ratio, title=f"Importance under randomisation, {self._names.concept(concept)}"))
-
-    @property
-    def auc_axis(self) -> Markup:
-        """Labels of the axis of AUCs."""
-        return Markup(axis(self._auc, title="AUC, axis"))
-
-    @property
-    def ratio_axis(self) -> Markup:
-        """Labels of the axis of ratios."""
-        return Markup(axis(self._ratio, title="loss ratio, logarithmic axis"))
 
     def _figure(self, check: NullCheck, meaningless: bool | None, name: str) -> Dot:
         return Dot(check.figure, "accent" if meaningless is False else "plain", name)

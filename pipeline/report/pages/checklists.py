@@ -55,8 +55,7 @@ def placeholders(text: str) -> tuple[str, ...]:
 @cache
 def read_yaml(key: str) -> Mapping[str, Any]:
     """Read a checklist, or the answers, as they are written beside each other."""
-    content: Mapping[str, Any] = yaml.safe_load((FOLDER / f"{key}.yaml").read_text(encoding="utf-8"))
-    return content
+    return yaml.safe_load((FOLDER / f"{key}.yaml").read_text(encoding="utf-8"))
 
 
 def _item(item: Mapping[str, str], facts: Mapping[str, str]) -> ChecklistItem:

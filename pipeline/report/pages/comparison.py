@@ -8,7 +8,7 @@ from concepts.errors import SettingsError
 from concepts.files import write_atomically
 from pipeline.report.pages import charts
 from pipeline.report.pages.charts import LANE, Dot, Scale
-from pipeline.report.pages.environment import environment, style
+from pipeline.report.pages.environment import fill, style
 from pipeline.report.pages.tables import Cell, cell_of, csv_text, estimate_cells
 from pipeline.report.sentences import compared, numerals
 from pipeline.report.sentences.numerals import plain_text
@@ -68,19 +68,16 @@ def write_comparison(comparison: Comparison, path: Path) -> list[Path]:
 def render_comparison(comparison: Comparison) -> str:
     """Render the page: style and charts are in it, scripts are not."""
     scales = {family.unit: _scale(comparison, family) for family in comparison.families}
-    return (
-        environment()
-        .get_template("compare.html")
-        .render(
-            comparison=comparison,
-            concepts=not_in_all(comparison),
-            compared=compared,
-            numerals=numerals,
-            height=LANE * len(comparison.runs) + PADDING,
-            strip=lambda family, row: Markup(_strip(comparison, family, row, scales[family.unit])),
-            axis=lambda family: Markup(charts.axis(scales[family.unit], title=f"{family.unit}, axis")),
-            style=style("report.css", "compare.css"),
-        )
+    return fill(
+        "compare.html",
+        comparison=comparison,
+        concepts=not_in_all(comparison),
+        compared=compared,
+        numerals=numerals,
+        height=LANE * len(comparison.runs) + PADDING,
+        strip=lambda family, row: Markup(_strip(comparison, family, row, scales[family.unit])),
+        axis=lambda family: Markup(charts.axis(scales[family.unit], title=f"{family.unit}, axis")),
+        style=style("report.css", "compare.css"),
     )
 
 

@@ -21,6 +21,11 @@ def environment() -> Environment:
     )
 
 
+def fill(template: str, **content: object) -> str:
+    """Fill a template with content."""
+    return environment().get_template(template).render(**content)
+
+
 def style(*names: str) -> Markup:
     """Read style sheets as one."""
     return Markup("".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names))

@@ -22,7 +22,7 @@ SHADE = re.compile(r'class="([^"]*)" style="--shade: (\d+)%"')
 COLOUR = re.compile(r"--(\w+): (#[0-9a-f]{6})")
 
 
-def write_pdf(run: RunFolder, name: str = "report.pdf") -> Path:
+def write_pdf(run: RunFolder) -> Path:
     """Write the report page of a run as PDF into its folder; the page must have been written.
 
     Raises:
@@ -31,9 +31,9 @@ def write_pdf(run: RunFolder, name: str = "report.pdf") -> Path:
     page = run.file("report.html")
     if not page.is_file():
         raise RunError(f"{run.path}: there is no report.html yet; 'dermaxis report {run.path}' writes it")
-    content = pdf_bytes(page.read_text(encoding="utf-8"))
-    write_atomically(run.file(name), content)
-    return run.file(name)
+    file = run.file("report.pdf")
+    write_atomically(file, pdf_bytes(page.read_text(encoding="utf-8")))
+    return file
 
 
 def pdf_bytes(page: str) -> bytes:
@@ -46,8 +46,7 @@ def pdf_bytes(page: str) -> bytes:
     from weasyprint import HTML
     from weasyprint.urls import URLFetcher
 
-    content: bytes = HTML(string=for_paper(page), url_fetcher=URLFetcher(allowed_protocols=["data"])).write_pdf()
-    return content
+    return HTML(string=for_paper(page), url_fetcher=URLFetcher(allowed_protocols=["data"])).write_pdf()
 
 
 def require_weasyprint() -> None:

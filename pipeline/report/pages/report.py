@@ -12,7 +12,7 @@ from pipeline.report.pages import charts
 from pipeline.report.pages.case import case_page_address, write_case_page
 from pipeline.report.pages.charts import Dot, RatioCharts, SanityCharts
 from pipeline.report.pages.checklists import fill_checklists
-from pipeline.report.pages.environment import environment, style
+from pipeline.report.pages.environment import fill, style
 from pipeline.report.pages.facts import facts_title, model_facts
 from pipeline.report.pages.tables import write_tables
 from pipeline.report.sentences import (
@@ -76,50 +76,47 @@ def render(report: RunResults, folder: Path) -> str:
         RunError: If a picture is missing.
     """
     evaluation = report.evaluation
-    return (
-        environment()
-        .get_template("report.html")
-        .render(
-            report=report,
-            evaluation=evaluation,
-            names=report.names,
-            results=results,
-            cohort=cohort,
-            concepts=concepts,
-            limits=limits,
-            patients=patients,
-            importance=importance,
-            sanity=sanity,
-            failures=failures,
-            numerals=numerals,
-            explanation=report.explanation,
-            settings_text=dump_settings(report.settings),
-            cases=cases,
-            directions=directions,
-            shortcuts=shortcuts,
-            assessable=[
-                concept
-                for concept in evaluation.axes.purity
-                if evaluation.verdict(concept) is not AxisVerdict.NOT_ASSESSABLE
-            ],
-            diagnoses={MACRO: "all diagnoses (macro)"}
-            | {diagnosis: report.names.diagnosis(diagnosis) for diagnosis in evaluation.classes},
-            further=further_figures(evaluation, report.names),
-            auc=AucCharts(evaluation, report.names),
-            targets=ordered_targets(report.explanation.importance),
-            ratios=RatioCharts(report.explanation.importance, report.explanation.planted_importance, report.names),
-            sanity_charts=None
-            if report.explanation.sanity is None
-            else SanityCharts(report.explanation.sanity, report.names),
-            case_pages=case_pages(report, folder),
-            overall=OVERALL,
-            facts=model_facts(report),
-            checklists=fill_checklists(report).checklists.values(),
-            statuses=tuple(AnswerStatus),
-            picture=lambda name: data_uri(folder, name),
-            shade=shade,
-            style=style("report.css"),
-        )
+    return fill(
+        "report.html",
+        report=report,
+        evaluation=evaluation,
+        names=report.names,
+        results=results,
+        cohort=cohort,
+        concepts=concepts,
+        limits=limits,
+        patients=patients,
+        importance=importance,
+        sanity=sanity,
+        failures=failures,
+        numerals=numerals,
+        explanation=report.explanation,
+        settings_text=dump_settings(report.settings),
+        cases=cases,
+        directions=directions,
+        shortcuts=shortcuts,
+        assessable=[
+            concept
+            for concept in evaluation.axes.purity
+            if evaluation.verdict(concept) is not AxisVerdict.NOT_ASSESSABLE
+        ],
+        diagnoses={MACRO: "all diagnoses (macro)"}
+        | {diagnosis: report.names.diagnosis(diagnosis) for diagnosis in evaluation.classes},
+        further=further_figures(evaluation, report.names),
+        auc=AucCharts(evaluation, report.names),
+        targets=ordered_targets(report.explanation.importance),
+        ratios=RatioCharts(report.explanation.importance, report.explanation.planted_importance, report.names),
+        sanity_charts=None
+        if report.explanation.sanity is None
+        else SanityCharts(report.explanation.sanity, report.names),
+        case_pages=case_pages(report, folder),
+        overall=OVERALL,
+        facts=model_facts(report),
+        checklists=fill_checklists(report).checklists.values(),
+        statuses=tuple(AnswerStatus),
+        picture=lambda name: data_uri(folder, name),
+        shade=shade,
+        style=style("report.css"),
     )
 
 
@@ -131,16 +128,13 @@ def case_pages(report: RunResults, folder: Path) -> dict[str, str]:
 
 def render_facts(report: RunResults) -> str:
     """Render the one-page summary alone."""
-    return (
-        environment()
-        .get_template("model_facts.html")
-        .render(
-            evaluation=report.evaluation,
-            facts=model_facts(report),
-            title=facts_title(report),
-            numerals=numerals,
-            style=style("report.css"),
-        )
+    return fill(
+        "model_facts.html",
+        evaluation=report.evaluation,
+        facts=model_facts(report),
+        title=facts_title(report),
+        numerals=numerals,
+        style=style("report.css"),
     )
 
 
@@ -167,7 +161,12 @@ def further_figures(evaluation: Evaluation, names: Names) -> list[tuple[str, lis
 
 
 class AucCharts:
-    """The strips of AUCs, those of diagnoses on one axis and those of concepts on another."""
+    """The strips of AUCs, those of diagnoses on one axis and those of concepts on another.
+
+    Attributes:
+        diagnosis_axis: Labels of the diagnoses' axis.
+        concept_axis: Labels of the concepts' axis.
+    """
 
     def __init__(self, evaluation: Evaluation, names: Names) -> None:
         self._evaluation, self._names = evaluation, names
@@ -176,6 +175,8 @@ class AucCharts:
         self._concepts = charts.auc_scale(
             dot.figure for concept in evaluation.axes.purity for dot in self._dots(concept)
         )
+        self.diagnosis_axis = Markup(charts.axis(self._diagnoses, title="AUC, axis"))
+        self.concept_axis = Markup(charts.axis(self._concepts, title="AUC, axis"))
 
     def diagnosis(self, key: str, name: str) -> Markup:
         """Draw the plain and the whitened network's AUC for a diagnosis, or ``macro``."""
@@ -189,16 +190,6 @@ class AucCharts:
         """Draw the AUC of the axis, of the linear probe and of the best filter."""
         name = self._names.concept(concept)
         return Markup(charts.strip(self._dots(concept), self._concepts, title=f"AUC, {name}"))
-
-    @property
-    def diagnosis_axis(self) -> Markup:
-        """Labels of the diagnoses' axis."""
-        return Markup(charts.axis(self._diagnoses, title="AUC, axis"))
-
-    @property
-    def concept_axis(self) -> Markup:
-        """Labels of the concepts' axis."""
-        return Markup(charts.axis(self._concepts, title="AUC, axis"))
 
     def _dots(self, concept: str) -> list[Dot]:
         baselines = self._evaluation.axes.purity[concept].baselines

@@ -8,7 +8,6 @@ from itertools import pairwise
 
 from pipeline.report.sentences.cases import layer
 from pipeline.report.sentences.numerals import (
-    MINUS,
     TIMES,
     capital,
     cases,
@@ -16,6 +15,7 @@ from pipeline.report.sentences.numerals import (
     number,
     percent,
     short,
+    signed,
     significant,
 )
 from pipeline.results.axes import RELIABLE_FROM
@@ -30,12 +30,7 @@ from pipeline.results.case import (
 
 CaseNames = Mapping[str, str]
 """What people call the concepts and diagnoses of a case, by identifier."""
-STATES = {
-    ConceptState.PRESENT: "present",
-    ConceptState.ABSENT: "absent",
-    ConceptState.UNCERTAIN: "uncertain",
-    ConceptState.NOT_ASSESSABLE: "not assessable",
-}
+STATES = {state: state.replace("_", " ") for state in ConceptState}
 SYMBOLS = {
     ConceptState.PRESENT: "●",
     ConceptState.ABSENT: "○",
@@ -156,12 +151,6 @@ def is_unreliable(concept: ConceptContent) -> bool:
     return concept.auc is None or not concept.auc.low >= RELIABLE_FROM
 
 
-def signed(value: float, decimals: int = 2) -> str:
-    """Give a contribution with its sign."""
-    text = number(value, decimals)
-    return text if text.startswith(MINUS) or float(text) == 0 else f"+{text}"
-
-
 def account(case: CaseContent, diagnosis: str, names: CaseNames) -> str:
     """Say how baseline, concepts and free axes add up to the network's log-odds of a diagnosis."""
     row = next(entry for entry in case.differential if entry.diagnosis == diagnosis)
@@ -169,9 +158,9 @@ def account(case: CaseContent, diagnosis: str, names: CaseNames) -> str:
     free = case.free[diagnosis].share
     unnamed = percent(unnamed_part(case, diagnosis))
     return (
-        f"Log-odds of {names[diagnosis]} against all others, in nats: {signed(row.baseline)} with every axis "
-        f"switched off, {signed(concepts)} from the named concepts, {signed(free)} from all axes without a name; "
-        f"together {signed(row.outcome)}. Axes without a name account for {unnamed} of all that was added or "
+        f"Log-odds of {names[diagnosis]} against all others, in nats: {signed(row.baseline, 2)} with every axis "
+        f"switched off, {signed(concepts, 2)} from the named concepts, {signed(free, 2)} from all axes without a name; "
+        f"together {signed(row.outcome, 2)}. Axes without a name account for {unnamed} of all that was added or "
         "taken away."
     )
 

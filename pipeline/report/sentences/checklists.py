@@ -2,7 +2,7 @@
 
 from pipeline.report.sentences import failures, patients, results, sanity
 from pipeline.report.sentences.cohort import source, splitting
-from pipeline.report.sentences.concepts import ORIGINS, agreement_figure
+from pipeline.report.sentences.concepts import ORIGINS
 from pipeline.report.sentences.facts import INTENDED_USE, NOT_FOR
 from pipeline.report.sentences.limits import limits_of
 from pipeline.report.sentences.numerals import capital, count, enumeration, estimate, plural, share, short
@@ -83,7 +83,7 @@ def _data(report: RunResults) -> dict[str, str]:
         "origins": enumeration(sorted({ORIGINS.get(entry.origin, entry.origin) for entry in report.entries.values()})),
         "unmarked": "count as absent" if settings.concepts.unmarked_is_absent else "are left out",
         "reader_agreement": "; ".join(
-            f"{report.names.concept(concept)} {estimate(agreement_figure(report.agreement[concept]))}"
+            f"{report.names.concept(concept)} {estimate(report.agreement[concept].figure)}"
             for concept in report.entries
             if concept in report.agreement
         ),

@@ -1,7 +1,7 @@
 """The sentences about concepts and their axes. None says more than its interval allows."""
 
 from concepts.example import AgreementEntry, ConceptEntry
-from concepts.statistics.estimate import Estimate, is_known
+from concepts.statistics.estimate import is_known
 from pipeline.report.sentences.numerals import (
     INTERVAL,
     NOT_ASSESSABLE,
@@ -53,13 +53,11 @@ ACTIVATIONS = {
 }
 
 
-def reliability_rule() -> str:
-    """State the rule behind the verdicts on axes."""
-    return (
-        f"An axis is called reliable when the lower end of the {INTERVAL} of its AUC, concept present against not, "
-        f"is at least {number(RELIABLE_FROM, 2)} on the test images; weak when it is lower; and not assessable when "
-        f"there are too few images with or without the concept. An AUC of {number(CHANCE, 1)} is chance, 1 is perfect."
-    )
+RELIABILITY_RULE = (
+    f"An axis is called reliable when the lower end of the {INTERVAL} of its AUC, concept present against not, "
+    f"is at least {number(RELIABLE_FROM, 2)} on the test images; weak when it is lower; and not assessable when "
+    f"there are too few images with or without the concept. An AUC of {number(CHANCE, 1)} is chance, 1 is perfect."
+)
 
 
 def reliability_counts(evaluation: Evaluation) -> str:
@@ -146,20 +144,12 @@ def counts(purity: AxisPurity) -> str:
     )
 
 
-def agreement_figure(agreement: AgreementEntry) -> Estimate:
-    """Return a coefficient of agreement with its interval; NaN where it says nothing."""
-    value, low, high = (
-        float("nan") if number is None else number for number in (agreement.value, agreement.low, agreement.high)
-    )
-    return Estimate(value, low, high, agreement.n)
-
-
 def reader_agreement(agreement: AgreementEntry | None) -> str:
     """Say how far readers agreed on a concept's examples, with the flag raised at freezing; empty without readers."""
     if agreement is None:
         return ""
     measure = AGREEMENT_MEASURES.get(agreement.measure, agreement.measure.replace("_", " "))
-    figure = agreement_figure(agreement)
+    figure = agreement.figure
     value = estimate(figure) if is_known(figure) else NOT_ASSESSABLE
     sentence = f"Agreement of its {plural(agreement.readers, 'reader')} ({measure}): {value}."
     return f"{sentence} Flagged at freezing: {agreement.flag}" if agreement.flag else sentence

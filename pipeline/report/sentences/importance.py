@@ -21,6 +21,11 @@ MARKINGS: Mapping[Polarity | None, str] = {
 
 Judge = Callable[[str], AxisVerdict]
 """Says how far the axis of a concept may be read as the concept."""
+TCAV = (
+    "An independent account of the plain network, made after its training: a share near 1 says that the logit "
+    "rises when a case is moved towards the concept, near 0 that it falls. Shares inside the band say nothing. "
+    "Unlike importance it gives a direction, and no size."
+)
 
 
 def outstanding(target: str, result: TargetImportance, names: Names, judge: Judge) -> str:
@@ -64,15 +69,6 @@ def picture_text(example: AxisExample, names: Names, concept: str) -> str:
 def percentile(example: AxisExample) -> str:
     """Say where an activation stands among the test images: ``percentile 99.8``."""
     return f"percentile {number(example.percentile, 1)}"
-
-
-def tcav() -> str:
-    """Say how concept vectors are read beside importance."""
-    return (
-        "An independent account of the plain network, made after its training: a share near 1 says that the logit "
-        "rises when a case is moved towards the concept, near 0 that it falls. Shares inside the band say nothing. "
-        "Unlike importance it gives a direction, and no size."
-    )
 
 
 def _others(first: str, axes: Mapping[str, AxisImportance], names: Names) -> str:

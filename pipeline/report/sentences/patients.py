@@ -81,7 +81,7 @@ def subgroups(result: SubgroupsResult) -> str:
         f"{'is' if comparisons == 1 else 'are'} judged together."
     ]
     beyond = [
-        f"{row.name} ({_signed(difference)})"
+        f"{row.name} ({signed(difference.figure.value)}, {INTERVAL} {interval(difference.figure)})"
         for row, difference in differences
         if difference.finding is NoiseFinding.BEYOND
     ]
@@ -122,7 +122,7 @@ def subgroup_limits(result: SubgroupsResult) -> str:
 
 def subgroup_difference(row: SubgroupRow) -> str:
     """Give a subgroup's difference from all others, for the first line of a table's cell."""
-    return NOT_ASSESSABLE if row.difference is None else _signed_value(row.difference)
+    return NOT_ASSESSABLE if row.difference is None else signed(row.difference.figure.value)
 
 
 def subgroup_finding(row: SubgroupRow) -> str:
@@ -189,11 +189,3 @@ def _against(difference: Estimate) -> str:
     if difference.high < 0:
         return "the labels say more than the network finds in the pictures"
     return f"the two are not told apart at 95{SPACE}%"
-
-
-def _signed(difference: JudgedDifference) -> str:
-    return f"{_signed_value(difference)}, {INTERVAL} {interval(difference.figure)}"
-
-
-def _signed_value(difference: JudgedDifference) -> str:
-    return signed(difference.figure.value)

@@ -22,6 +22,12 @@ from pipeline.results.trust import NullCheck, OrderStability, RankStability, San
 
 SELDOM = 0.01
 """Share of resamples below which a concept that is first there is not named."""
+STABILITY_METHOD = (
+    "The test images were drawn anew, group by group, and the concepts ordered again by importance. Ranks are "
+    f"those on the test images, with the middle 95{SPACE}% over the resamples; a tau of 1 is the same order. This "
+    "is the chance of the test images and of permutations alone: another training run may give another order "
+    "('dermaxis compare' of runs with several seeds says how far)."
+)
 
 
 def summary(sanity: SanityResult | None, names: Names) -> str:
@@ -115,16 +121,6 @@ def stability(target: str, order: OrderStability, names: Names) -> str:
     if rival is not None:
         sentence += f", {names.concept(rival)} in {percent(order.concepts[rival].first)}"
     return f"{capital(subject)}: {sentence}; Kendall's tau with the order of a resample {estimate(order.tau, 2)}."
-
-
-def stability_method() -> str:
-    """Say what is resampled, and what is not."""
-    return (
-        "The test images were drawn anew, group by group, and the concepts ordered again by importance. Ranks are "
-        f"those on the test images, with the middle 95{SPACE}% over the resamples; a tau of 1 is the same order. This "
-        "is the chance of the test images and of permutations alone: another training run may give another order "
-        "('dermaxis compare' of runs with several seeds says how far)."
-    )
 
 
 def rank(row: RankStability) -> str:

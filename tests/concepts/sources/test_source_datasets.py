@@ -7,8 +7,8 @@ import pytest
 
 from concepts.errors import DataError
 from concepts.judgement import Judgement, Verdict
-from concepts.sources import derm7pt, ph2
-from concepts.sources.derm7pt import derm7pt_diagnoses, derm7pt_judgements
+from concepts.sources.dataset_columns import column_meanings
+from concepts.sources.derm7pt import derm7pt_judgements
 from concepts.sources.ph2 import ph2_judgements
 from concepts.vocabulary import ancestors, load_vocabulary
 
@@ -16,7 +16,7 @@ PRESENT, ABSENT = Verdict.PRESENT, Verdict.ABSENT
 ORDINARY = {
     "case_num": "1",
     "diagnosis": "clark nevus",
-    **dict.fromkeys(derm7pt.COLUMNS, "absent"),
+    **dict.fromkeys(column_meanings("derm7pt"), "absent"),
     "derm": "NEL/NEL025.JPG",
     "clinic": "NEL/NEL026.JPG",
 }
@@ -46,7 +46,7 @@ def verdicts(judgements: tuple[Judgement, ...], image_id: str) -> dict[str, Verd
     return {j.concept: j.verdict for j in judgements if j.image_id == image_id}
 
 
-@pytest.mark.parametrize("source", [derm7pt.COLUMNS, ph2.CRITERIA])
+@pytest.mark.parametrize("source", [column_meanings("derm7pt"), column_meanings("ph2")])
 def test_every_value_speaks_of_known_concepts_and_keeps_the_hierarchy(source: Mapping):
     terms = load_vocabulary().concepts
     for values in source.values():
@@ -57,9 +57,9 @@ def test_every_value_speaks_of_known_concepts_and_keeps_the_hierarchy(source: Ma
                 assert verdict is ABSENT or all(above is PRESENT for above in broader)
 
 
-@pytest.mark.parametrize("column", derm7pt.COLUMNS)
+@pytest.mark.parametrize("column", column_meanings("derm7pt"))
 def test_derm7pt_values_are_the_words_of_the_vocabulary(column: str):
-    for value, verdicts_of in derm7pt.COLUMNS[column].items():
+    for value, verdicts_of in column_meanings("derm7pt")[column].items():
         if value in ("absent", "present", "combinations"):
             continue
         term = load_vocabulary().concept(f"{column} {value}")
@@ -78,13 +78,6 @@ def test_derm7pt_maps_values_to_the_hierarchy(tmp_path: Path):
     assert "comma_vessels" not in verdicts_of
     assert [verdicts_of[c] for c in ("regression", "peppering", "scar_like_depigmentation")] == [PRESENT] * 3
     assert verdicts_of["streaks"] is verdicts_of["blue_whitish_veil"] is ABSENT
-
-
-def test_derm7pt_diagnoses_are_resolved(tmp_path: Path):
-    path = derm7pt_table(tmp_path, {}, {"derm": "A\\b.jpg", "diagnosis": "melanoma (in situ)"})
-    assert derm7pt_diagnoses(path) == {"NEL025": "nevus", "b": "melanoma"}
-    with pytest.raises(DataError, match=r"meta\.csv: row 2: unknown diagnosis 'odd'"):
-        derm7pt_diagnoses(derm7pt_table(tmp_path, {"diagnosis": "odd"}))
 
 
 def test_derm7pt_rows_that_are_bad_are_all_listed(tmp_path: Path):

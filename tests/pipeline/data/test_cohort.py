@@ -83,7 +83,6 @@ def hand_made(folder=Path("data"), **changes):
         "concepts": ("streaks", "globules"),
         "root": folder,
         "cache": DecodedCache(folder, size=8, fit=Fit.SQUASH),
-        "findings": (),
         "unmarked_is_absent": False,
     }
     return Cohort(**(fields | changes))
@@ -109,17 +108,6 @@ def test_groups_labels_and_regions_are_those_of_the_samples_asked_for():
     np.testing.assert_array_equal(absent, [[np.nan, 1], [1, 0], [0, np.nan]])
     streaks, globules = Path("data/streaks_a1.png"), Path("data/globules_c1.png")
     assert cohort.concept_regions(samples) == [[None, globules], [streaks, None], [None, None]]
-
-
-def test_a_summary_counts_images_groups_and_diagnoses_of_each_part():
-    assert hand_made().summary() == {
-        "source": "isic",
-        "parts": {
-            "train": {"images": 2, "groups": 1, "diagnoses": {"melanoma": 1, "nevus": 1}},
-            "validation": {"images": 1, "groups": 1, "diagnoses": {"nevus": 1}},
-            "test": {"images": 1, "groups": 1, "diagnoses": {"nevus": 1}},
-        },
-    }
 
 
 def test_a_digest_changes_with_a_label_or_a_file_and_not_with_order_or_folder():
@@ -188,12 +176,6 @@ def test_the_digest_is_of_images_and_labels_not_of_places(folder, tmp_path):
     assert here.root != elsewhere.root
     assert here.digest == elsewhere.digest
     assert prepare(folder, "data.diagnoses=[nevus, melanoma]").digest != here.digest
-
-
-def test_few_positives_are_a_finding_not_an_error(folder):
-    cohort = prepare(folder)
-    assert {finding.concept for finding in cohort.findings} == set(cohort.concepts)
-    assert all("fewer than the 40" in finding.reason for finding in cohort.findings)
 
 
 def test_every_unreadable_image_is_listed_at_once(tmp_path):

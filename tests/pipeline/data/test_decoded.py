@@ -176,18 +176,6 @@ def test_interrupted_fill_stops_soon(cache, tmp_path):
     assert len(list(cache.folder.rglob("*.npy"))) < 150
 
 
-def test_fill_checks_masks_too(cache, tmp_path, sample):
-    fine, broken = tmp_path / "fine.png", tmp_path / "broken.png"
-    Image.new("1", (120, 90)).save(fine)
-    broken.write_bytes(b"")
-    bad = cache.fill(
-        [sample] * 4, region_paths=[[fine, None], [broken, None], [None, None], [tmp_path / "no.png", fine]]
-    )
-    assert [row.row for row in bad] == [1, 3]
-    assert "broken.png" in bad[0].reason
-    assert "no.png" in bad[1].reason
-
-
 def test_masks_are_coverage_at_a_quarter_of_the_side(cache, tmp_path, sample):
     path = tmp_path / "mask.png"
     _, mask = planted(90, 120, box=(0, 45, 0, 120))
@@ -207,9 +195,6 @@ def test_masks_are_cached_until_a_file_changes(cache, tmp_path, sample):
     Image.new("1", (120, 90), 0).save(path)
     os.utime(path, ns=(0, 0))
     assert cache.get_masks(sample, [path]).max() == 0
-    assert cache.get_masks(sample, [path], identity="frozen").max() == 0
-    Image.new("1", (120, 90), 1).save(path)
-    assert cache.get_masks(sample, [path], identity="frozen").max() == 0
 
 
 def test_mask_of_other_proportions_is_refused(cache, tmp_path, sample):

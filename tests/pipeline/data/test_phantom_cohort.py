@@ -10,12 +10,13 @@ import pytest
 from PIL import Image
 
 from concepts.errors import DataError, SettingsError
+from concepts.sources.phantom import read_concept_table
 from pipeline.config import PhantomSettings, ShortcutSettings
 from pipeline.data.phantom.cohort import COLUMNS, generate_cohort, phantom_digest
 from pipeline.data.phantom.lesion import ARTEFACTS, draw
 from pipeline.data.phantom.patients import BASE_RATE, counterpart, throw_cohort
 from pipeline.data.phantom.rule import CONCEPTS, DIAGNOSES, NETWORK_TYPES, true_importance
-from pipeline.data.sources.phantom import load_phantom, phantom_concept_table
+from pipeline.data.sources.phantom import load_phantom
 
 SETTINGS = PhantomSettings(images=16, size=64, seed=4)
 SHORTCUT = ShortcutSettings(artefact="ruler", diagnosis="melanoma", strength=0.9)
@@ -196,12 +197,11 @@ def test_samples_say_what_the_table_says(root):
 
 
 def test_the_concept_table_has_a_mask_for_each_planted_concept(root):
-    table, masks = phantom_concept_table(root)
+    table = read_concept_table(root)
     assert tuple(table.columns) == CONCEPTS
-    assert {(image_id, concept) for image_id, row in table.iterrows() for concept in CONCEPTS if row[concept]} == set(
-        masks
-    )
-    assert all((root / path).is_file() for path in masks.values())
+    for image_id, row in table.iterrows():
+        present = [concept for concept in CONCEPTS if (root / "masks" / f"{image_id}_{concept}.png").is_file()]
+        assert present == [concept for concept in CONCEPTS if row[concept]]
 
 
 def test_a_folder_without_a_cohort_is_refused(tmp_path):
@@ -238,13 +238,6 @@ def test_an_empty_table_is_refused(copy):
         load_phantom(copy)
 
 
-def test_a_missing_mask_is_named(copy):
-    (copy / "masks").unlink()
-    (copy / "masks").mkdir()
-    with pytest.raises(DataError, match=r"planted concepts have no mask, e.g. masks/phantom"):
-        phantom_concept_table(copy)
-
-
 def test_types_of_network_change_nothing_but_the_atypical_ones(root, tmp_path):
     generate_cohort(SETTINGS.model_copy(update={"network_types": True}), tmp_path / "typed")
     plain, table = (pd.read_csv(folder / "metadata.csv") for folder in (root, tmp_path / "typed"))
@@ -258,9 +251,10 @@ def test_types_of_network_change_nothing_but_the_atypical_ones(root, tmp_path):
 
 def test_a_type_of_network_lies_where_the_network_lies(tmp_path):
     generate_cohort(SETTINGS.model_copy(update={"network_types": True}), tmp_path / "typed")
-    planted, masks = phantom_concept_table(tmp_path / "typed")
+    planted = read_concept_table(tmp_path / "typed")
     assert tuple(planted.columns) == (*CONCEPTS, *NETWORK_TYPES)
     for kind in NETWORK_TYPES:
         for image_id in planted.index[planted[kind] == 1]:
-            mask, network = ((tmp_path / "typed" / masks[image_id, name]) for name in (kind, "pigment_network"))
+            masks = tmp_path / "typed" / "masks"
+            mask, network = (masks / f"{image_id}_{name}.png" for name in (kind, "pigment_network"))
             assert mask.read_bytes() == network.read_bytes()

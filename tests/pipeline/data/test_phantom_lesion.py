@@ -8,7 +8,6 @@ from scipy import ndimage
 
 from pipeline.data.phantom.lesion import ARTEFACTS, LESION, Photograph, child, draw, throw_lesion
 from pipeline.data.phantom.rule import CONCEPTS
-from pipeline.data.phantom.sheet import outlined
 from pipeline.data.phantom.skin import Skin, lab_to_rgb, skin_colour, throw_device, throw_skin
 
 PAINTED = tuple(concept for concept in CONCEPTS if concept != "asymmetry")
@@ -200,14 +199,6 @@ def test_colours_agree_with_published_ones():
 def test_children_of_a_seed_are_their_own():
     assert child(1, "hair").random() == child(1, "hair").random()
     assert len({child(seed, purpose).random() for seed in (-1, 0, 1) for purpose in ("hair", "ink")}) == 6
-
-
-def test_an_outline_goes_around_its_mask():
-    mask = np.zeros((9, 9), dtype=bool)
-    mask[3:6, 3:6] = True
-    image = outlined(np.zeros((9, 9, 3), dtype=np.uint8), mask)
-    assert not image[mask].any()
-    assert image[2, 4, 1] == 255
 
 
 @pytest.mark.slow

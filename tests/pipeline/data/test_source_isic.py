@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 
 import pytest
 from PIL import Image
@@ -151,20 +150,9 @@ def test_unknown_levels_are_shown_as_a_path(tmp_path):
     )
 
 
-def test_rows_without_a_diagnosis_are_skipped_only_when_asked_and_counted(tmp_path, caplog):
-    download(
-        tmp_path, "isic_id,diagnosis,benign_malignant\na,nevus,\nb,,benign\nc,unknown,\n", "a.png", "b.png", "c.png"
-    )
-    assert len(refusal(tmp_path).rows) == 2
-    with caplog.at_level(logging.WARNING):
-        samples = load_isic(tmp_path, skip_unlabelled=True)
-    assert [sample.image_id for sample in samples] == ["a"]
-    assert "2 of 3 rows skipped: no diagnosis" in caplog.text
-
-
 def test_a_misspelt_diagnosis_is_never_left_out(tmp_path):
     download(tmp_path, "isic_id,diagnosis\na,nevuss\n", "a.png")
-    assert "unknown diagnosis 'nevuss'" in str(refusal(tmp_path, skip_unlabelled=True))
+    assert "unknown diagnosis 'nevuss'" in str(refusal(tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -238,13 +238,17 @@ def explained(tmp_path_factory):
     def discover(network, *, settings, root, run, tracker):
         asked.update(discovery=settings, root=root)
 
+    def audit(network, cohort, settings, *, run, tracker):
+        asked.update(audited=cohort, drawn=settings)
+        return made_explanation().shortcuts
+
     tmp_path, monkeypatch = tmp_path_factory.mktemp("explained"), pytest.MonkeyPatch()
     monkeypatch.setattr(explain, "open_explained", lambda settings, cohort, run: network)
     monkeypatch.setattr(explain, "open_plain", lambda settings, cohort, run: "the plain network")
     monkeypatch.setattr(explain, "explain_cases", explain_cases)
     monkeypatch.setattr(explain, "gather_failures", gather)
     monkeypatch.setattr(explain, "discover", discover)
-    monkeypatch.setattr(explain, "audit_shortcuts", lambda network, **more: made_explanation().shortcuts)
+    monkeypatch.setattr(explain, "audit_shortcuts", audit)
     monkeypatch.setattr(RunFolder, "read", lambda self, model: model.file)
     cohort = SimpleNamespace(root=tmp_path, release=SimpleNamespace(examples=[example]))
     run = RunFolder(tmp_path)
@@ -282,6 +286,8 @@ def test_every_stage_gets_what_it_needs_of_the_run(explained):
         "limit": 31,
         "discovery": SETTINGS.explanation,
         "root": cohort.root,
+        "audited": cohort,
+        "drawn": SETTINGS.data,
     }
 
 

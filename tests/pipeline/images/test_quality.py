@@ -14,12 +14,10 @@ from pipeline.data.sources.phantom import load_phantom
 from pipeline.images.measures.patches import find_patches
 from pipeline.images.measures.quality import (
     ARTEFACTS,
-    MEASURES,
     THREAD_LENGTH,
     THRESHOLDS,
     is_found,
     measure_quality,
-    quality_table,
     thread_depths,
 )
 from pipeline.images.measures.rulers import STEPS, find_ruler, rhythm
@@ -96,14 +94,6 @@ def test_plain_measures_are_those_of_the_pixels():
     measured = measure_quality(halves)
     assert measured.clipped == pytest.approx(0.5 + 10 * 20 / 1600)
     assert measured.glare == pytest.approx(10 * 20 / 1600)
-
-
-def test_a_table_has_a_row_for_each_picture_in_the_order_of_the_measures():
-    pictures = [skin(), skin() // 2]
-    table = quality_table(pictures)
-    assert table.shape == (2, len(MEASURES))
-    assert table[1].tolist() == [getattr(measure_quality(pictures[1]), name) for name in MEASURES]
-    assert quality_table([]).shape == (0, len(MEASURES))
 
 
 @pytest.mark.parametrize("name", ARTEFACTS)

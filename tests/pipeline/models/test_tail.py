@@ -8,7 +8,7 @@ from concepts.errors import SettingsError
 from pipeline.choices import Activation
 from pipeline.config import ModelSettings
 from pipeline.models.backbones import build_backbone
-from pipeline.models.tail import early_exit, split_at, turned
+from pipeline.models.tail import split_at, turned
 from pipeline.whitening.surgery import insert_after, replace_norm, whitening_layers
 
 CUTS = {
@@ -47,7 +47,11 @@ def assert_sides_are_whole(network, module):
         assert all(len(tensor) == len(x) for tensor in rest)
         one_by_one = [tail(feature[[n]], tuple(tensor[[n]] for tensor in rest)) for n in range(len(x))]
         torch.testing.assert_close(torch.cat(one_by_one), whole, atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(early_exit(network, module, x), feature)
+        outputs = []
+        hook = network.get_submodule(module).register_forward_hook(lambda *call: outputs.append(call[2].clone()))
+        network(x)
+        hook.remove()
+        torch.testing.assert_close(outputs[0], feature)
 
 
 @pytest.mark.parametrize("name", CUTS)
@@ -149,12 +153,10 @@ def test_bare_parameters_and_the_input_serve_both_sides():
     torch.testing.assert_close(tail(*head(x)), network(x))
 
 
-def test_an_untraceable_network_is_refused_but_can_be_left_early():
-    network, x = Branching(), torch.rand(4, 3)
+def test_an_untraceable_network_is_refused():
     with pytest.raises(SettingsError, match=r"Branching cannot be cut at 'first' \(.*\); use a network") as caught:
-        split_at(network, "first")
+        split_at(Branching(), "first")
     assert "\n" not in str(caught.value)
-    torch.testing.assert_close(early_exit(network, "first", x), network.first(x))
 
 
 @pytest.mark.parametrize(
@@ -169,17 +171,3 @@ def test_an_untraceable_network_is_refused_but_can_be_left_early():
 def test_modules_that_cannot_be_cut_at_are_refused(network, module, message):
     with pytest.raises(SettingsError, match=message):
         split_at(network, module)
-
-
-def test_early_exit_runs_nothing_later_and_leaves_no_hook():
-    network, ran = Repeating(), []
-    network.step.register_forward_hook(lambda *_: ran.append("step"))
-    early_exit(network, "aside", torch.rand(1, 3))
-    assert ran == []
-    assert network(torch.rand(1, 3)).shape == (1, 3)
-    assert ran == ["step", "step"]
-
-
-def test_early_exit_at_a_module_that_does_not_run_is_refused():
-    with pytest.raises(SettingsError, match="the forward pass does not reach 'idle'"):
-        early_exit(Branching(), "idle", torch.rand(1, 3))

@@ -185,7 +185,7 @@ def test_labels_have_words(label, words):
 
 
 def test_contributions_have_signs_but_not_zero():
-    assert [plain_text(sentences.signed(value)) for value in (0.5, -0.5, 0.0, -0.001)] == [
+    assert [plain_text(sentences.signed(value, 2)) for value in (0.5, -0.5, 0.0, -0.001)] == [
         "+0.50",
         "-0.50",
         "0.00",

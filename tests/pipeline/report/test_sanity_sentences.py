@@ -165,4 +165,4 @@ def test_an_order_without_tau_is_not_assessable():
 
 
 def test_the_chance_of_training_is_not_claimed_to_be_covered():
-    assert "another training run may give another order" in sanity.stability_method()
+    assert "another training run may give another order" in sanity.STABILITY_METHOD

@@ -121,7 +121,6 @@ def make_cohort() -> Cohort:
         concepts=(CONCEPT,),
         root=Path(),
         cache=Pixels({sample.image_id: sample.diagnosis for sample in samples}, streaks),
-        findings=(),
         unmarked_is_absent=True,
     )
 

@@ -90,7 +90,7 @@ def test_a_planted_direction_is_found(objective, operation):
     assert report.after >= report.before
     assert report.residual < 1e-3
     assert report.positives["a"] == sum(int(batch["concepts"][:, 0].sum()) for batch in BATCHES)
-    json.dumps(report.to_json())
+    json.loads(report.model_dump_json())
 
 
 def test_aligning_again_changes_nothing():

@@ -56,7 +56,7 @@ def test_alignment_refines_where_it_is_asked_to_and_the_mean_has_nothing_to_gain
     assert report.refinement.after - report.refinement.before < 0.02
     (report,) = align(network(Activation.MAX), shown, refinement_steps=5).values()
     assert report.refinement.after > report.refinement.before
-    assert report.to_json()["refinement"]["steps"] == report.refinement.steps > 0
+    assert report.model_dump(mode="json")["refinement"]["steps"] == report.refinement.steps > 0
 
 
 def test_a_concept_that_lacks_one_kind_takes_no_part():

@@ -56,7 +56,7 @@ def test_named_axes_come_first_then_free_axes_by_subspace():
     assert LAYOUT.upper == [0, 1, 4]
     assert LAYOUT.parents == {2: 1, 3: 1, 5: 4, 6: 4}
     axes = [axis for subspace in SUBSPACES for axis in LAYOUT.axes(subspace)]
-    assert len(axes) == len(set(axes)) == sum(subspace.dimension for subspace in SUBSPACES)
+    assert len(axes) == len(set(axes)) == sum(len(subspace.names) + subspace.free for subspace in SUBSPACES)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from pipeline.explanation.cases import suspect as suspect_stage
 from pipeline.explanation.cases.contributions import MOST_EXACT
 from pipeline.explanation.cases.files import picture_file, read_case
 from pipeline.explanation.cases.index import read_index
-from pipeline.explanation.cases.network import KnownImage, explain_image, open_case_network
+from pipeline.explanation.cases.network import explain_image, open_case_network
 from pipeline.explanation.cases.reference import ExampleReference, StageReference
 from pipeline.explanation.cases.suspect import FEWEST, probability, suspect
 from pipeline.explanation.explained_network import CutNetwork
@@ -174,7 +174,7 @@ def test_pictures_of_examples_are_written_only_where_they_are_missing(network):
     for name in ("a", "b"):
         network.run.file("cases").mkdir(exist_ok=True)
         Image.new("RGB", (8, 8)).save(network.run.file(picture_file(name)))
-    network.explain(network.path_of("a"), KnownImage(image_id="a"))
+    network.explain(network.path_of("a"), "a")
     sizes = {}
     for name in COLOURS:
         with Image.open(network.run.file(picture_file(name))) as picture:
@@ -192,7 +192,7 @@ def test_draws_depend_on_the_seed_and_the_image_alone(network, monkeypatch):
     explain_case = case_network.explain_case
     monkeypatch.setattr(case_network, "explain_case", explain)
     for name in ("a", "b", "a"):
-        network.explain(network.path_of(name), KnownImage(image_id=name))
+        network.explain(network.path_of(name), name)
     assert drawn == [
         (digest, random_generator(5, Stream.SINGLE_CASE, int(digest[:8], 16)).random()) for digest, _ in drawn
     ]
@@ -220,7 +220,7 @@ def test_several_layers_are_read(network):
     )
     cut = CutNetwork(module=TwoLayers(), layer="layer", turns=1, activation=Activation.MEAN)
     staged = replace(network, cut=cut, reference=made_reference(axes(stages=stages), 3))
-    red, green = staged.explain(staged.path_of("a"), KnownImage(image_id="a")).concepts
+    red, green = staged.explain(staged.path_of("a"), "a").concepts
     assert [stage.activation for stage in red.stages] == pytest.approx([90 / 255, 200 / 255], abs=1e-3)
     assert [stage.activation for stage in green.stages] == pytest.approx([40 / 255, 40 / 255], abs=1e-3)
 

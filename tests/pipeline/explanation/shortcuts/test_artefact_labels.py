@@ -63,7 +63,6 @@ def made(folder, *, judged):
         concepts=("streaks",),
         root=Path(),
         cache=DecodedCache(folder / "cache", size=SIDE, fit=Fit.SQUASH),
-        findings=(),
         unmarked_is_absent=False,
     )
 

@@ -43,7 +43,7 @@ def test_a_lesion_drawn_again_is_what_the_network_saw(tmp_path):
     description = describe(made)
     transform = eval_transforms(made.transforms, description.mean, description.std)
     seen = torch.stack([transform({"image": cache.get(sample)})["image"] for sample in samples])
-    drawn = network_view(made.transforms, description, painted_lesions(made.data, samples))
+    drawn = network_view(description, painted_lesions(made.data, samples))
     assert torch.equal(drawn, seen)
 
 
@@ -78,9 +78,7 @@ def test_every_artefact_changes_what_the_network_sees(name):
     )
     lesions = [image.lesion for image in throw_cohort(made.data.phantom)]
     there, gone = (
-        network_view(
-            made.transforms, describe(made), [with_artefact(lesion, name, present=present) for lesion in lesions]
-        ).numpy()
+        network_view(describe(made), [with_artefact(lesion, name, present=present) for lesion in lesions]).numpy()
         for present in (True, False)
     )
     assert (np.abs(there - gone) > 0.5).mean() >= 0.002
