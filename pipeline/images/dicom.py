@@ -7,6 +7,7 @@ its stored bits allow. One frame only: a dermoscopic image is one picture.
 Source: DICOM PS3.3, C.7.6.3 (image pixel), C.7.9 (palettes), C.11.1 (modality LUT), C.11.2 (VOI LUT, windows).
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, get_d
 from pydicom.uid import UID
 
 from concepts.errors import ImageError
+from pipeline.images.jpeg12 import decode_jpeg12, is_jpeg12
 
 Values = npt.NDArray[Any]
 Range = tuple[float, float]
@@ -72,7 +74,7 @@ def read_dicom(path: Path, *, max_pixels: int) -> tuple[npt.NDArray[np.uint8], b
     if frames != 1:
         raise ImageError(f"{path}: {frames} frames; expected a single picture: save the right one as a separate file")
     _check_decoder(path, dataset.file_meta.TransferSyntaxUID)
-    return _picture(path, dataset, pixel_array(dataset)), _profile(dataset)
+    return _picture(path, dataset, _values(dataset)), _profile(dataset)
 
 
 def _read(path: Path, *, stop_before_pixels: bool = False) -> Dataset:
@@ -102,6 +104,13 @@ def _check_decoder(path: Path, syntax: UID) -> None:
         ) from error
     if not available:
         raise ImageError(f"{path}: no decoder for {syntax.name}; install the extra: pip install 'dermaxis[dicom]'")
+
+
+def _values(dataset: Dataset) -> Values:
+    if is_jpeg12(dataset):
+        with suppress(ImportError):
+            return decode_jpeg12(dataset)
+    return pixel_array(dataset)
 
 
 def _profile(dataset: Dataset) -> bytes | None:
