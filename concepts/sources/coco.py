@@ -19,6 +19,7 @@ from concepts.errors import DataError
 from concepts.example import Origin
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.mask import encode, rasterise
+from concepts.reading import read_json
 from concepts.sources.coco_format import CocoAnnotation, CocoCategory, CocoImage, CocoMask
 from concepts.sources.run_length import from_run_lengths, run_lengths, uncompressed
 
@@ -211,10 +212,10 @@ def _known(
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_bytes())
+        document = read_json(path)
     except OSError as error:
         raise DataError(f"{path}: the file cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"{path}: not a COCO file: not JSON ({error})") from error
     keys = ("images", "categories", "annotations")
     if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in keys):

@@ -1,11 +1,10 @@
 """One image with what is known about it, and the table of a run's images."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from concepts.csv_cells import csv_text
 from concepts.files import write_atomically
 
 
@@ -48,8 +47,5 @@ class Sample:
 
 def write_samples(samples: Sequence[Sample], path: Path) -> None:
     """Write one row per sample as CSV, with the columns of `Sample`; what is not known stays empty."""
-    table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, [field.name for field in fields(Sample)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(map(asdict, samples))
-    write_atomically(path, table.getvalue())
+    columns = [field.name for field in fields(Sample)]
+    write_atomically(path, csv_text(columns, (asdict(sample).values() for sample in samples)))

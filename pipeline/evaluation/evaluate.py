@@ -7,6 +7,7 @@ from math import nan
 
 import pandas as pd
 
+from concepts.csv_cells import csv_text
 from concepts.statistics.bootstrap import Weights, group_weights
 from pipeline.choices import Activation
 from pipeline.config import RunSettings
@@ -163,7 +164,7 @@ def predictions_table(outputs: NetworkOutputs, test: EvaluationData) -> str:
     for network, pooled in (("plain", outputs.plain), ("whitened", outputs.whitened)):
         for column, diagnosis in enumerate(test.classes):
             table[f"{network}_{diagnosis}"] = pooled.probabilities[:, column].round(6)
-    return table.to_csv(index=False)
+    return csv_text(list(table), table.itertuples(index=False))
 
 
 def bootstrap_weights(settings: RunSettings, groups: Sequence[str]) -> Weights:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from concepts.errors import WeightsError
+from concepts.reading import check_safetensors, check_zip
 
 HEADS = ("classifier.", "fc.", "class_layers.out.", "_fc.", "head.")
 ENOUGH = 0.9
@@ -67,6 +68,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such weights file; weights are never downloaded: give a local file")
     try:
+        check_safetensors(path) if path.suffix == ".safetensors" else check_zip(path)
         content: Any = load_file(path) if path.suffix == ".safetensors" else _load_torch(path)
     except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())[:100]

@@ -2,13 +2,14 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from concepts.csv_cells import plain
 from concepts.errors import DataError
+from concepts.reading import MOST_TABLE_MEMORY, RefusedContentError, parse_json, table_text
 from pipeline.data.sample import Sample
 
 UNKNOWN = {"", "na", "n/a", "nan", "none", "null", "unknown", "unk"}
@@ -74,8 +75,8 @@ def read_side_file(path: Path) -> Row:
         DataError: If the file is not such JSON.
     """
     try:
-        content = json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
+        content = parse_json(_read_text(path))
+    except ValueError as error:
         raise DataError(f"{path}: not JSON ({error}); fetch the file again") from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected an object with 'name' and 'meta', found {type(content).__name__}")
@@ -132,11 +133,13 @@ def refuse_faults(faults: Sequence[str], origin: Path, *, total: int, advice: st
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return table_text(path, most_memory=MOST_TABLE_MEMORY)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); restore the file or its rights") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not text in UTF-8 (byte {error.start}); save it as UTF-8") from error
+    except RefusedContentError as error:
+        raise DataError(f"{path}: {error}; give a smaller file") from error
 
 
 def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:  # noqa: ANN401 - the csv module names no type
@@ -158,4 +161,4 @@ def _require_columns(path: Path, columns: Sequence[str], required: Sequence[Sequ
 
 def _row(origin: str, cells: Any) -> Row:  # noqa: ANN401 - pairs of column and value
     stripped = ((column, value.strip()) for column, value in cells)
-    return Row(origin, {column: value for column, value in stripped if value.lower() not in UNKNOWN})
+    return Row(origin, {column: plain(value) for column, value in stripped if value.lower() not in UNKNOWN})

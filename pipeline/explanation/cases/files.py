@@ -1,15 +1,13 @@
 """Where the cases of a run lie, and how they are read; imports no torch, so that screens may read them."""
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import ValidationError
-
+from concepts.csv_cells import csv_text
 from concepts.errors import RunError
+from concepts.reading import check_json, read_bytes
 from pipeline.results.case import CaseContent
 from pipeline.run.folder import RunFolder
 
@@ -47,20 +45,19 @@ def read_case(run: RunFolder, image_id: str) -> CaseContent:
     """
     path = run.file(case_file(image_id))
     try:
-        return CaseContent.model_validate_json(path.read_text(encoding="utf-8"))
+        content = read_bytes(path)
+        check_json(content)
+        return CaseContent.model_validate_json(content)
     except FileNotFoundError as error:
         raise RunError(f"{path}: no such case; 'dermaxis explain {run.path} --image {image_id}' makes it") from error
-    except ValidationError as error:
+    except ValueError as error:
         raise RunError(f"{path}: not a case of this version; 'dermaxis explain {run.path}' makes it anew") from error
 
 
 def write_index(run: RunFolder, rows: Sequence[dict[str, Any]]) -> None:
     """Write the list of cases, one row each; all rows have the same keys."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]) if rows else ["image_id"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    run.write_text(INDEX, text.getvalue())
+    columns = list(rows[0]) if rows else ["image_id"]
+    run.write_text(INDEX, csv_text(columns, ([row[column] for column in columns] for row in rows)))
 
 
 def stored_cases(run: RunFolder) -> Iterable[str]:
