@@ -39,11 +39,12 @@ def csv_text(header: Sequence[str], rows: Iterable[Iterable[object]], *, line_en
         >>> csv_text(("image_id", "activation"), [("=A1", -0.5), ("b", None)])
         "image_id,activation\n'=A1,-0.5\nb,\n"
     """
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator=line_end)
+    lines = _Lines()
+    # The writer quotes cells with the signs of its own line end only, and a reader takes each of both for one.
+    writer = csv.writer(lines, lineterminator="\r\n")
     writer.writerow(map(inert, header))
     writer.writerows(map(_cell, row) for row in rows)
-    return buffer.getvalue()
+    return "".join(line.removesuffix("\r\n") + line_end for line in lines)
 
 
 def csv_rows(text: str) -> list[dict[str, str]]:
@@ -68,6 +69,12 @@ def _row(header: Sequence[str], cells: Sequence[str], *, line: int) -> dict[str,
     if len(cells) != len(header):
         raise ValueError(f"row {line}: {len(cells)} cells under {len(header)} columns")
     return dict(zip(header, map(plain, cells), strict=True))
+
+
+class _Lines(list[str]):
+    """Lines in the order in which they are written."""
+
+    write = list.append
 
 
 def _cell(value: object) -> object:

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-MOST_BYTES = 1 << 25
-"""Of a JSON file or a table: 32 MiB."""
+MOST_BYTES = 1 << 24
+"""Of a JSON file: 16 MiB."""
+MOST_RELEASE_BYTES = 1 << 25
+"""Of a release or of judgements in JSON: 32 MiB, some 70,000 examples."""
 MOST_MEMORY = 200_000_000
 """Bytes that a parsed file may take, estimated."""
 MOST_TABLE_MEMORY = 2_000_000_000
@@ -27,16 +29,21 @@ MOST_PIXELS = 100_000_000
 """Width times height of a picture, as the default of ``data.max_pixels``."""
 MOST_IMAGE_BYTES = 1 << 28
 """Of a picture: 256 MiB."""
+LONGEST_LINE = 1 << 20
+"""Of a table above 16 MiB: a mebibyte."""
 MOST_HEADER = 1 << 24
 """Bytes of the header of a safetensors file: some 100,000 tensors."""
+MOST_PICKLE = 1 << 22
+"""Bytes of what names the tensors of a file that torch wrote: some 25,000 tensors."""
 MOST_DIRECTORY = 1 << 22
 """Bytes of the directory of a zip file: some 40,000 entries."""
 
 # An open string reaches to the end, so that each byte is looked at once.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_WIDE = re.compile(rb"[\xf0-\xff]")
 _NO_BRACKET = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _ROW, _CELL = 350, 130
-_DICTIONARY, _PAIR, _VALUE, _QUOTE = 250, 130, 70, 25
+_DICTIONARY, _PAIR, _VALUE, _QUOTE = 250, 130, 70, 60
 """Bytes of memory for each, measured on Python 3.11 to 3.13 and rounded up."""
 
 
@@ -58,10 +65,10 @@ def read_bytes(path: Path, *, most: int = MOST_BYTES) -> bytes:
             raise RefusedContentError("not a file")
         if state.st_size > most:
             raise RefusedContentError(f"{state.st_size:,} bytes; at most {most:,} are read")
-        return file.read(most)
+        return file.read(state.st_size)
 
 
-def parse_json(content: str | bytes) -> Any:  # noqa: ANN401  # JSON is whatever it holds
+def parse_json(content: str | bytes, *, most: int = MOST_BYTES) -> Any:  # noqa: ANN401  # JSON is whatever it holds
     """Parse JSON whose depth and cost are known to be small.
 
     Raises:
@@ -76,25 +83,23 @@ def parse_json(content: str | bytes) -> Any:  # noqa: ANN401  # JSON is whatever
             ...
         concepts.reading.RefusedContentError: 100 brackets within brackets; at most 64 are read
     """
-    check_json(content)
+    check_json(content, most=most)
     return json.loads(content)
 
 
-def check_json(content: str | bytes) -> None:
+def check_json(content: str | bytes, *, most: int = MOST_BYTES) -> None:
     """Refuse JSON that is not cheap to parse; for parsers other than `parse_json`.
 
     Raises:
         RefusedContentError: If it is too long, too deep, or would take too much memory.
     """
     text = content.encode() if isinstance(content, str) else content
-    if len(text) > MOST_BYTES:
-        raise RefusedContentError(f"{len(text):,} bytes; at most {MOST_BYTES:,} are read")
+    if len(text) > most:
+        raise RefusedContentError(f"{len(text):,} bytes; at most {most:,} are read")
     _refuse_dear(_QUOTE * text.count(b'"'))
     signs = _STRING.sub(b"", text)
     values = _VALUE * (signs.count(b",") + signs.count(b"["))
-    _refuse_dear(
-        (2 if text.isascii() else 5) * len(text) + values + _DICTIONARY * signs.count(b"{") + _PAIR * signs.count(b":")
-    )
+    _refuse_dear(_copies(text) * len(text) + values + _DICTIONARY * signs.count(b"{") + _PAIR * signs.count(b":"))
     brackets = np.frombuffer(signs.translate(None, delete=_NO_BRACKET), dtype=np.uint8)
     opens = (brackets == ord("[")) | (brackets == ord("{"))
     depth = int(np.cumsum(np.where(opens, 1, -1).astype(np.int8), dtype=np.int32).max(initial=0))
@@ -102,7 +107,7 @@ def check_json(content: str | bytes) -> None:
         raise RefusedContentError(f"{depth:,} brackets within brackets; at most {MOST_DEPTH} are read")
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401  # JSON is whatever it holds
+def read_json(path: Path, *, most: int = MOST_BYTES) -> Any:  # noqa: ANN401  # JSON is whatever it holds
     """Read a JSON file.
 
     Raises:
@@ -110,7 +115,7 @@ def read_json(path: Path) -> Any:  # noqa: ANN401  # JSON is whatever it holds
         ValueError: If it is not JSON in UTF-8.
         OSError: If it cannot be read.
     """
-    return parse_json(read_bytes(path))
+    return parse_json(read_bytes(path, most=most), most=most)
 
 
 def table_text(path: Path, *, most_memory: int = MOST_MEMORY) -> str:
@@ -124,7 +129,11 @@ def table_text(path: Path, *, most_memory: int = MOST_MEMORY) -> str:
     content = read_bytes(path, most=most_memory)
     rows = content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
     cells = sum(content.count(sign) for sign in (b",", b";", b"\t"))
-    _refuse_dear((2 if content.isascii() else 5) * len(content) + _ROW * rows + _CELL * cells, most_memory)
+    # StringIO keeps four bytes for each character.
+    _refuse_dear((4 + _copies(content)) * len(content) + _ROW * rows + _CELL * cells, most_memory)
+    ends = np.flatnonzero(np.frombuffer(content, dtype=np.uint8) == ord("\n"))
+    if len(content) > MOST_BYTES and np.diff(ends, prepend=0, append=len(content)).max() > LONGEST_LINE:
+        raise RefusedContentError(f"a line is longer than {LONGEST_LINE:,} bytes")
     return content.decode("utf-8-sig")
 
 
@@ -162,6 +171,8 @@ def check_zip(path: Path) -> None:
             raise RefusedContentError("a zip file with compressed entries; torch.save writes none")
         if entry.filename.startswith(("/", "\\")) or ".." in Path(entry.filename).parts:
             raise RefusedContentError("a zip file with an entry that leads out of its folder")
+    if any(entry.file_size > MOST_PICKLE for entry in entries if entry.filename.endswith(".pkl")):
+        raise RefusedContentError(f"a zip file with a list of tensors of more than {MOST_PICKLE:,} bytes")
     if sum(entry.file_size for entry in entries) > path.stat().st_size:
         raise RefusedContentError("a zip file whose entries overlap")
 
@@ -175,6 +186,13 @@ def check_pixels(size: tuple[int, int]) -> None:
     width, height = size
     if width * height > MOST_PIXELS:
         raise RefusedContentError(f"{width} x {height} pixels; at most {MOST_PIXELS:,} are read")
+
+
+def _copies(text: bytes) -> int:
+    """Return how many bytes of memory parsing takes for each byte: Python keeps 1, 2 or 4 for a character."""
+    if text.isascii():
+        return 3
+    return 10 if _WIDE.search(text) else 5
 
 
 def _refuse_dear(memory: int, most: int = MOST_MEMORY) -> None:

@@ -20,7 +20,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, mode
 from concepts.errors import ReleaseError
 from concepts.example import AgreementEntry, ConceptEntry, Example, Identifier, Reader, Record
 from concepts.files import write_atomically
-from concepts.reading import RefusedContentError, parse_json, read_bytes
+from concepts.reading import MOST_RELEASE_BYTES, RefusedContentError, parse_json, read_bytes
 
 WORD = re.compile(r"([a-z0-9][a-z0-9_.-]*)@([1-9][0-9]{0,8})")
 NAMED = 3
@@ -317,7 +317,7 @@ def _line(entry: Any) -> str:  # noqa: ANN401  # any JSON
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return read_bytes(path)
+        return read_bytes(path, most=MOST_RELEASE_BYTES)
     except RefusedContentError as error:
         raise ReleaseError(f"{path}: not a release: {error}") from error
     except OSError as error:
@@ -328,7 +328,7 @@ def _read_bytes(path: Path) -> bytes:
 
 def _parse_object(text: bytes, *, origin: str) -> dict[str, Any]:
     try:
-        content = parse_json(text)
+        content = parse_json(text, most=MOST_RELEASE_BYTES)
     except ValueError as error:
         raise ReleaseError(f"{origin}: not a release: the file is not JSON ({error})") from error
     if not isinstance(content, dict):

@@ -19,7 +19,7 @@ from concepts.errors import DataError
 from concepts.example import Origin
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.mask import encode, rasterise
-from concepts.reading import read_json
+from concepts.reading import MOST_RELEASE_BYTES, read_json
 from concepts.sources.coco_format import CocoAnnotation, CocoCategory, CocoImage, CocoMask
 from concepts.sources.run_length import from_run_lengths, run_lengths, uncompressed
 
@@ -212,7 +212,7 @@ def _known(
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        document = read_json(path)
+        document = read_json(path, most=MOST_RELEASE_BYTES)
     except OSError as error:
         raise DataError(f"{path}: the file cannot be read: {error.strerror}") from error
     except ValueError as error:

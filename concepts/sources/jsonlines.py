@@ -6,7 +6,7 @@ from pathlib import Path
 
 from concepts.errors import DataError
 from concepts.judgement import Judgement
-from concepts.reading import parse_json, read_bytes
+from concepts.reading import MOST_RELEASE_BYTES, parse_json, read_bytes
 from concepts.sources.records import from_record, read_rows, to_record
 
 
@@ -31,7 +31,7 @@ def read_jsonlines(path: Path, *, reader: str | None = None) -> tuple[Judgement,
         DataError: If the file cannot be read or any line is bad; ``rows`` lists all.
     """
     try:
-        text = read_bytes(path).decode("utf-8-sig")
+        text = read_bytes(path, most=MOST_RELEASE_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: the file cannot be read: {error.strerror}") from error
     except ValueError as error:

@@ -7,6 +7,7 @@ its stored bits allow. One frame only: a dermoscopic image is one picture.
 Source: DICOM PS3.3, C.7.6.3 (image pixel), C.7.9 (palettes), C.11.1 (modality LUT), C.11.2 (VOI LUT, windows).
 """
 
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, get_decoder, pixel_array
 from pydicom.uid import UID
 
@@ -24,6 +26,13 @@ from pipeline.images.jpeg12 import decode_jpeg12, is_jpeg12
 
 Values = npt.NDArray[Any]
 Range = tuple[float, float]
+
+DEFLATED = b"1.2.840.10008.1.2.1.99"
+HEADER = 1 << 16
+"""Bytes in which the transfer syntax stands."""
+PART = 1 << 20
+MOST_UNPACKED = 1 << 26
+"""Of a deflated file: 64 MiB, a picture of 22 million pixels."""
 
 _LUT_COLOURS = ("Red", "Green", "Blue")
 
@@ -78,6 +87,7 @@ def read_dicom(path: Path, *, max_pixels: int) -> tuple[npt.NDArray[np.uint8], b
 
 
 def _read(path: Path, *, stop_before_pixels: bool = False) -> Dataset:
+    _refuse_bomb(path)
     try:
         dataset = dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
     except InvalidDicomError as error:
@@ -85,6 +95,23 @@ def _read(path: Path, *, stop_before_pixels: bool = False) -> Dataset:
     if "TransferSyntaxUID" not in dataset.file_meta:
         dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2")
     return dataset
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Refuse a deflated file that unpacks to more than a picture: pydicom unpacks all of it at once."""
+    with path.open("rb") as file:
+        if DEFLATED not in file.read(HEADER):
+            return
+        file.seek(0)
+        read_preamble(file, force=True)
+        _read_file_meta_info(file)
+        inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+        packed, unpacked = file.read(PART), 0
+        while packed and not inflater.eof:
+            unpacked += len(inflater.decompress(packed, PART))
+            if unpacked > MOST_UNPACKED:
+                raise ImageError(f"{path}: unpacks to more than {MOST_UNPACKED:,} bytes; export it uncompressed")
+            packed = inflater.unconsumed_tail or file.read(PART)
 
 
 def _size(path: Path, dataset: Dataset) -> tuple[int, int]:

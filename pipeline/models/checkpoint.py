@@ -103,6 +103,7 @@ def load_model(stem: Path) -> tuple[nn.Module, ModelDescription]:
     if not _describes(metadata.get(DESCRIPTION), description):
         raise WeightsError(f"{stem}.safetensors and {stem}.json are of different models; restore both from one run")
     try:
+        _refuse_larger_network(description, sum(tensor.numel() for tensor in tensors.values()))
         with torch.random.fork_rng(devices=[]):
             network = build_network(description)
         network.load_state_dict(tensors)
@@ -180,6 +181,16 @@ def _describes(text: str | None, description: ModelDescription) -> bool:
         return ModelDescription.model_validate_json(text or "") == description
     except ValidationError:
         return False
+
+
+def _refuse_larger_network(description: ModelDescription, numbers: int) -> None:
+    """Refuse a description of a network that would take more memory than the file has tensors for."""
+    settings = ModelSettings(architecture=description.architecture, width=description.width)
+    with torch.device("meta"):
+        network = build_backbone(settings, description.num_classes).network
+    described = sum(parameter.numel() for parameter in network.parameters())
+    if described > numbers:
+        raise ValueError(f"a network of {described:,} numbers is described, the file holds {numbers:,}")
 
 
 def _read_description(path: Path) -> ModelDescription:

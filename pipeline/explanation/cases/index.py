@@ -83,7 +83,7 @@ def read_index(run: RunFolder) -> list[CaseRow]:
     try:
         return [_row(row, path, number) for number, row in enumerate(csv_rows(table_text(path)), start=2)]
     except ValueError as error:
-        raise RunError(f"{path}: cannot be read ({error!s:.100}); explain the run again") from error
+        raise RunError(f"{path}: {error!s:.100}; explain the run again") from error
     except FileNotFoundError as error:
         raise RunError(f"{path}: there are no cases yet; 'dermaxis explain {run.path}' makes them") from error
 
