@@ -21,6 +21,7 @@ MOST_RELEASE_BYTES = 1 << 25
 """Of a release or of judgements in JSON: 32 MiB, some 70,000 examples."""
 MOST_MEMORY = 200_000_000
 """Bytes that a parsed file may take, estimated."""
+MOST_TABLE_BYTES = 1 << 28
 MOST_TABLE_MEMORY = 2_000_000_000
 """Likewise for the table of an image folder: half a million rows of thirty columns."""
 MOST_DEPTH = 64
@@ -126,13 +127,12 @@ def table_text(path: Path, *, most_memory: int = MOST_MEMORY) -> str:
         ValueError: If it is not text in UTF-8.
         OSError: If it cannot be read.
     """
-    content = read_bytes(path, most=most_memory)
+    content = read_bytes(path, most=min(most_memory, MOST_TABLE_BYTES))
     rows = content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
     cells = sum(content.count(sign) for sign in (b",", b";", b"\t"))
     # StringIO keeps four bytes for each character.
     _refuse_dear((4 + _copies(content)) * len(content) + _ROW * rows + _CELL * cells, most_memory)
-    ends = np.flatnonzero(np.frombuffer(content, dtype=np.uint8) == ord("\n"))
-    if len(content) > MOST_BYTES and np.diff(ends, prepend=0, append=len(content)).max() > LONGEST_LINE:
+    if len(content) > MOST_BYTES and _has_long_line(content):
         raise RefusedContentError(f"a line is longer than {LONGEST_LINE:,} bytes")
     return content.decode("utf-8-sig")
 
@@ -186,6 +186,16 @@ def check_pixels(size: tuple[int, int]) -> None:
     width, height = size
     if width * height > MOST_PIXELS:
         raise RefusedContentError(f"{width} x {height} pixels; at most {MOST_PIXELS:,} are read")
+
+
+def _has_long_line(content: bytes) -> bool:
+    place = 0
+    while len(content) - place > LONGEST_LINE:
+        end = content.rfind(b"\n", place, place + LONGEST_LINE)
+        if end < 0:
+            return True
+        place = end + 1
+    return False
 
 
 def _copies(text: bytes) -> int:

@@ -177,7 +177,7 @@ def _measured(read: Reader, path: Path) -> dict[str, object]:
         outcome = "read"
     except DermaxisError as error:
         outcome = "refused" if len(str(error)) < 2000 else f"a message of {len(str(error))} characters"
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001
         outcome = f"{type(error).__name__}: {error!s:.200}"
     return {"outcome": outcome, "seconds": time.process_time() - begin, "bytes": memory("VmHWM") - before}
 
@@ -189,7 +189,9 @@ def main(folder: Path) -> None:
     for kind in sorted(READERS.keys() | heavy.keys()):
         for name, read in {**READERS.get(kind, {}), **heavy.get(kind, {})}.items():
             for path in sorted((folder / kind).iterdir()):
-                print(json.dumps({"file": f"{kind}/{path.name}", "reader": name, **attempt(read, path)}), flush=True)
+                ending = {"file": f"{kind}/{path.name}", "reader": name, **attempt(read, path)}
+                sys.stdout.write(json.dumps(ending) + "\n")
+                sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 from concepts.csv_cells import plain
 from concepts.errors import DataError
-from concepts.reading import MOST_TABLE_MEMORY, RefusedContentError, parse_json, table_text
+from concepts.reading import MOST_MEMORY, MOST_TABLE_MEMORY, RefusedContentError, parse_json, table_text
 from pipeline.data.sample import Sample
 
 UNKNOWN = {"", "na", "n/a", "nan", "none", "null", "unknown", "unk"}
@@ -75,7 +75,7 @@ def read_side_file(path: Path) -> Row:
         DataError: If the file is not such JSON.
     """
     try:
-        content = parse_json(_read_text(path))
+        content = parse_json(_read_text(path, most_memory=MOST_MEMORY))
     except ValueError as error:
         raise DataError(f"{path}: not JSON ({error}); fetch the file again") from error
     if not isinstance(content, dict):
@@ -131,9 +131,9 @@ def refuse_faults(faults: Sequence[str], origin: Path, *, total: int, advice: st
     raise DataError(f"{origin}: {len(faults)} of {total} rows cannot be used: {first}{more}; {advice}", rows=faults)
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, *, most_memory: int = MOST_TABLE_MEMORY) -> str:
     try:
-        return table_text(path, most_memory=MOST_TABLE_MEMORY)
+        return table_text(path, most_memory=most_memory)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); restore the file or its rights") from error
     except UnicodeDecodeError as error:
@@ -155,7 +155,7 @@ def _require_columns(path: Path, columns: Sequence[str], required: Sequence[Sequ
     for alternatives in required:
         if not set(alternatives) & set(columns):
             also = f" (or {', '.join(alternatives[1:])})" if alternatives[1:] else ""
-            present = ", ".join(columns) or "no columns"
+            present = ", ".join(columns)[:200] or "no columns"
             raise DataError(f"{path}: no column '{alternatives[0]}'{also}; it has {present}; add it or rename yours")
 
 
