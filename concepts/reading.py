@@ -21,7 +21,7 @@ MOST_RELEASE_BYTES = 1 << 25
 """Of a release or of judgements in JSON: 32 MiB, some 70,000 examples."""
 MOST_MEMORY = 200_000_000
 """Bytes that a parsed file may take, estimated."""
-MOST_TABLE_BYTES = 1 << 28
+MOST_TABLE_BYTES = 1 << 27
 MOST_TABLE_MEMORY = 2_000_000_000
 """Likewise for the table of an image folder: half a million rows of thirty columns."""
 MOST_DEPTH = 64
@@ -189,12 +189,12 @@ def check_pixels(size: tuple[int, int]) -> None:
 
 
 def _has_long_line(content: bytes) -> bool:
-    place = 0
-    while len(content) - place > LONGEST_LINE:
-        end = content.rfind(b"\n", place, place + LONGEST_LINE)
+    begin = 0
+    while len(content) - begin > LONGEST_LINE:
+        end = content.rfind(b"\n", begin, begin + LONGEST_LINE)
         if end < 0:
             return True
-        place = end + 1
+        begin = end + 1
     return False
 
 

@@ -164,7 +164,7 @@ def predictions_table(outputs: NetworkOutputs, test: EvaluationData) -> str:
     for network, pooled in (("plain", outputs.plain), ("whitened", outputs.whitened)):
         for column, diagnosis in enumerate(test.classes):
             table[f"{network}_{diagnosis}"] = pooled.probabilities[:, column].round(6)
-    return csv_text(list(table), table.itertuples(index=False))
+    return csv_text([*map(str, table)], table.itertuples(index=False))
 
 
 def bootstrap_weights(settings: RunSettings, groups: Sequence[str]) -> Weights:

@@ -94,15 +94,15 @@ def heavy_readers() -> Mapping[str, Mapping[str, Reader]]:
 
     network = build_backbone(ModelSettings(architecture="mobilenet_v1", width=0.25), 2).network
     description = ModelDescription.model_validate(DESCRIPTION)
-    own = Path(os.environ["HOSTILE_FOLDER"], "own")
-    own.mkdir(exist_ok=True)
-    save_model(own / "model", network, description)
-    load_model(own / "model")
+    own_model = Path(os.environ["HOSTILE_FOLDER"], "own")
+    own_model.mkdir(exist_ok=True)
+    save_model(own_model / "model", network, description)
+    load_model(own_model / "model")
 
     def model(path: Path, ending: str) -> object:
         with TemporaryDirectory() as folder:
             for each in (".json", ".safetensors"):
-                source = path.resolve() if each == ending else own / f"model{each}"
+                source = path.resolve() if each == ending else own_model / f"model{each}"
                 Path(folder, f"model{each}").symlink_to(source)
             return load_model(Path(folder, "model"))
 

@@ -99,8 +99,8 @@ def mutate(folder: Path, generator: random.Random, number: int) -> None:
         small = [path for path in (folder / kind).iterdir() if path.stat().st_size < 100_000]
         content = bytearray(generator.choice(sorted(small)).read_bytes())
         for _ in range(generator.randint(1, 8)):
-            place = generator.randrange(len(content) + 1)
-            content[place : place + generator.randint(0, 4)] = generator.randbytes(generator.randint(0, 4))
+            begin = generator.randrange(len(content) + 1)
+            content[begin : begin + generator.randint(0, 4)] = generator.randbytes(generator.randint(0, 4))
         (folder / kind / f"mutated_{number}").write_bytes(content)
 
 

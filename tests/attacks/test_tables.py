@@ -23,7 +23,7 @@ from pipeline.results.discovery import Direction
 from pipeline.run.folder import RunFolder
 
 STARTS = "=+-@\t\r\n＝＋－＠"  # noqa: RUF001
-FORMULAS = ["=1+1", "+1", "-cmd|' /C calc'!A0", "@SUM(A1)", "\tx", "\rx", "\nx", "'=1", "＝1", "a,\r\n=b"]  # noqa: RUF001
+FORMULAS = ["=1+1", "+1", "-cmd|' /C calc'!A0", "@SUM(A1)", "\tx", "\rx", "\nx", "'=1", "a,\r\n=b"]
 CASE = {"part": "test", "reference": "", "call": "nevus", "probability": 0.5, "wrong": "", "abstain": False}
 FLAGS = {"conflict": False, "out_of_scope": False, "unusual_picture": True}
 

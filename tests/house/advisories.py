@@ -18,13 +18,15 @@ Package = Mapping[str, Any]
 def sentence(packages: Sequence[Package]) -> str:
     """Say what was found; the advisories one a line."""
     looked_up = [package for package in packages if "skip_reason" not in package]
-    found = [
+    advisories = [
         f"{package['name']} {package['version']}: {advisory['id']}; mended in {', '.join(advisory['fix_versions'])}"
         for package in looked_up
         for advisory in package["vulns"]
     ]
-    counted = f"advisories: {len(looked_up)} of {len(packages)} packages looked up, {len(found)} advisories"
-    return "\n".join([counted if looked_up else f"{counted}: no list of advisories can be reached from here", *found])
+    counted = f"advisories: {len(looked_up)} of {len(packages)} packages looked up, {len(advisories)} advisories"
+    return "\n".join(
+        [counted if looked_up else f"{counted}: no list of advisories can be reached from here", *advisories]
+    )
 
 
 def main() -> int:

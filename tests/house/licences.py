@@ -32,7 +32,7 @@ def requirements(extra: str | None) -> list[str]:
 
 def closure(wanted: Iterable[str]) -> dict[str, Distribution | None]:
     """Everything that requirements bring, by name; None: not installed here."""
-    found: dict[str, Distribution | None] = {}
+    packages: dict[str, Distribution | None] = {}
     seen: set[tuple[str, str]] = set()
     waiting = [(requirement, extra) for requirement in map(Requirement, wanted) for extra in ("", *requirement.extras)]
     while waiting:
@@ -42,15 +42,15 @@ def closure(wanted: Iterable[str]) -> dict[str, Distribution | None]:
             continue
         seen.add((name, extra))
         try:
-            found[name] = distribution(name)
+            packages[name] = distribution(name)
         except PackageNotFoundError:
-            found[name] = None
+            packages[name] = None
             continue
-        for text in found[name].requires or ():
+        for text in packages[name].requires or ():
             asked = Requirement(text)
             if asked.marker is None or asked.marker.evaluate({"extra": extra}):
                 waiting += [(asked, each) for each in ("", *asked.extras)]
-    return found
+    return packages
 
 
 def licence(package: Distribution) -> str:

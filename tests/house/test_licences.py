@@ -62,9 +62,9 @@ def test_kinds_of_licences(stated, expected):
 
 def test_packages_that_could_not_be_looked_up_are_not_called_safe():
     skipped = {"name": "a", "version": "1", "skip_reason": "not found"}
-    found = {"name": "b", "version": "2", "vulns": [{"id": "CVE-1", "fix_versions": ["3"]}]}
+    package = {"name": "b", "version": "2", "vulns": [{"id": "CVE-1", "fix_versions": ["3"]}]}
     assert "no list of advisories can be reached" in sentence([skipped])
-    assert sentence([skipped, found]).splitlines() == [
+    assert sentence([skipped, package]).splitlines() == [
         "advisories: 1 of 2 packages looked up, 1 advisories",
         "b 2: CVE-1; mended in 3",
     ]

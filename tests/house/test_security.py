@@ -30,5 +30,5 @@ def is_test(file: str, test: str) -> bool:
 def test_one_place_writes_csv():
     writers = re.compile(r"csv\.(writer|DictWriter)\(|\.to_csv\(")
     files = [file for package in ("concepts", "pipeline", "clinician_ui") for file in (ROOT / package).rglob("*.py")]
-    found = [file.relative_to(ROOT).as_posix() for file in files if writers.search(file.read_text(encoding="utf-8"))]
-    assert found == ["concepts/csv_cells.py"]
+    writing = [file.relative_to(ROOT).as_posix() for file in files if writers.search(file.read_text(encoding="utf-8"))]
+    assert writing == ["concepts/csv_cells.py"]

@@ -104,7 +104,7 @@ def _write_cohort(cohort: Sequence[PhantomImage], settings: PhantomSettings, fol
         _write_image(image, folder)
         progress(1)
     table = _table(cohort, settings)
-    write_atomically(folder / "metadata.csv", csv_text(list(table), table.itertuples(index=False)))
+    write_atomically(folder / "metadata.csv", csv_text([*map(str, table)], table.itertuples(index=False)))
     content = json.dumps(describe(settings), indent=1, allow_nan=False)
     (folder / "phantom.json").write_text(content + "\n", encoding="utf-8")
 
