@@ -8,7 +8,7 @@ PACKAGE ?= evaluation
 UI ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test unit lint docs mutate faults bench clean
+.PHONY: help demo ui test unit lint sbom docs mutate faults bench clean
 
 help:  ## list the chores
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -26,11 +26,16 @@ test: lint unit docs $(VENV)/.dev  ## everything: lint, unit tests, documentatio
 unit: $(VENV)/.dev  ## the unit tests only (about a minute on two cores)
 	$(BIN)/python -m pytest --numprocesses=auto
 
-lint: $(VENV)/.dev  ## ruff, mypy and the floors of the house
+lint: $(VENV)/.dev  ## ruff, mypy, the floors of the house, bandit and the list of advisories
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml concepts pipeline clinician_ui
+	$(BIN)/python tests/house/advisories.py
+
+sbom: $(VENV)/.dev  ## what is installed, with versions and licences, as sbom.json (CycloneDX)
+	$(BIN)/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible --no-validate --of JSON -o sbom.json
 
 docs: $(VENV)/.dev  ## the documentation as a site in site/; broken links are errors; needs no network
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -1,6 +1,5 @@
 """A cohort to try the tool on: phantom lesions, a sample set, two simulated readers and an account."""
 
-import csv
 import secrets
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from concepts.csv_cells import csv_rows
 from concepts.curation.accounts import OPERATOR, add_account, set_password
 from concepts.curation.judging import import_judgements
 from concepts.curation.releasing import import_release
@@ -84,8 +84,7 @@ def _draw(cohort: Path) -> None:
 
 
 def _fill(store: Store, cohort: Path) -> None:
-    with (cohort / "metadata.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = csv_rows((cohort / "metadata.csv").read_text(encoding="utf-8"))
     digests = {row["image_id"]: sha256((cohort / _path(row)).read_bytes()).hexdigest() for row in rows}
     add_account(store, OPERATOR, NAME, ROLES, key="demo account")
     create_set(

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from PIL import Image, ImageOps
 
 from concepts.errors import ImageError
+from concepts.reading import check_pixels
 
 ROUTE = "/lesion-image"
 THUMBNAIL_SIDE = 320
@@ -71,6 +72,7 @@ def _converted(file: Path, *, side: int | None, format: str) -> bytes:
 
     try:
         with Image.open(file) as image:
+            check_pixels(image.size)
             if side is not None:
                 image.draft("RGB", (side, side))
             image.load()

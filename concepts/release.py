@@ -20,6 +20,7 @@ from pydantic import AfterValidator, AwareDatetime, Field, ValidationError, mode
 from concepts.errors import ReleaseError
 from concepts.example import AgreementEntry, ConceptEntry, Example, Identifier, Reader, Record
 from concepts.files import write_atomically
+from concepts.reading import MOST_RELEASE_BYTES, RefusedContentError, parse_json, read_bytes
 
 WORD = re.compile(r"([a-z0-9][a-z0-9_.-]*)@([1-9][0-9]{0,8})")
 NAMED = 3
@@ -299,7 +300,9 @@ def _line(entry: Any) -> str:  # noqa: ANN401  # any JSON
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bytes(path, most=MOST_RELEASE_BYTES)
+    except RefusedContentError as error:
+        raise ReleaseError(f"{path}: not a release: {error}") from error
     except OSError as error:
         raise ReleaseError(
             f"{path}: the release cannot be read: {error.strerror}; make one with 'dermaxis concepts freeze'"
@@ -308,8 +311,8 @@ def _read_bytes(path: Path) -> bytes:
 
 def _parse_object(text: bytes, *, origin: str) -> dict[str, Any]:
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(text, most=MOST_RELEASE_BYTES)
+    except ValueError as error:
         raise ReleaseError(f"{origin}: not a release: the file is not JSON ({error})") from error
     if not isinstance(content, dict):
         raise ReleaseError(f"{origin}: not a release: expected a JSON object, found {type(content).__name__}")

@@ -1,7 +1,5 @@
 """History: who did what, newest first."""
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,8 +9,8 @@ import streamlit as st
 
 from clinician_ui import phrasing
 from clinician_ui.workplace import Reader
+from concepts.csv_cells import csv_text
 from concepts.curation import door
-from concepts.sources.csv_table import inert
 from concepts.store.audit import Event
 from concepts.store.roles import Action
 
@@ -57,13 +55,11 @@ def show(reader: Reader) -> None:
 
 def events_to_csv(events: Sequence[Event]) -> str:
     """Return events as a CSV table; what a spreadsheet would compute becomes text."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow((*COLUMNS, "payload"))
-    for event in events:
-        payload = json.dumps(event.payload, ensure_ascii=False, sort_keys=True)
-        writer.writerow([inert(str(getattr(event, name))) for name in COLUMNS] + [inert(payload)])
-    return buffer.getvalue()
+    rows = (
+        (*(getattr(event, name) for name in COLUMNS), json.dumps(event.payload, ensure_ascii=False, sort_keys=True))
+        for event in events
+    )
+    return csv_text((*COLUMNS, "payload"), rows, line_end="\r\n")
 
 
 def _filter() -> tuple[str, Action | None, str]:

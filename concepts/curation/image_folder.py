@@ -1,14 +1,15 @@
 """A folder of images as the store wants to know it: names, digests and sizes, and what a table beside them says."""
 
-import csv
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from concepts.csv_cells import csv_rows
 from concepts.errors import DataError
 from concepts.image_record import ImageRecord
+from concepts.reading import MOST_TABLE_MEMORY, table_text
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
 TABLE = "metadata.csv"
@@ -87,9 +88,8 @@ def _table(root: Path) -> dict[str, Row]:
     if not path.is_file():
         return {}
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = csv_rows(table_text(path, most_memory=MOST_TABLE_MEMORY))
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: the table cannot be read: {' '.join(str(error).split()):.100}") from error
     return {row[name]: row for row in rows for name in COLUMNS["id"] if row.get(name)}
 

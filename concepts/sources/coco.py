@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from concepts.errors import DataError
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.mask import encode, rasterise
+from concepts.reading import MOST_RELEASE_BYTES, read_json
 from concepts.sources.coco_format import CocoAnnotation, CocoCategory, CocoImage, CocoMask
 from concepts.sources.run_length import from_run_lengths, run_lengths, uncompressed
 
@@ -206,10 +207,10 @@ def _known(
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_bytes())
+        document = read_json(path, most=MOST_RELEASE_BYTES)
     except OSError as error:
         raise DataError(f"{path}: the file cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DataError(f"{path}: not a COCO file: not JSON ({error})") from error
     keys = ("images", "categories", "annotations")
     if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in keys):

@@ -6,49 +6,26 @@ A cell that a spreadsheet would take for a formula is written with an apostrophe
 import csv
 import io
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from concepts.csv_cells import csv_text, plain
 from concepts.errors import DataError
 from concepts.judgement import MASK_LIMIT, REGIONS_LIMIT, Judgement
+from concepts.reading import parse_json, table_text
 from concepts.sources.records import FIELDS, REQUIRED, from_record, read_rows, to_record
 
-FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001  # the full-width signs start formulas too
 HEADER_ROW = 1
 LONGEST_CELL = 2 * MASK_LIMIT * REGIONS_LIMIT
 Row = Mapping[str, str]
 
 
-def inert(text: str) -> str:
-    """Write a text as a cell that a spreadsheet shows and does not compute.
-
-    Example:
-        >>> inert("=1+1"), inert("present")
-        ("'=1+1", 'present')
-    """
-    return f"'{text}" if FORMULA.match(text) else text
-
-
-def plain(cell: str) -> str:
-    """Return the text that `inert` made the cell of.
-
-    Example:
-        >>> plain(inert("=1+1"))
-        '=1+1'
-    """
-    return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
-
-
 def judgements_to_csv(judgements: Iterable[Judgement]) -> str:
     """Write judgements as a CSV table with a header; regions as JSON, brush masks in base64."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow(FIELDS)
-    writer.writerows([inert(_cell(value)) for value in to_record(judgement).values()] for judgement in judgements)
-    return buffer.getvalue()
+    rows = (map(_cell, to_record(judgement).values()) for judgement in judgements)
+    return csv_text(FIELDS, rows, line_end="\r\n")
 
 
 def write_csv(judgements: Iterable[Judgement], path: Path) -> None:
@@ -85,12 +62,12 @@ def read_table(path: Path) -> list[dict[str, str]]:
         DataError: If the file cannot be read, has no header or a column twice, or rows have another number of cells.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = table_text(path)
         with _long_cells():
             lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except OSError as error:
         raise DataError(f"{path}: the table cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise DataError(f"{path}: not a CSV table in UTF-8 ({error}); save it as 'CSV UTF-8'") from error
     while lines and not lines[-1]:
         lines.pop()
@@ -111,20 +88,18 @@ def _rows(path: Path, lines: list[list[str]]) -> list[dict[str, str]]:
     return [dict(zip(map(str.strip, header), map(plain, line), strict=True)) for line in body]
 
 
-def _cell(value: object) -> str:
+def _cell(value: object) -> object:
     if isinstance(value, list):
-        return json.dumps(value, separators=(",", ":")) if value else ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return "" if value is None else str(value)
+        return json.dumps(value, separators=(",", ":")) if value else None
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _typed(row: Row) -> dict[str, Any]:
     """Return the cells that say something; regions as what their JSON holds."""
     cells: dict[str, Any] = {field: cell for field, cell in row.items() if cell}
     try:
-        return {**cells, "regions": json.loads(cells["regions"])} if "regions" in cells else cells
-    except (ValueError, RecursionError) as error:
+        return {**cells, "regions": parse_json(cells["regions"])} if "regions" in cells else cells
+    except ValueError as error:
         raise DataError(f"regions: not JSON ({error})") from error
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from concepts.errors import DataError
 from concepts.judgement import Judgement
+from concepts.reading import MOST_RELEASE_BYTES, parse_json, read_bytes
 from concepts.sources.records import from_record, read_rows, to_record
 
 
@@ -30,10 +31,10 @@ def read_jsonlines(path: Path, *, reader: str | None = None) -> tuple[Judgement,
         DataError: If the file cannot be read or any line is bad; ``rows`` lists all.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_bytes(path, most=MOST_RELEASE_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: the file cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise DataError(f"{path}: not JSON Lines in UTF-8 ({error})") from error
     # Only a line feed ends a line: str.splitlines would also break at separators inside of notes.
     lines = text.removesuffix("\n").split("\n") if text else []
@@ -47,8 +48,8 @@ def _line(judgement: Judgement) -> str:
 
 def _judgement(line: str, reader: str | None) -> Judgement:
     try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        record = parse_json(line)
+    except ValueError as error:
         raise DataError(f"not JSON ({error})") from error
     if not isinstance(record, dict):
         raise DataError(f"a judgement is a JSON object (got {type(record).__name__})")

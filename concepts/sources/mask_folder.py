@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from concepts.errors import DataError
 from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement
+from concepts.reading import check_pixels
 from concepts.sources.lesion_masks import LesionRules, lesion_judgements
 from concepts.sources.masks import UNREADABLE, read_each, read_mask
 
@@ -72,6 +73,7 @@ def _pixels(path: Path) -> NDArray[np.uint8]:
     """H x W x 3, upright."""
     try:
         with Image.open(path) as image:
+            check_pixels(image.size)
             return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
     except UNREADABLE as error:
         raise DataError(f"{path}: the image cannot be read ({error})") from error

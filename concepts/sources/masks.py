@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from concepts.errors import DataError
 from concepts.example import MaskFile
+from concepts.reading import MOST_IMAGE_BYTES, check_pixels, read_bytes
 from concepts.release import shorten
 
 K = TypeVar("K")
@@ -38,8 +39,9 @@ def read_mask(root: Path, relative: str, *, size: tuple[int, int] | None = None)
         DataError: If the file is missing, is not an image, or has another size.
     """
     try:
-        content = (root / relative).read_bytes()
+        content = read_bytes(root / relative, most=MOST_IMAGE_BYTES)
         with Image.open(BytesIO(content)) as image:
+            check_pixels(image.size)
             mask = np.asarray(image if image.mode in ("1", "L") else image.convert("L")) > 0
         region = MaskFile(path=relative, digest=sha256(content).hexdigest())
     except ValidationError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from concepts.errors import DataError
 from concepts.judgement import Judgement, Verdict
+from concepts.reading import table_text
 from concepts.sources.csv_table import Row, read_table
 from concepts.sources.dataset_columns import column_meanings
 from concepts.sources.records import read_rows
@@ -59,10 +60,10 @@ def _rows(path: Path) -> list[Row]:
 def _barred(path: Path) -> Iterator[Row]:
     """Read the rows of the text file; after the last one come legends, which have no bars at both ends."""
     try:
-        lines = path.read_bytes().decode("utf-8-sig").splitlines()
+        lines = table_text(path).splitlines()
     except OSError as error:
         raise DataError(f"{path}: the table cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise DataError(f"{path}: not text in UTF-8 ({error})") from error
     table = [_cells(line) for line in lines if line.strip().startswith("||") and line.strip().endswith("||")]
     if not table:

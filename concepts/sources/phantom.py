@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 
 from concepts.errors import DataError
 from concepts.example import ConceptEntry, Example, MaskFile, Origin, Polarity
+from concepts.reading import MOST_TABLE_MEMORY, table_text
 from concepts.release import Release, freeze, shorten
 from concepts.sources.masks import read_each, read_mask, require_files
 from concepts.vocabulary import ancestors, load_vocabulary
@@ -47,7 +49,8 @@ def read_concept_table(root: Path) -> pd.DataFrame:
         DataError: If the file is missing or malformed, or has no column ``image_id`` or none of a concept.
     """
     try:
-        table = pd.read_csv(root / METADATA, dtype={"image_id": str})
+        text = table_text(root / METADATA, most_memory=MOST_TABLE_MEMORY)
+        table = pd.read_csv(StringIO(text), dtype={"image_id": str})
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise DataError(

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from concepts.csv_cells import csv_rows
 from concepts.errors import RunError
+from concepts.reading import table_text
 from concepts.statistics.bootstrap import Resampled, group_weights
 from concepts.statistics.bootstrap import difference as resampled_difference
 from concepts.statistics.estimate import Estimate
@@ -16,6 +18,7 @@ from pipeline.results.comparison import IntervalMethod
 from pipeline.run.folder import RunFolder
 
 NETWORKS = ("plain", "whitened")
+TEXTS = {"image_id", "group", "diagnosis", "digest"}
 PREDICTIONS, SPLIT, SAMPLES = "predictions.csv", "split.csv", "samples.csv"
 AucDifferences = dict[tuple[str, str], tuple[Estimate, IntervalMethod]]
 """By network and diagnosis (or ``macro``): a difference, and how its interval came about."""
@@ -119,10 +122,17 @@ def auc_differences(
 def _table(run: RunFolder, name: str, columns: Sequence[str]) -> pd.DataFrame:
     if not run.has(name):
         raise RunError(f"{run.path}: {name} is missing; resume the run: dermaxis run CONFIG --resume")
-    table = pd.read_csv(run.file(name), dtype={"image_id": str, "group": str, "diagnosis": str, "digest": str})
+    try:
+        table = pd.DataFrame(csv_rows(table_text(run.file(name))))
+    except ValueError as error:
+        raise RunError(f"{run.file(name)}: cannot be read ({error!s:.100}); restore it from the run") from error
     missing = [column for column in columns if column not in table]
     if missing:
         raise RunError(
             f"{run.file(name)}: no column '{missing[0]}'; evaluate the run again: dermaxis evaluate {run.path}"
         )
-    return table[list(columns)]
+    numbers = [column for column in columns if column not in TEXTS]
+    try:
+        return table[list(columns)].astype(dict.fromkeys(numbers, np.float64))
+    except ValueError as error:
+        raise RunError(f"{run.file(name)}: {error!s:.100}; evaluate the run again") from error

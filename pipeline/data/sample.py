@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-import pandas as pd
-
+from concepts.csv_cells import csv_text
 from concepts.files import write_atomically
 
 
@@ -48,5 +47,5 @@ class Sample:
 
 def write_samples(samples: Sequence[Sample], path: Path) -> None:
     """Write one row per sample as CSV, with the columns of `Sample`; what is not known stays empty."""
-    table = pd.DataFrame([asdict(sample) for sample in samples], columns=[field.name for field in fields(Sample)])
-    write_atomically(path, table.to_csv(index=False, lineterminator="\n"))
+    columns = [field.name for field in fields(Sample)]
+    write_atomically(path, csv_text(columns, (asdict(sample).values() for sample in samples)))

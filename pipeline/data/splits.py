@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from concepts.csv_cells import csv_text, plain
 from concepts.errors import DataError, LeakError
 from concepts.files import write_atomically
+from concepts.reading import table_text
 from pipeline.data.sample import Sample
 from pipeline.data.stratify import assign_groups, proportional_quotas
 from pipeline.run.seeds import Stream, random_generator
@@ -153,18 +155,22 @@ def read_split(path: Path) -> Split:
             listed before.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = table_text(path)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: the split cannot be read ({error}); a run writes one as split.csv") from error
     reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise DataError(f"{path} row {reader.line_num}: not CSV ({error}); save it as CSV in UTF-8") from error
     missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
     if missing:
-        columns = ", ".join(reader.fieldnames or ()) or "no columns"
+        columns = ", ".join(reader.fieldnames or ())[:200] or "no columns"
         raise DataError(f"{path}: no column '{missing[0]}'; it has {columns}; expected {', '.join(COLUMNS)}")
     parts: dict[str, Part] = {}
     groups: dict[str, str] = {}
-    for row in reader:
-        image_id, part, group = _checked(row, parts, origin=f"{path} row {reader.line_num}")
+    for line, row in rows:
+        image_id, part, group = _checked(row, parts, origin=f"{path} row {line}")
         parts[image_id], groups[image_id] = part, group
     return Split(parts, groups)
 
@@ -265,15 +271,12 @@ def _first_few(names: Sequence[str]) -> str:
 
 
 def _table(split: Split) -> str:
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows((image_id, str(split.parts[image_id]), split.groups[image_id]) for image_id in sorted(split.parts))
-    return buffer.getvalue()
+    rows = ((image_id, split.parts[image_id], split.groups[image_id]) for image_id in sorted(split.parts))
+    return csv_text(COLUMNS, rows)
 
 
 def _checked(row: Mapping[str, str | None], earlier: Mapping[str, Part], *, origin: str) -> tuple[str, Part, str]:
-    image_id, part, group = (row[column] or "" for column in COLUMNS)
+    image_id, part, group = (plain(row[column] or "") for column in COLUMNS)
     if not image_id or not group:
         raise DataError(f"{origin}: image_id and group must not be empty")
     if image_id in earlier:

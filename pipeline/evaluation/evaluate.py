@@ -7,6 +7,7 @@ from math import nan
 
 import pandas as pd
 
+from concepts.csv_cells import csv_text
 from pipeline.choices import Activation
 from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
@@ -161,7 +162,7 @@ def predictions_table(outputs: NetworkOutputs, test: EvaluationData) -> str:
     for network, pooled in (("plain", outputs.plain), ("whitened", outputs.whitened)):
         for column, diagnosis in enumerate(test.classes):
             table[f"{network}_{diagnosis}"] = pooled.probabilities[:, column].round(6)
-    return table.to_csv(index=False)
+    return csv_text([*map(str, table)], table.itertuples(index=False))
 
 
 def _counts(data: EvaluationData) -> PartCounts:

@@ -1,6 +1,5 @@
 """The explanation of a run: importance per diagnosis, most active images of each axis, cases, discovery, shortcuts."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from concepts.example import Polarity
+from concepts.reading import read_json
 from pipeline.choices import Baseline
 from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort
@@ -180,4 +180,5 @@ def planted_importance(root: Path, test: EvaluationData) -> dict[str, dict[str, 
     file = root / "phantom.json"
     if test.samples[0].source != PHANTOM or not file.is_file():
         return {}
-    return json.loads(file.read_text(encoding="utf-8"))["importance"]
+    planted: dict[str, dict[str, float]] = read_json(file)["importance"]
+    return planted

@@ -1,7 +1,5 @@
 """Parts that a bundle's inference configuration names: the list of images, their reader and the table of results."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from monai.data.image_reader import ImageReader
 from monai.utils import ImageMetaKey, MetaKeys
 from torch import Tensor
 
+from concepts.csv_cells import csv_text
 from concepts.errors import DataError, ImageError
 from concepts.files import write_atomically
 from pipeline.choices import Fit
@@ -102,7 +101,7 @@ class PredictionTable:
     def __init__(self, path: Path | str, columns: Sequence[str]) -> None:
         self.path = Path(path)
         self.columns = tuple(columns)
-        self.rows: list[list[str]] = []
+        self.rows: list[list[str | float]] = []
 
     def save_batch(self, batch_data: Tensor, meta_data: Mapping[str, Sequence[str]]) -> None:
         """Add predictions (N x columns) and the names of their image files.
@@ -113,12 +112,10 @@ class PredictionTable:
         if batch_data.shape[1] != len(self.columns):
             raise DataError(f"{self.path}: {batch_data.shape[1]} numbers per image for {len(self.columns)} columns")
         for name, values in zip(meta_data[ImageMetaKey.FILENAME_OR_OBJ], batch_data.tolist(), strict=True):
-            self.rows.append([Path(name).name, *(f"{value:.6f}" for value in values)])
+            self.rows.append([Path(name).name, *(round(value, 6) for value in values)])
 
     def finalize(self) -> None:
         """Write the table."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        table = io.StringIO(newline="")
-        csv.writer(table, lineterminator="\n").writerows([["image", *self.columns], *self.rows])
-        write_atomically(self.path, table.getvalue())
+        write_atomically(self.path, csv_text(["image", *self.columns], self.rows))
         self.rows = []

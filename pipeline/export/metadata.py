@@ -1,12 +1,12 @@
 """The metadata of a bundle by MONAI's schema: the network's input and output, and its test figures."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
+from concepts.csv_cells import csv_rows
 from concepts.errors import RunError
+from concepts.reading import table_text
 from concepts.statistics.estimate import Estimate
 from pipeline.export.classifier import INTENDED_USE, whitening_of
 from pipeline.models.checkpoint import ModelDescription
@@ -134,7 +134,7 @@ def image_licences(run: RunFolder) -> str:
         RunError: If the run has no table of its samples.
     """
     try:
-        column: Sequence[str] = pd.read_csv(run.file("samples.csv"), dtype=str)["licence"].fillna("not stated").tolist()
+        column = [row["licence"] or "not stated" for row in csv_rows(table_text(run.file("samples.csv")))]
     except (OSError, ValueError, KeyError) as error:
         raise RunError(f"{run.file('samples.csv')}: cannot be read ({error}); export a finished run") from error
     return ", ".join(f"{name} ({count})" for name, count in Counter(column).most_common())

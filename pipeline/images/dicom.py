@@ -7,6 +7,8 @@ its stored bits allow. One frame only: a dermoscopic image is one picture.
 Source: DICOM PS3.3, C.7.6.3 (image pixel), C.7.9 (palettes), C.11.1 (modality LUT), C.11.2 (VOI LUT, windows).
 """
 
+import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,22 @@ import numpy.typing as npt
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi, get_decoder, pixel_array
 from pydicom.uid import UID
 
 from concepts.errors import ImageError
+from pipeline.images.jpeg12 import decode_jpeg12, is_jpeg12
 
 Values = npt.NDArray[Any]
 Range = tuple[float, float]
+
+DEFLATED = b"1.2.840.10008.1.2.1.99"
+HEADER = 1 << 16
+"""Bytes in which the transfer syntax stands."""
+PART = 1 << 20
+MOST_UNPACKED = 1 << 26
+"""Of a deflated file: 64 MiB, a picture of 22 million pixels."""
 
 _LUT_COLOURS = ("Red", "Green", "Blue")
 
@@ -72,10 +83,11 @@ def read_dicom(path: Path, *, max_pixels: int) -> tuple[npt.NDArray[np.uint8], b
     if frames != 1:
         raise ImageError(f"{path}: {frames} frames; expected a single picture: save the right one as a separate file")
     _check_decoder(path, dataset.file_meta.TransferSyntaxUID)
-    return _picture(path, dataset, pixel_array(dataset)), _profile(dataset)
+    return _picture(path, dataset, _values(dataset)), _profile(dataset)
 
 
 def _read(path: Path, *, stop_before_pixels: bool = False) -> Dataset:
+    _refuse_bomb(path)
     try:
         dataset = dcmread(path, stop_before_pixels=stop_before_pixels, force=True)
     except InvalidDicomError as error:
@@ -83,6 +95,23 @@ def _read(path: Path, *, stop_before_pixels: bool = False) -> Dataset:
     if "TransferSyntaxUID" not in dataset.file_meta:
         dataset.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2")
     return dataset
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Refuse a deflated file that unpacks to more than a picture: pydicom unpacks all of it at once."""
+    with path.open("rb") as file:
+        if DEFLATED not in file.read(HEADER):
+            return
+        file.seek(0)
+        read_preamble(file, force=True)
+        _read_file_meta_info(file)
+        inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+        packed, unpacked = file.read(PART), 0
+        while packed and not inflater.eof:
+            unpacked += len(inflater.decompress(packed, PART))
+            if unpacked > MOST_UNPACKED:
+                raise ImageError(f"{path}: unpacks to more than {MOST_UNPACKED:,} bytes; export it uncompressed")
+            packed = inflater.unconsumed_tail or file.read(PART)
 
 
 def _size(path: Path, dataset: Dataset) -> tuple[int, int]:
@@ -102,6 +131,13 @@ def _check_decoder(path: Path, syntax: UID) -> None:
         ) from error
     if not available:
         raise ImageError(f"{path}: no decoder for {syntax.name}; install the extra: pip install 'dermaxis[dicom]'")
+
+
+def _values(dataset: Dataset) -> Values:
+    if is_jpeg12(dataset):
+        with suppress(ImportError):
+            return decode_jpeg12(dataset)
+    return pixel_array(dataset)
 
 
 def _profile(dataset: Dataset) -> bytes | None:

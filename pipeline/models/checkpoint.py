@@ -1,6 +1,5 @@
 """A trained network on disk: its tensors as safetensors, and beside them in JSON what is needed to rebuild it."""
 
-import json
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from torch import nn
 
 from concepts.errors import SettingsError, WeightsError
 from concepts.files import write_atomically
+from concepts.reading import read_json
 from pipeline.choices import Activation, Fit, Placement
 from pipeline.config import ModelSettings
 from pipeline.models.backbones import Channels, build_backbone
@@ -103,10 +103,11 @@ def load_model(stem: Path) -> tuple[nn.Module, ModelDescription]:
     if not _describes(metadata.get(DESCRIPTION), description):
         raise WeightsError(f"{stem}.safetensors and {stem}.json are of different models; restore both from one run")
     try:
+        _refuse_larger_network(description, sum(tensor.numel() for tensor in tensors.values()))
         with torch.random.fork_rng(devices=[]):
             network = build_network(description)
         network.load_state_dict(tensors)
-    except (SettingsError, RuntimeError) as error:
+    except (SettingsError, RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise WeightsError(f"{stem}.safetensors does not fit {stem}.json: {reason}; restore both files") from error
     return network.eval(), description
@@ -182,9 +183,19 @@ def _describes(text: str | None, description: ModelDescription) -> bool:
         return False
 
 
+def _refuse_larger_network(description: ModelDescription, numbers: int) -> None:
+    """Refuse a description of a network that would take more memory than the file has tensors for."""
+    settings = ModelSettings(architecture=description.architecture, width=description.width)
+    with torch.device("meta"):
+        network = build_backbone(settings, description.num_classes).network
+    described = sum(parameter.numel() for parameter in network.parameters())
+    if described > numbers:
+        raise ValueError(f"a network of {described:,} numbers is described, the file holds {numbers:,}")
+
+
 def _read_description(path: Path) -> ModelDescription:
     try:
-        return ModelDescription.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return ModelDescription.model_validate(read_json(path))
     except FileNotFoundError as error:
         raise WeightsError(f"{path}: there is no such model; 'dermaxis run' writes one into its run folder") from error
     except (ValidationError, ValueError) as error:

@@ -12,8 +12,11 @@ from torch import Tensor
 
 from concepts.errors import WeightsError
 from concepts.files import replacing
+from concepts.reading import check_safetensors, parse_json
 
 TREE = "tree"
+UNREADABLE = (SafetensorError, OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError)
+"""What safetensors raises on files that are damaged or hold tensors that torch does not know."""
 
 
 def save_state(path: Path, tree: Mapping[Any, Any]) -> None:
@@ -55,6 +58,7 @@ def read_named_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         WeightsError: If the file is missing or damaged.
     """
     try:
+        check_safetensors(path)
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dictionary
             return tensors, file.metadata() or {}
@@ -62,7 +66,7 @@ def read_named_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise WeightsError(
             f"{path}: there is no such file; the run has not reached this stage: resume it with --resume"
         ) from error
-    except (OSError, SafetensorError) as error:
+    except UNREADABLE as error:
         raise WeightsError(
             f"{path}: the file is damaged ({' '.join(str(error).split())}); delete it and resume the run with --resume"
         ) from error
@@ -78,8 +82,8 @@ def load_state(path: Path) -> Any:  # noqa: ANN401  # the tree that was saved
     if TREE not in metadata:
         raise WeightsError(f"{path}: the file is not a state of training; give one that a run wrote")
     try:
-        return _tree(json.loads(metadata[TREE]), tensors)
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        return _tree(parse_json(metadata[TREE]), tensors)
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise WeightsError(
             f"{path}: the file is damaged (its outline does not fit its tensors); delete it and resume with --resume"
         ) from error

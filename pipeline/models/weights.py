@@ -6,12 +6,12 @@ from pathlib import Path
 from pickle import UnpicklingError  # only the name of what torch.load raises
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from concepts.errors import WeightsError
+from concepts.reading import check_safetensors, check_zip
 from pipeline.results.record import LoadedWeights
 
 HEADS = ("classifier.", "fc.", "class_layers.out.", "_fc.", "head.")
@@ -54,6 +54,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path}: there is no such weights file; weights are never downloaded: give a local file")
     try:
         is_safe = path.suffix == ".safetensors"
+        check_safetensors(path) if is_safe else check_zip(path)
         content: Any = load_file(path) if is_safe else torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
         reason = " ".join(str(error).split())[:100]

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Va
 from typing_extensions import TypedDict  # pydantic needs it before Python 3.12
 
 from concepts.errors import RunError
+from concepts.reading import parse_json
 from concepts.statistics.estimate import Estimate
 
 
@@ -43,7 +44,7 @@ class ResultFile(Result):
 F = TypeVar("F", bound=ResultFile)
 
 
-def parse_result(model: type[F], text: str, path: str) -> F:
+def parse_result(model: type[F], text: str | bytes, path: str) -> F:
     """Read a result file.
 
     Args:
@@ -56,8 +57,8 @@ def parse_result(model: type[F], text: str, path: str) -> F:
     """
     remedy = model.remedy.format(run=path.removesuffix(model.file).rstrip("/"))
     try:
-        content = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        content = parse_json(text)
+    except ValueError as error:
         raise RunError(f"{path}: damaged JSON ({error}); {remedy}") from error
     if not isinstance(content, dict) or content.get("format") != model.version:
         version = content.get("format") if isinstance(content, dict) else None

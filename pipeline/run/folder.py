@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from concepts.errors import RunError, SettingsError
 from concepts.files import write_atomically
+from concepts.reading import RefusedContentError, parse_json, read_bytes
 from pipeline.config import RunSettings, dump_settings, load_settings
 from pipeline.results.record import Machine, RecordChanges, RunRecord
 from pipeline.results.result import F, ResultFile, parse_result
@@ -99,7 +100,7 @@ class RunFolder:
         """
         if not self.has(model.file):
             raise RunError(f"{self.path}: {model.file} is missing: resume the run with --resume")
-        return parse_result(model, self.file(model.file).read_text(encoding="utf-8"), str(self.file(model.file)))
+        return parse_result(model, self._content(model.file), str(self.file(model.file)))
 
     def write(self, result: ResultFile) -> None:
         """Write a result into its file in one step."""
@@ -114,11 +115,17 @@ class RunFolder:
         if not self.has(name):
             raise RunError(f"{self.path}: {name} is missing; resume the run: dermaxis run CONFIG --resume")
         try:
-            return json.loads(self.file(name).read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
+            return parse_json(self._content(name))
+        except ValueError as error:
             raise RunError(
                 f"{self.file(name)}: damaged JSON ({error}); delete the file, then resume the run with --resume"
             ) from error
+
+    def _content(self, name: str) -> bytes:
+        try:
+            return read_bytes(self.file(name))
+        except RefusedContentError as error:
+            raise RunError(f"{self.file(name)}: {error}; restore it from the run") from error
 
     def write_json(self, name: str, content: Any) -> None:  # noqa: ANN401
         """Write a JSON file in one step; a number that is not finite becomes null."""

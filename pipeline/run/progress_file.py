@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from concepts.files import write_atomically
+from concepts.reading import parse_json
 from pipeline.run.progress import Advance, Silent, Tracker
 
 EVERY_SECONDS = 0.5
@@ -117,8 +118,8 @@ def parse_progress(text: str) -> RunProgress | None:
     True
     """
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError:
+        content = parse_json(text)
+    except ValueError:
         return None
     if not isinstance(content, dict):
         return None

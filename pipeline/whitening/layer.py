@@ -15,6 +15,8 @@ from pipeline.whitening.errors import WhiteningError
 from pipeline.whitening.subspaces import AxisLayout, Subspace, axis_layout
 from pipeline.whitening.whiten import covariance, whitening_matrix
 
+MOST_STATE = 1 << 20
+"""Bytes of the layer's names and activation in a file."""
 ENOUGH_SAMPLES = 4
 """Positions per channel from which a batch's own statistics are used alone."""
 
@@ -200,6 +202,8 @@ class ConceptWhitening(nn.Module):
 
     def set_extra_state(self, state: Tensor) -> None:
         """Take up what `get_extra_state` gave."""
+        if state.dtype != torch.uint8 or state.numel() > MOST_STATE:
+            raise ValueError(f"the layer's state is {state.numel():,} values of {state.dtype}; expected JSON in bytes")
         content = json.loads(bytes(state.tolist()))
         subspaces = [Subspace.from_json(subspace) for subspace in content.get("subspaces", ())]
         self._layout = axis_layout(content["concepts"], subspaces, num_features=self.num_features)

@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
+from concepts.csv_cells import csv_text
 from concepts.errors import DataError
-from concepts.files import completing
+from concepts.files import completing, write_atomically
 from pipeline.config import PhantomSettings
 from pipeline.data.phantom.lesion import ARTEFACTS, draw
 from pipeline.data.phantom.patients import BASE_RATE, PhantomImage, throw_cohort
@@ -102,7 +103,8 @@ def _write_cohort(cohort: Sequence[PhantomImage], settings: PhantomSettings, fol
     for image in cohort:
         _write_image(image, folder)
         progress(1)
-    _table(cohort, settings).to_csv(folder / "metadata.csv", index=False, lineterminator="\n")
+    table = _table(cohort, settings)
+    write_atomically(folder / "metadata.csv", csv_text([*map(str, table)], table.itertuples(index=False)))
     content = json.dumps(describe(settings), indent=1, allow_nan=False)
     (folder / "phantom.json").write_text(content + "\n", encoding="utf-8")
 

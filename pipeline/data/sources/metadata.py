@@ -2,13 +2,14 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from concepts.csv_cells import plain
 from concepts.errors import DataError
+from concepts.reading import MOST_MEMORY, MOST_TABLE_MEMORY, RefusedContentError, parse_json, table_text
 from pipeline.data.sample import Sample
 
 UNKNOWN = {"", "na", "n/a", "nan", "none", "null", "unknown", "unk"}
@@ -74,8 +75,8 @@ def read_side_file(path: Path) -> Row:
         DataError: If the file is not such JSON.
     """
     try:
-        content = json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
+        content = parse_json(_read_text(path, most_memory=MOST_MEMORY))
+    except ValueError as error:
         raise DataError(f"{path}: not JSON ({error}); fetch the file again") from error
     if not isinstance(content, dict):
         raise DataError(f"{path}: expected an object with 'name' and 'meta', found {type(content).__name__}")
@@ -130,13 +131,15 @@ def refuse_faults(faults: Sequence[str], origin: Path, *, total: int, advice: st
     raise DataError(f"{origin}: {len(faults)} of {total} rows cannot be used: {first}{more}; {advice}", rows=faults)
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, *, most_memory: int = MOST_TABLE_MEMORY) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return table_text(path, most_memory=most_memory)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); restore the file or its rights") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not text in UTF-8 (byte {error.start}); save it as UTF-8") from error
+    except RefusedContentError as error:
+        raise DataError(f"{path}: {error}; give a smaller file") from error
 
 
 def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:  # noqa: ANN401 - the csv module names no type
@@ -152,10 +155,10 @@ def _require_columns(path: Path, columns: Sequence[str], required: Sequence[Sequ
     for alternatives in required:
         if not set(alternatives) & set(columns):
             also = f" (or {', '.join(alternatives[1:])})" if alternatives[1:] else ""
-            present = ", ".join(columns) or "no columns"
+            present = ", ".join(columns)[:200] or "no columns"
             raise DataError(f"{path}: no column '{alternatives[0]}'{also}; it has {present}; add it or rename yours")
 
 
 def _row(origin: str, cells: Any) -> Row:  # noqa: ANN401 - pairs of column and value
     stripped = ((column, value.strip()) for column, value in cells)
-    return Row(origin, {column: value for column, value in stripped if value.lower() not in UNKNOWN})
+    return Row(origin, {column: plain(value) for column, value in stripped if value.lower() not in UNKNOWN})

@@ -1,12 +1,14 @@
 """The generated cohort as samples, and which concepts were planted where."""
 
 from collections.abc import Hashable, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from concepts.errors import DataError
+from concepts.reading import MOST_TABLE_MEMORY, table_text
 from pipeline.data.digests import file_digest
 from pipeline.data.phantom.cohort import COLUMNS
 from pipeline.data.phantom.lesion import LESION
@@ -41,7 +43,8 @@ def _read_metadata(root: Path) -> pd.DataFrame:
             f"{root}: not a phantom cohort: there is no metadata.csv; generate one with 'dermaxis phantom FOLDER'"
         )
     try:
-        table = pd.read_csv(path, dtype=_TEXT, keep_default_na=False)
+        text = table_text(path, most_memory=MOST_TABLE_MEMORY)
+        table = pd.read_csv(StringIO(text), dtype=_TEXT, keep_default_na=False)
     except (ValueError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a table ({' '.join(str(error).split())}); generate the cohort again") from error
     missing = [column for column in COLUMNS if column not in table.columns]

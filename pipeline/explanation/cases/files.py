@@ -6,11 +6,11 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
+from concepts.csv_cells import csv_text
 from concepts.errors import RunError
+from concepts.reading import check_json, read_bytes
 from pipeline.results.case import CaseContent
 from pipeline.run.folder import RunFolder
 from pipeline.run.pictures import save_picture
@@ -53,14 +53,22 @@ def read_case(run: RunFolder, image_id: str) -> CaseContent:
     """
     path = run.file(case_file(image_id))
     try:
-        return CaseContent.model_validate_json(path.read_text(encoding="utf-8"))
+        content = read_bytes(path)
+        check_json(content)
+        return CaseContent.model_validate_json(content)
     except FileNotFoundError as error:
         raise RunError(f"{path}: no such case; 'dermaxis explain {run.path} --image {image_id}' makes it") from error
-    except ValidationError as error:
+    except ValueError as error:
         raise RunError(f"{path}: not a case of this version; 'dermaxis explain {run.path}' makes it anew") from error
 
 
 def write_index(run: RunFolder, rows: Sequence[dict[str, Any]]) -> None:
     """Write the list of cases, one row each; all rows have the same keys."""
-    table = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["image_id"], dtype=object)
-    run.write_text(INDEX, table.to_csv(index=False, lineterminator="\n"))
+    columns = list(rows[0]) if rows else ["image_id"]
+    run.write_text(INDEX, csv_text(columns, ([row[column] for column in columns] for row in rows)))
+
+
+def stored_cases(run: RunFolder) -> Iterable[str]:
+    """Return the names of the files of all cases of a run, in order."""
+    # A hidden file is one that is being written.
+    return sorted(path.name for path in run.file(FOLDER).glob("*.json") if not path.name.startswith("."))

@@ -1,14 +1,14 @@
 """The list of a run's cases: read, narrowed down, and added to; imports no torch."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from concepts.csv_cells import csv_rows
 from concepts.errors import RunError
+from concepts.reading import table_text
 from pipeline.explanation.cases.files import INDEX, write_index
 from pipeline.results.case import CaseContent, ConceptState
 from pipeline.run.folder import PARTIAL, RunFolder
@@ -84,8 +84,9 @@ def read_index(run: RunFolder) -> list[CaseRow]:
     """
     path = run.file(INDEX)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [_row(row, path, number) for number, row in enumerate(csv.DictReader(file), start=2)]
+        return [_row(row, path, number) for number, row in enumerate(csv_rows(table_text(path)), start=2)]
+    except ValueError as error:
+        raise RunError(f"{path}: {error!s:.100}; explain the run again") from error
     except FileNotFoundError as error:
         raise RunError(f"{path}: there are no cases yet; 'dermaxis explain {run.path}' makes them") from error
 
@@ -98,9 +99,8 @@ def matching(rows: Iterable[CaseRow], filters: CaseFilter) -> list[CaseRow]:
 def add_to_index(run: RunFolder, case: CaseContent) -> None:
     """Put a case into the list, in the place of an earlier one of the same image."""
     path = run.file(INDEX)
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    others = [row for row in csv.DictReader(io.StringIO(text)) if row["image_id"] != case.image_id]
-    write_index(run, [*others, case.row()])
+    rows = csv_rows(table_text(path)) if path.is_file() else []
+    write_index(run, [*(row for row in rows if row["image_id"] != case.image_id), case.row()])
 
 
 def concepts_of(rows: Sequence[CaseRow]) -> list[str]:

@@ -12,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from concepts.csv_cells import csv_rows
 from concepts.errors import RunError, SettingsError
+from concepts.reading import table_text
 from concepts.release import Release, read_release
 from concepts.selection import label_table
 from pipeline.config import RunSettings
@@ -205,8 +207,7 @@ def open_case_network(run_path: Path) -> CaseNetwork:
     if not run.has(Reference.file):
         raise RunError(f"{run_path}: has no {Reference.file} yet; explain the run first: dermaxis explain {run_path}")
     settings, reference = run.settings(), run.read(Reference)
-    samples = pd.read_csv(run.file("samples.csv"), dtype=str).set_index("image_id")
-    split = pd.read_csv(run.file("split.csv"), dtype=str).set_index("image_id")
+    samples, split = (_by_image(run, name) for name in ("samples.csv", "split.csv"))
     module, description = load_model(run.path / MODEL)
     return CaseNetwork(
         run=run,
@@ -221,6 +222,13 @@ def open_case_network(run_path: Path) -> CaseNetwork:
         ),
         transform=eval_transforms(settings.transforms, description.mean, description.std),
     )
+
+
+def _by_image(run: RunFolder, name: str) -> pd.DataFrame:
+    try:
+        return pd.DataFrame(csv_rows(table_text(run.file(name)))).set_index("image_id")
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(f"{run.file(name)}: cannot be read ({error!s:.100}); restore it from the run") from error
 
 
 def explain_image(run_path: Path, image: str) -> tuple[str, Path]:

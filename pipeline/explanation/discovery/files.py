@@ -3,13 +3,12 @@
 Screens read them, so nothing here imports torch.
 """
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
+from concepts.csv_cells import csv_rows, csv_text
 from concepts.errors import RunError
+from concepts.reading import table_text
 from pipeline.results.discovery import Direction, Discovery
 from pipeline.results.explanation import Explanation
 from pipeline.run.folder import RunFolder
@@ -50,9 +49,11 @@ def candidates_file(direction: str) -> str:
 
 def write_candidates(run: RunFolder, direction: str, candidates: Sequence[Candidate]) -> None:
     """Write the candidates of a direction, numbers with four decimals."""
-    rows = [(each.image_id, each.digest, each.end, each.activation, *each.box) for each in candidates]
-    table = pd.DataFrame(rows, columns=HEADER).round(4)
-    run.write_text(candidates_file(direction), table.to_csv(index=False, lineterminator="\n"))
+    rows = (
+        (each.image_id, each.digest, each.end, *(round(number, 4) for number in (each.activation, *each.box)))
+        for each in candidates
+    )
+    run.write_text(candidates_file(direction), csv_text(HEADER, rows))
 
 
 def read_candidates(run: RunFolder, direction: Direction) -> list[Candidate]:
@@ -63,17 +64,16 @@ def read_candidates(run: RunFolder, direction: Direction) -> list[Candidate]:
     """
     path = run.file(direction.candidates)
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return [
-                Candidate(
-                    row["image_id"],
-                    row["digest"],
-                    row["end"],
-                    float(row["activation"]),
-                    (float(row["x0"]), float(row["y0"]), float(row["x1"]), float(row["y1"])),
-                )
-                for row in csv.DictReader(file)
-            ]
+        return [
+            Candidate(
+                row["image_id"],
+                row["digest"],
+                row["end"],
+                float(row["activation"]),
+                (float(row["x0"]), float(row["y0"]), float(row["x1"]), float(row["y1"])),
+            )
+            for row in csv_rows(table_text(path))
+        ]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise RunError(f"{path}: cannot be read ({error!r:.60}); explain the run again") from error
 

@@ -1,6 +1,5 @@
 """What is known of images besides what the network says: concepts, artefacts, metadata, the picture itself."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -8,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from concepts.csv_cells import csv_rows
+from concepts.reading import MOST_TABLE_MEMORY, table_text
 from pipeline.data.phantom.lesion import ARTEFACTS
 from pipeline.data.sample import Sample
 from pipeline.evaluation.evaluation_data import EvaluationData
@@ -79,8 +80,7 @@ def planted_artefacts(root: Path, samples: Sequence[Sample]) -> list[Trait]:
     file = root / "metadata.csv"
     if samples[0].source != "phantom" or not file.is_file():
         return []
-    with file.open(encoding="utf-8", newline="") as opened:
-        rows = {row["image_id"]: row for row in csv.DictReader(opened)}
+    rows = {row["image_id"]: row for row in csv_rows(table_text(file, most_memory=MOST_TABLE_MEMORY))}
     table = np.array([[float(rows[sample.image_id][name]) for name in ARTEFACTS] for sample in samples])
     return _columns(ARTEFACTS, TraitKind.ARTEFACT, table)
 

@@ -4,8 +4,6 @@ How good these labels are was counted by looking at images (`QUALITY`); the coun
 measure may take a part of a lesion for an artefact.
 """
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -13,7 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from concepts.csv_cells import csv_rows, csv_text
 from concepts.files import write_atomically
+from concepts.reading import table_text
 from pipeline.data.decoded import DecodedCache
 from pipeline.data.sample import Sample
 from pipeline.images.measures.quality import MEASURES, MEASURES_VERSION, is_found, measure_quality
@@ -29,6 +29,8 @@ MEASURED: Mapping[str, str] = {
 }
 """By artefact of the vocabulary, its measure. Bubbles are not among them: what is nearly white is overexposed skin more
 often than a bubble."""
+
+DIGEST = "digest"
 
 Values = NDArray[np.float64]
 
@@ -78,10 +80,9 @@ def _measures(cache: DecodedCache, samples: Sequence[Sample], tracker: Tracker) 
             for sample in missing:
                 by_digest[sample.digest] = astuple(measure_quality(cache.get(sample)))
                 advance(1)
-        text = io.StringIO()
-        csv.writer(text).writerows([digest, *values] for digest, values in sorted(by_digest.items()))
+        rows = ([digest, *values] for digest, values in sorted(by_digest.items()))
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, text.getvalue())
+        write_atomically(file, csv_text((DIGEST, *MEASURES), rows))
     return np.array([by_digest[sample.digest] for sample in samples], dtype=np.float64).reshape(-1, len(MEASURES))
 
 
@@ -90,7 +91,7 @@ def _read_measures(file: Path) -> dict[str, Sequence[float]]:
     if not file.is_file():
         return {}
     try:
-        with file.open(encoding="utf-8", newline="") as opened:
-            return {row[0]: [float(value) for value in row[1:]] for row in csv.reader(opened) if row}
-    except (ValueError, csv.Error):
+        rows = csv_rows(table_text(file))
+        return {row[DIGEST]: [float(row[measure]) for measure in MEASURES] for row in rows}
+    except (ValueError, KeyError):
         return {}

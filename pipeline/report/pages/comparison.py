@@ -4,12 +4,13 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from concepts.csv_cells import csv_text
 from concepts.errors import SettingsError
 from concepts.files import write_atomically
 from pipeline.report.pages import charts
 from pipeline.report.pages.charts import LANE, Dot, Scale
 from pipeline.report.pages.environment import fill, style
-from pipeline.report.pages.tables import Cell, cell_of, csv_text, estimate_cells
+from pipeline.report.pages.tables import Cell, cell_of, estimate_cells
 from pipeline.report.sentences import compared, numerals
 from pipeline.report.sentences.numerals import plain_text
 from pipeline.results.comparison import ComparedFigure, Comparison, FigureFamily, JudgedDifference

@@ -1,11 +1,10 @@
 """The figures of a run as CSV, and the few that the terminal shows."""
 
-import csv
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from math import isnan
 from typing import Any
 
+from concepts.csv_cells import csv_text
 from concepts.statistics.estimate import Estimate
 from pipeline.report.sentences.numerals import plain_text, short
 from pipeline.results.axes import AxisVerdict
@@ -36,10 +35,8 @@ Cell = str | int | float | bool | None
 
 def write_tables(run: RunFolder, report: RunResults) -> None:
     """Write ``figures.csv`` (every estimate of the run) and ``importance.csv``."""
-    run.write_text(
-        "figures.csv", csv_text(FIGURES, list(figure_rows(figure_trees(report.evaluation, report.explanation))))
-    )
-    run.write_text("importance.csv", csv_text(IMPORTANCE, list(importance_rows(report))))
+    run.write_text("figures.csv", csv_text(FIGURES, figure_rows(figure_trees(report.evaluation, report.explanation))))
+    run.write_text("importance.csv", csv_text(IMPORTANCE, importance_rows(report)))
 
 
 def figure_trees(evaluation: Evaluation, explanation: Explanation) -> dict[str, Any]:
@@ -92,15 +89,6 @@ def cell_of(number: float) -> float | None:
     return None if isnan(number) else number
 
 
-def csv_text(header: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """Write rows as CSV; text that a spreadsheet would take for a formula is made inert by an apostrophe before it."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([_inert(cell) for cell in row] for row in rows)
-    return buffer.getvalue()
-
-
 def terminal_table(run: RunFolder) -> str:
     """Sum a run up in a few lines: macro AUC of both networks, and each concept's axis."""
     report = read_results(run)
@@ -116,10 +104,3 @@ def terminal_table(run: RunFolder) -> str:
         rows.append((f"axis AUC, {report.names.concept(concept)}", f"{figure}{verdict}"))
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"  {label:<{width}}  {plain_text(figure)}" for label, figure in rows)
-
-
-def _inert(cell: Cell) -> Cell:
-    if not isinstance(cell, str):
-        return cell
-    apostrophe = "'" if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else ""
-    return apostrophe + cell.replace("\r", " ").replace("\n", " ")

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from concepts.csv_cells import inert, plain
 from concepts.errors import DataError
 from concepts.example import Origin
 from concepts.judgement import Judgement, Kind, Region, RegionKind, Verdict
 from concepts.mask import encode
-from concepts.sources.csv_table import inert, judgements_to_csv, plain, read_csv, read_table, write_csv
+from concepts.sources.csv_table import judgements_to_csv, read_csv, read_table, write_csv
 from concepts.sources.jsonlines import read_jsonlines, write_jsonlines
 
 BRUSH = Region(RegionKind.BRUSH, mask=encode(np.eye(12, dtype=bool)))

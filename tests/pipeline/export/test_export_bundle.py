@@ -237,7 +237,7 @@ def test_a_table_takes_as_many_numbers_as_columns(tmp_path):
         table.save_batch(torch.zeros(1, 3), {"filename_or_obj": ["x.png"]})
     table.save_batch(torch.tensor([[0.5, 2.0]]), {"filename_or_obj": ["deep/down/x.png"]})
     table.finalize()
-    assert (tmp_path / "new" / "table.csv").read_text() == "image,a,b\nx.png,0.500000,2.000000\n"
+    assert (tmp_path / "new" / "table.csv").read_text() == "image,a,b\nx.png,0.5,2.0\n"
 
 
 def test_what_cannot_be_exported_is_refused_and_leaves_nothing(source, tmp_path):

@@ -1,3 +1,4 @@
+import base64
 import io
 
 import numpy as np
@@ -16,6 +17,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLosslessSV1,
     RLELossless,
     VLPhotographicImageStorage,
     generate_uid,
@@ -129,6 +132,49 @@ def test_jpeg(tmp_path):
         subsampling="4:2:2",
     )
     assert np.abs(read_image(path).astype(int) - smooth()).mean() < 2
+
+
+RAMP = np.add.outer(np.arange(16), np.arange(16))
+TWELVE_BITS = (
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAIBAQEBAQIBAQECAgICAgQDAgICAgUEBAMEBgUGBgYFBgYGBwkIBgcJBwYGCAsICQoKCgoKBggLDAsK"
+    "DAkKCgr/wQALDAAQABABAREA/8QAFQABAQAAAAAAAAAAAAAAAAAADQD/xAAbEAABBAMAAAAAAAAAAAAAAAAMACk4RlVicv/aAAgBAQAAPwA7fGUR"
+    "lGPrfmMrHGiRABlEZRj635jKxxooZRGUY+t+YyscaJEAGURlGPrfmMrHGi//2Q=="
+)
+LOSSLESS = (
+    "/9j/xAAWAAEBAQAAAAAAAAAAAAAAAAADBAj/wwALCAAQABABABEA/9oACAEAAAYAAM/0UUUUUUUUUUUUUUUIiIiIiIiIiUIiIiIiIiIiUIiIiIiI"
+    "iIiUIiIiIiIiIiUIiIiIiIiIiUIiIiIiIiIiUIiIiIiIiIiUIiIiIiIiIiUIiIiIiIiIiUIiIiIiIiIiUIiIiIiIiIiUIiIiIiIiIiUIiIiIiIiI"
+    "iUIiIiIiIiIiUIiIiIiIiIiA/9k="
+)
+"""The ramp times 136 (12 bits) and times 8, encoded by imagecodecs 2026.3.6, since none of our packages writes them."""
+
+
+def encapsulated(path, pixels, syntax, frame, **attributes):
+    dataset = dicom(pixels, "MONOCHROME2", syntax=syntax, **attributes)
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].is_undefined_length = True
+    return write(path, dataset)
+
+
+def test_jpeg_of_twelve_bits(tmp_path):
+    pixels = (RAMP * 136).astype(np.uint16)
+    frame = base64.b64decode(TWELVE_BITS)
+    read = read_image(encapsulated(tmp_path / "a.dcm", pixels, JPEGExtended12Bit, frame, BitsStored=12, HighBit=11))
+    assert np.abs(read[..., 0] - pixels / 4095 * 255).max() < 2
+
+
+def test_damaged_jpeg_of_twelve_bits_is_refused(tmp_path):
+    pixels = (RAMP * 136).astype(np.uint16)
+    frame = base64.b64decode(TWELVE_BITS)
+    for damaged in (b"\xff\xd8", frame[:30], frame[::-1]):
+        path = encapsulated(tmp_path / "a.dcm", pixels, JPEGExtended12Bit, damaged, BitsStored=12, HighBit=11)
+        with pytest.raises(ImageError, match=r"a\.dcm"):
+            read_image(path)
+
+
+def test_lossless_jpeg(tmp_path):
+    pixels = (RAMP * 8).astype(np.uint8)
+    read = read_image(encapsulated(tmp_path / "a.dcm", pixels, JPEGLosslessSV1, base64.b64decode(LOSSLESS)))
+    np.testing.assert_array_equal(read[..., 0], pixels)
 
 
 def test_jpeg_of_grey_values(tmp_path):
