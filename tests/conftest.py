@@ -20,11 +20,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 # MONAI imports jsonschema, which, where this is installed, compiles grammars of addresses for three seconds.
 sys.modules.setdefault("rfc3987_syntax", None)
+# MONAI imports MLflow where it is installed, for more than a second; tests of ours import it themselves.
+sys.modules.setdefault("mlflow", None)
 gc.disable()  # until all is collected: importing makes no garbage worth a search
 
 
 def pytest_collection_finish() -> None:
-    """Keep what was imported out of the collector's sight: it looked through it again and again."""
+    """Let tests import MLflow, and keep what was imported out of the collector's sight, which searched it often."""
+    if sys.modules["mlflow"] is None:
+        del sys.modules["mlflow"]
     gc.freeze()
     gc.enable()
 
