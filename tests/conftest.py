@@ -1,6 +1,7 @@
 """Fixtures for every test."""
 
 import gc
+import logging
 import os
 import shutil
 import socket
@@ -8,9 +9,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.engine.default import DefaultDialect
+
+from concepts.store import database
 
 DEBIAN = Path("/usr/lib/postgresql")
 
@@ -20,13 +26,33 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 # MONAI imports jsonschema, which, where this is installed, compiles grammars of addresses for three seconds.
 sys.modules.setdefault("rfc3987_syntax", None)
+# MONAI imports MLflow where it is installed, for more than a second; tests of ours import it themselves.
+sys.modules.setdefault("mlflow", None)
 gc.disable()  # until all is collected: importing makes no garbage worth a search
 
 
 def pytest_collection_finish() -> None:
-    """Keep what was imported out of the collector's sight: it looked through it again and again."""
+    """Let tests import MLflow, and spare each what it would pay for all that was imported."""
+    if sys.modules["mlflow"] is None:
+        del sys.modules["mlflow"]
+    # Pytest listens to each logger that does not propagate, six times a test; nearly all are of Streamlit.
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("streamlit."):
+            logger.propagate = True
+    # Out of the collector's sight, which searched it often, and which Hypothesis times at each search.
     gc.freeze()
+    gc.set_threshold(10_000)
     gc.enable()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def statements_compiled_once() -> Iterator[None]:
+    """Let all stores share what SQLAlchemy compiled: each test opens one, whose statements are those of the others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "create_engine", partial(create_engine, execution_options={"compiled_cache": {}}))
+        patch.setattr(DefaultDialect, "__eq__", lambda dialect, other: type(dialect) is type(other))
+        patch.setattr(DefaultDialect, "__hash__", lambda dialect: hash(type(dialect)))
+        yield
 
 
 @pytest.fixture(scope="session")

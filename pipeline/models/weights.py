@@ -6,6 +6,7 @@ from pathlib import Path
 from pickle import UnpicklingError  # only the name of what torch.load raises
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn

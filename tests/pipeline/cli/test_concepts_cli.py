@@ -1,7 +1,7 @@
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
+from shutil import copyfile
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.release import read_release
 from concepts.store.roles import Role
 from concepts.store.store import open_store
+from pipeline.cli import main as cli
 from pipeline.cli.main import app
 from pipeline.config import parse_overrides
 from pipeline.data.cohort import read_or_freeze, region_root
@@ -31,10 +32,10 @@ def invoke(monkeypatch):
     return lambda *words, **more: CliRunner().invoke(app, [str(word) for word in words], **more)
 
 
-@pytest.fixture
-def store(tmp_path):
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
     """A store's file in which one reader judged two images; the set is content with one reader."""
-    path = tmp_path / "store.sqlite"
+    path = tmp_path_factory.mktemp("template") / "store.sqlite"
     with closing(open_store(str(path))) as opened:
         create_set(opened, OPERATOR, "derm", consensus={"minimum_readers": 1}, key="set")
         add_concept(opened, OPERATOR, "derm", "streaks", key="concept")
@@ -46,6 +47,12 @@ def store(tmp_path):
             judgement = Judgement(reader="ann", image_id=image, concept="streaks", verdict=verdict, regions=regions)
             judge(opened, "ann", "derm", judgement, key=image)
     return path
+
+
+@pytest.fixture
+def store(template, tmp_path):
+    """A copy of the template."""
+    return copyfile(template, tmp_path / "store.sqlite")
 
 
 def test_a_set_is_frozen_listed_compared_exported_and_brought_in(invoke, store, tmp_path):
@@ -135,14 +142,18 @@ def test_judgements_go_out_to_a_file_and_into_another_set(invoke, store, tmp_pat
     assert [(judgement.image_id, judgement.regions) for judgement in copied] == [("i0", (BOX,)), ("i1", ())]
 
 
-def test_bad_rows_of_judgements_are_listed(store, tmp_path):
+def test_bad_rows_of_judgements_are_listed(store, tmp_path, monkeypatch, capsys):
     table = tmp_path / "judgements.csv"
     table.write_text("image_id,concept,verdict,reader\ni0,streaks,maybe,Ada\ni9,streaks,absent,Ada\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pipeline", "concepts", "import-judgements", table, "--set", "derm"]
-    done = subprocess.run([*command, "--store", store], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert f"  {table}: row 2: verdict" in done.stderr
-    assert done.stderr.splitlines()[-1].endswith("(1 of 2 rows are bad; nothing was imported)")
+    command = ["dermaxis", "concepts", "import-judgements", str(table), "--set", "derm", "--store", str(store)]
+    monkeypatch.setattr(sys, "argv", command)
+    monkeypatch.setattr(cli, "keep_freed_memory", lambda: None)
+    with pytest.raises(SystemExit) as done:
+        cli.main()
+    assert done.value.code == 2
+    complaint = capsys.readouterr().err
+    assert f"  {table}: row 2: verdict" in complaint
+    assert complaint.splitlines()[-1].endswith("(1 of 2 rows are bad; nothing was imported)")
 
 
 DERM7PT = """case_num,diagnosis,pigment_network,streaks,pigmentation,regression_structures,dots_and_globules,\

@@ -1,5 +1,7 @@
 """A tail that starts linearly: the start and what follows are the tail, and axes add up."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -54,8 +56,9 @@ def images(seed=1):
     return torch.randn(CASES, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.fixture(params=[cut_resnet, cut_mobilenet])
+@pytest.fixture(scope="module", params=[cut_resnet, cut_mobilenet])
 def cut(request):
+    """A tail with maps that it takes; a test that changes the tail copies it."""
     head, tail = request.param()
     with torch.no_grad():
         maps, rest = head(images())
@@ -96,7 +99,7 @@ def test_losses_of_a_permuted_axis_are_those_of_the_whole_tail(cut):
 
 
 def test_an_axis_that_is_not_read_changes_no_bit(cut):
-    tail, maps, rest = cut
+    tail, maps, rest = deepcopy(cut)
     linear = linear_start(tail).linear
     with torch.no_grad():
         linear.weight[:, 2] = 0

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from fake_explanation import made_results, write_run
 
 from pipeline.report.pages.report import write_report
@@ -26,6 +27,7 @@ main()
 PAGES = ("report.html", "model_facts.html", "model_facts.json", "checklists.json", "figures.csv", "importance.csv")
 
 
+@pytest.mark.slow
 def test_a_run_is_reported_where_no_network_could_run(tmp_path):
     run = write_run(tmp_path / "made-20260101-093000", made_results())
     for mark in ("plain.json", "model.json"):
