@@ -12,6 +12,7 @@ from torch import Tensor
 
 from concepts.errors import RunError
 from pipeline.choices import Balance
+from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort, reopen_cohort
 from pipeline.evaluation.evaluation_data import EvaluationData
 from pipeline.explanation.explained_network import ExplainedNetwork, open_explained
@@ -30,6 +31,7 @@ from pipeline.results.shortcuts import Suppression
 from pipeline.run.files import AUXILIARY, MODEL, PLAIN
 from pipeline.run.folder import RunFolder, create_run, open_run
 from pipeline.run.progress import Tracker
+from pipeline.setting_paths import followed_settings
 from pipeline.training.loss import class_weights
 
 CARRIED = ("split.csv", "release.json", "samples.csv")
@@ -39,7 +41,13 @@ INHERITED = ("digests", "insertion_change", "alignment", "history", "best_epoch"
 
 
 def suppress_run(
-    path: Path, names: Sequence[str], *, epochs: int = 0, tracker: Tracker, runs: Path | None = None
+    path: Path,
+    names: Sequence[str],
+    *,
+    epochs: int = 0,
+    tracker: Tracker,
+    runs: Path | None = None,
+    paths: Sequence[str] = (),
 ) -> RunFolder:
     """Make a run of an old one's network, kept from seeing some axes or artefacts; evaluation is still to be done.
 
@@ -49,6 +57,7 @@ def suppress_run(
         epochs: For how many epochs what comes after the layer is trained without them.
         tracker: Shows progress.
         runs: Folder for the new run; default: beside the old one.
+        paths: Paths of the run's settings that may be followed out of its folder, e.g. ``data.root=/data/isic``.
 
     Returns:
         The new folder, unfinished: `pipeline.retrain.redo` measures everything again.
@@ -60,7 +69,8 @@ def suppress_run(
     """
     source = open_run(path)
     refuse_suppressed(source)
-    network = _open_network(source, tracker)
+    settings = followed_settings(source.settings(), source.path, paths)
+    network = _open_network(source, settings, tracker)
     names = tuple(dict.fromkeys(names))
     spaces = suppressible(network.cohort.concepts, read_spaces(source), network.channels)
     space = joined([_space(source, spaces, name) for name in names], network.channels)
@@ -76,7 +86,6 @@ def suppress_run(
         images=len(network.parts.validation),
         epochs=epochs,
     )
-    settings = source.settings()
     target = create_run(
         settings.model_copy(update={"name": f"{settings.name}-suppressed", "runs": runs or source.path.parent})
     )
@@ -184,8 +193,7 @@ def _labels(cohort: Cohort, data: EvaluationData, artefacts: Sequence[str]) -> A
     return artefact_labels(cohort, data.samples).of(artefacts)
 
 
-def _open_network(run: RunFolder, tracker: Tracker) -> ExplainedNetwork:
-    settings = run.settings()
+def _open_network(run: RunFolder, settings: RunSettings, tracker: Tracker) -> ExplainedNetwork:
     cohort = reopen_cohort(settings, run, tracker=tracker)
     return open_explained(settings, cohort, run=run)
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from concepts.addresses import blanked
 from concepts.errors import DermaxisError
 from pipeline.cli.accounts import accounts_app
+from pipeline.cli.address_options import without_secret
 from pipeline.cli.attended import interrupt_when_input_closes, resumable, when_input_closes
 from pipeline.cli.concept_sources import import_rules, measure, suspect
 from pipeline.cli.concepts import concepts_app
@@ -139,8 +141,9 @@ def worker(
         str | None,
         typer.Option(
             "--queue",
-            metavar="URL",
+            metavar="URL|@FILE",
             envvar="DERMAXIS_QUEUE",
+            callback=without_secret,
             help="Database of the jobs; default: a SQLite file beside the runs; for several machines postgresql://…",
         ),
     ] = None,
@@ -185,10 +188,10 @@ def main() -> None:
 def _complain(error: DermaxisError) -> None:
     rows = [str(row) for row in getattr(error, "rows", ())]
     for row in rows[:MOST_ROWS]:
-        typer.echo(f"  {row}", err=True)
+        typer.echo(f"  {blanked(row)}", err=True)
     if len(rows) > MOST_ROWS:
         typer.echo(f"  … and {len(rows) - MOST_ROWS} more", err=True)
-    typer.echo(f"dermaxis: {' '.join(str(error).split())}", err=True)
+    typer.echo(f"dermaxis: {blanked(' '.join(str(error).split()))}", err=True)
 
 
 def _settings(config: Path, overrides: list[str] | None) -> "RunSettings":
