@@ -19,10 +19,14 @@ SHOWN = frozenset(
 )
 """Parameters of an address whose values may be shown; those of all others, known or not, are blanked."""
 LONGEST_FILE = 4096
-_SIGN_IN = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?P<slashes>//+)(?P<sign_in>\S*)@")
-_PARAMETER = re.compile(r"(?P<name>[?&;][^\s=&;'\"<>]{1,80}=)(?P<value>[^\s&;'\"<>]*)")
+# Lengths are limited, so that a long text of odd signs takes no longer than another.
+_SIGN_IN = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,30}):(?P<slashes>/{2,4})(?P<sign_in>\S{0,1000})@")
+_PARAMETER = re.compile(
+    r"(?i)(?P<before>[?&;]|%3B|%26)(?P<name>[^\s=&;'\"<>]{1,80}?)(?P<equals>=|%3D)"
+    r"(?P<value>(?:(?!%3B|%26)[^\s&;'\"<>])*)"
+)
 _WORD = re.compile(
-    r"(?i)(?P<name>\b\w*(?:password|passwd|passphrase|secret|token|api_?key|credential)\w*\s*[=:]\s*)"
+    r"(?i)(?P<name>(?:password|passwd|passphrase|secret|token|api_?key|credential)\w{0,30}\s{0,3}[=:]\s{0,3})"
     r"(?P<value>'[^']*'|\"[^\"]*\"|[^\s&;,'\"<>]+)"
 )
 
@@ -105,5 +109,5 @@ def _without_sign_in(match: re.Match[str]) -> str:
 
 
 def _without_value(match: re.Match[str]) -> str:
-    is_harmless = unquote(match["name"][1:-1]).lower() in SHOWN
-    return match[0] if is_harmless or not match["value"] else f"{match['name']}{BLANK}"
+    is_harmless = unquote(match["name"]).lower() in SHOWN
+    return match[0] if is_harmless or not match["value"] else f"{match['before']}{match['name']}{match['equals']}{BLANK}"

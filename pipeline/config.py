@@ -326,9 +326,8 @@ class ExplanationSettings(Settings):
 class RunSettings(Settings):
     """One experiment."""
 
-    name: Annotated[str, Field(pattern=r"^\w[\w .+()-]{0,79}$")] = "phantom"
-    """Begins the name of the run's folder: 1 to 80 letters, digits, blanks and ``_ . + - ( )``, the first a letter, a
-    digit or ``_``."""
+    name: Annotated[str, Field(pattern=r"^[^\s./\\\p{C}-][^/\\\p{C}]{0,79}$")] = "phantom"
+    """Begins the name of the run's folder: 1 to 80 characters, none of them a stroke, the first no point or hyphen."""
     seed: Seed = 0
     """Of everything random in the run."""
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None

@@ -85,13 +85,13 @@ def redo(path: Path, stage: Stage, *, tracker: Tracker, paths: Sequence[str] = (
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise RunError(f"'{stage}' is done by one process; start it without torchrun")
     run = open_run(path)
-    untrained = [mark for mark in (Stage.PLAIN.mark, Stage.WHITENED.mark) if not run.has(mark)]
+    settings = run.settings()
+    order = stages(settings)
+    untrained = [step.mark for step in order if NEEDS[step].together and not run.has(step.mark)]
     if untrained:
         raise RunError(
             f"{run.path}: not trained yet ({', '.join(untrained)} missing); continue it with 'dermaxis run --resume'"
         )
-    settings = run.settings()
-    order = stages(settings)
     due = [step for step in order[: order.index(stage)] if not run.has(step.mark)] + [stage]
     with run.lock():
         if any(NEEDS[step].images for step in due):

@@ -14,8 +14,8 @@ from concepts.errors import RunError, SettingsError
 from concepts.release import split_word
 from pipeline.config import RunSettings, change_settings, is_path
 
-RUNS = "runs"
-"""The setting that says where a run is made; of a run that exists, and of a job, it is not followed."""
+NOT_FOLLOWED = ("runs", "model.weights")
+"""Paths that only the training of a new run opens, so that in the settings of a run that exists they lead nowhere."""
 
 
 def path_keys(group: type[BaseModel] = RunSettings, prefix: str = "") -> Iterator[str]:
@@ -76,7 +76,7 @@ def followed_settings(settings: RunSettings, folder: Path, paths: Sequence[str] 
     followed = change_settings(settings, _only_paths(paths))
     named = change_settings(RunSettings(), paths)
     for key, path in _strange(followed, named):
-        if key != RUNS and not is_inside(path, [folder]):
+        if key not in NOT_FOLLOWED and not is_inside(path, [folder]):
             raise RunError(
                 f"{folder}: {key} in its settings leads out of the run's folder, and is followed only if you name it; "
                 f"give the command {key}=PATH"
@@ -99,7 +99,7 @@ def data_folders(paths: Sequence[str]) -> tuple[Path, ...]:
 
 
 def _only_paths(paths: Sequence[str]) -> Sequence[str]:
-    keys = [key for key in path_keys() if key != RUNS]
+    keys = [key for key in path_keys() if key not in NOT_FOLLOWED]
     if unknown := sorted({path.partition("=")[0] for path in paths}.difference(keys)):
         raise SettingsError(
             f"{unknown[0]!r:.60}: a run keeps its settings; you can only name its paths: {', '.join(keys)}"

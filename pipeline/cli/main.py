@@ -147,14 +147,23 @@ def worker(
             help="Database of the jobs; default: a SQLite file beside the runs; for several machines postgresql://…",
         ),
     ] = None,
+    job_hours: Annotated[
+        float, typer.Option("--job-hours", min=0.01, help="Hours after which a job is stopped and counts as failed")
+    ] = 72,
+    job_memory: Annotated[
+        float | None,
+        typer.Option("--job-memory", min=0.5, help="GiB that each process of a job may take (Linux); default: any"),
+    ] = None,
     attended: Attended = False,
 ) -> None:
     """Do the jobs that are ordered on the tool's page Runs, one at a time; start several workers for several jobs."""
     from pipeline.jobs.ledger import open_ledger
+    from pipeline.jobs.supervise import Limits
     from pipeline.jobs.worker import Worker, ended_by_signals
 
     ledger = open_ledger(runs, queue)
-    new_worker = Worker(ledger, tell=lambda line: typer.echo(line, err=True))
+    limits = Limits(hours=job_hours, memory=job_memory)
+    new_worker = Worker(ledger, tell=lambda line: typer.echo(line, err=True), limits=limits)
     typer.echo(f"worker {new_worker.name} waits for jobs; their runs go to {ledger.runs}; Ctrl-C ends it", err=True)
     if attended:
         when_input_closes(new_worker.ending.set)

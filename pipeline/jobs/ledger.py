@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, delete, insert, or_, select, update
 
-from concepts.addresses import operator_address
+from concepts.addresses import blanked, operator_address
 from concepts.errors import RunError, StoreError
 from concepts.store.database import (
     database_address,
@@ -44,7 +45,11 @@ ALONE = 0x6A6F6273
 NO_FOLDER = Path("runs")
 """Stands for the folder of the runs in stored settings: each machine puts in its own."""
 TIMES = ("at", "changed")
+UNKNOWN = "unknown"
 MUTABLE = ("state", "attempts", "deaths", "worker", "stop_asked", "reason", "run")
+
+
+_JOB = TypeAdapter(Job)
 
 
 @dataclass(frozen=True)
@@ -146,9 +151,11 @@ class Ledger:
             self._put_back(connection)
             waiting = self._select(
                 connection,
-                lambda query: query.where(JOB.c.state == JobState.QUEUED).order_by(JOB.c.changed, JOB.c.id).limit(1),
+                lambda query: query.where(JOB.c.state == JobState.QUEUED).order_by(JOB.c.changed, JOB.c.id),
             )
-            return self._write(connection, waiting[0], begun(waiting[0], worker)) if waiting else None
+            # One whose row cannot be read does not keep back those behind it.
+            ready = next((job for job in waiting if job.state is JobState.QUEUED), None)
+            return self._write(connection, ready, begun(ready, worker)) if ready else None
 
     def report(self, worker: str, job: str, *, progress: str | None, output: str) -> bool:
         """Record that a worker lives and works on a job, and what the run has written so far.
@@ -167,7 +174,7 @@ class Ledger:
             stop_asked = connection.scalar(
                 update(JOB)
                 .where(JOB.c.id == job, JOB.c.worker == worker, JOB.c.state == JobState.RUNNING)
-                .values(beaten=DatabaseSeconds(), progress=progress, output=output.replace("\0", ""))
+                .values(beaten=DatabaseSeconds(), progress=progress, output=blanked(output).replace("\0", ""))
                 .returning(JOB.c.stop_asked)
             )
             return stop_asked is None or bool(stop_asked)
@@ -278,9 +285,15 @@ def open_ledger(runs: Path, url: str | None = None, *, lease: float = LEASE_SECO
 
 
 def _to_job(row: Row[Any]) -> Job:
+    """Return the job of a row; of a row that cannot be read, one that failed and says so, so that it hides no other."""
     columns = row._asdict()
-    columns |= {name: datetime.fromtimestamp(columns[name], UTC).isoformat(timespec="seconds") for name in TIMES}
-    return Job(**{**columns, "state": JobState(columns["state"]), "is_abandoned": bool(columns["is_abandoned"])})
+    try:
+        times = {name: datetime.fromtimestamp(columns[name], UTC).isoformat(timespec="seconds") for name in TIMES}
+        return _JOB.validate_python(columns | times)
+    except (ValueError, TypeError, OverflowError, OSError):
+        unknown: dict[str, Any] = dict.fromkeys(("name", "by", "at", "key", "changed"), UNKNOWN)
+        reason = "its row in the jobs' database cannot be read; another version of Dermaxis may have written it"
+        return Job(id=f"{columns['id']!s:.120}", state=JobState.FAILED, reason=reason, **unknown)
 
 
 def _age(beaten: ColumnElement[Any]) -> ColumnElement[float]:

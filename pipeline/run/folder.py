@@ -233,11 +233,16 @@ def open_run(path: Path) -> RunFolder:
     """
     for candidate in (path, path.with_name(path.name + PARTIAL)):
         if (candidate / "settings.yaml").is_file():
-            return _without_links(RunFolder(candidate))
+            return without_links(RunFolder(candidate))
     raise RunError(f"{path}: no run folder; give the folder of a run, which 'dermaxis run CONFIG' makes under runs/")
 
 
-def _without_links(run: RunFolder) -> RunFolder:
+def without_links(run: RunFolder) -> RunFolder:
+    """Return a run whose folder holds files and folders only.
+
+    Raises:
+        RunError: If it holds a link, a pipe or the like; names it.
+    """
     entry = odd_entry(run.path)
     if entry is not None:
         raise RunError(
