@@ -110,4 +110,6 @@ def _without_sign_in(match: re.Match[str]) -> str:
 
 def _without_value(match: re.Match[str]) -> str:
     is_harmless = unquote(match["name"]).lower() in SHOWN
-    return match[0] if is_harmless or not match["value"] else f"{match['before']}{match['name']}{match['equals']}{BLANK}"
+    return (
+        match[0] if is_harmless or not match["value"] else f"{match['before']}{match['name']}{match['equals']}{BLANK}"
+    )

@@ -43,6 +43,7 @@ Word = Annotated[str, Field(max_length=200)]
 Words = Annotated[tuple[Word, ...], Field(max_length=1000)]
 LONGEST_PATH = 4096
 LONGEST_KEY = 120
+LONGEST_NAME = 80
 MOST_OVERRIDES = 200
 MOST_ERRORS = 5
 """Errors in settings that are told at once."""
@@ -55,6 +56,12 @@ def _is_no_address(path: Path) -> Path:
     if ":/" in str(path) or "\0" in str(path) or len(str(path)) > LONGEST_PATH:
         raise ValueError(f"must be a path of at most {LONGEST_PATH} characters, not an address")
     return path
+
+
+def _may_name_a_folder(name: str) -> str:
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or name[0] in ".- " or set("/\\") & set(name):
+        raise ValueError(f"must name a folder: 1 to {LONGEST_NAME} characters, no stroke, the first no point or hyphen")
+    return name
 
 
 SettingPath = Annotated[Path, AfterValidator(_is_no_address)]
@@ -326,8 +333,8 @@ class ExplanationSettings(Settings):
 class RunSettings(Settings):
     """One experiment."""
 
-    name: Annotated[str, Field(pattern=r"^[^\s./\\\p{C}-][^/\\\p{C}]{0,79}$")] = "phantom"
-    """Begins the name of the run's folder: 1 to 80 characters, none of them a stroke, the first no point or hyphen."""
+    name: Annotated[str, AfterValidator(_may_name_a_folder)] = "phantom"
+    """Begins the name of the run's folder: 1 to 80 characters, no stroke among them, the first no point or hyphen."""
     seed: Seed = 0
     """Of everything random in the run."""
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
@@ -550,7 +557,7 @@ def _cut(text: str) -> str:
     >>> _cut("x" * 100)
     'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…'
     """
-    text = blanked(text[:LONGEST_PATH])
+    text = "".join(sign if sign.isprintable() else "?" for sign in blanked(text[:LONGEST_PATH]))
     return text if len(text) <= ECHOED else f"{text[: ECHOED - 1]}…"
 
 

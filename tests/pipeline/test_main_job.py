@@ -427,7 +427,10 @@ def test_a_store_takes_what_a_run_suspects_and_sorts_by_it(whole, tmp_path):
         alike = curation.similar_images(store, OPERATOR, "derm", run=whole.id, like=[names[3]])
         assert (alike[0][0], len(alike)) == (names[3], 6)
         curation.add_to_set(store, OPERATOR, "derm", names[6:], key="more")
-        assert "2 images" in dermaxis("concepts", "suspect", str(whole.path), cache_of(whole), *folder_of, folder=tmp_path).stdout
+        assert (
+            "2 images"
+            in dermaxis("concepts", "suspect", str(whole.path), cache_of(whole), *folder_of, folder=tmp_path).stdout
+        )
         assert len(curation.similar_images(store, OPERATOR, "derm", run=whole.id, like=[names[7]])) == 8
         assert (
             "already brought figures for every image"
