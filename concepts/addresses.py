@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from concepts.errors import SettingsError
 
 BLANK = "***"
-SHOWN = frozenset(
+HARMLESS = frozenset(
     {"application_name", "connect_timeout", "dbname", "host", "hostaddr", "mode", "options", "port", "service"}
     | {"sslmode", "sslrootcert", "target_session_attrs", "uri", "user"}
 )
@@ -109,7 +109,7 @@ def _without_sign_in(match: re.Match[str]) -> str:
 
 
 def _without_value(match: re.Match[str]) -> str:
-    is_harmless = unquote(match["name"]).lower() in SHOWN
+    is_harmless = unquote(match["name"]).lower() in HARMLESS
     return (
         match[0] if is_harmless or not match["value"] else f"{match['before']}{match['name']}{match['equals']}{BLANK}"
     )

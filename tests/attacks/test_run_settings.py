@@ -187,7 +187,7 @@ def test_hostile_yaml_is_refused_at_once(config, text):
     assert "the value" in refusal(config, f"name={text}") or text == HOSTILE["two"]
     if text.isprintable():
         config.write_text(text)
-        with pytest.raises(SettingsError, match="config.yaml"):
+        with pytest.raises(SettingsError, match=r"config\.yaml"):
             load_settings(config)
     assert time.perf_counter() - begun < SECONDS * BUSY
 
