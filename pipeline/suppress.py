@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from concepts.errors import RunError
+from concepts.files import replacing
 from pipeline.choices import Balance
 from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort, reopen_cohort
@@ -205,12 +206,10 @@ def _space(run: RunFolder, spaces: Mapping[str, ArtefactSpace], name: str) -> Ar
 
 
 def _carry_over(source: RunFolder, target: RunFolder) -> None:
-    for name in CARRIED:
-        shutil.copyfile(source.file(name), target.file(name))
-    for stem in NETWORKS:
-        for ending in (".safetensors", ".json"):
-            if source.has(f"{stem}{ending}"):
-                shutil.copyfile(source.file(f"{stem}{ending}"), target.file(f"{stem}{ending}"))
+    networks = [f"{stem}{ending}" for stem in NETWORKS for ending in (".safetensors", ".json")]
+    for name in [*CARRIED, *filter(source.has, networks)]:
+        with replacing(target.file(name)) as temporary:
+            shutil.copyfile(source.file(name), temporary)
     record = source.read(RunRecord)
     inherited = {key: getattr(record, key) for key in INHERITED}
     target.write(target.read(RunRecord).model_copy(update=inherited))
