@@ -43,7 +43,7 @@ Word = Annotated[str, Field(max_length=200)]
 Words = Annotated[tuple[Word, ...], Field(max_length=1000)]
 LONGEST_PATH = 4096
 LONGEST_KEY = 120
-LONGEST_NAME = 80
+LONGEST_NAME = 100
 MOST_OVERRIDES = 200
 MOST_ERRORS = 5
 """Errors in settings that are told at once."""
@@ -334,7 +334,7 @@ class RunSettings(Settings):
     """One experiment."""
 
     name: Annotated[str, AfterValidator(_may_name_a_folder)] = "phantom"
-    """Begins the name of the run's folder: 1 to 80 characters, no stroke among them, the first no point or hyphen."""
+    """Begins the name of the run's folder: 1 to 100 characters, no stroke among them, the first no point or hyphen."""
     seed: Seed = 0
     """Of everything random in the run."""
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None

@@ -37,6 +37,8 @@ from pipeline.training.loss import class_weights
 
 CARRIED = ("split.csv", "release.json", "samples.csv")
 NETWORKS = (PLAIN, AUXILIARY)
+LONGEST_STEM = 80
+"""Characters of the old run's name in that of the new one, which may have 100."""
 INHERITED = ("digests", "insertion_change", "alignment", "history", "best_epoch", "weights")
 """Entries of ``run.json`` that hold for the suppressed network too."""
 
@@ -87,9 +89,8 @@ def suppress_run(
         images=len(network.parts.validation),
         epochs=epochs,
     )
-    target = create_run(
-        settings.model_copy(update={"name": f"{settings.name}-suppressed", "runs": runs or source.path.parent})
-    )
+    name = f"{settings.name[:LONGEST_STEM]}-suppressed"
+    target = create_run(settings.model_copy(update={"name": name, "runs": runs or source.path.parent}))
     try:
         _carry_over(source, target)
         target.record(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from contextlib import closing
 from dataclasses import asdict
 
@@ -309,6 +310,19 @@ def test_no_address_leads_to_another_file(served, run):
     app, sessions = served
     assert ask(app, report_url(run), sessions.open("rev"))[0] == 404
     assert ask(app, comparison_url(run), sessions.open("rev"))[0] == 404
+
+
+def test_a_report_that_is_a_link_or_a_pipe_is_not_sent(served, runs):
+    app, sessions = served
+    (runs / ".jobs").mkdir(exist_ok=True)
+    (runs / ".jobs" / "log.txt").write_text("private")
+    report = runs / "first" / "report.html"
+    report.unlink()
+    report.symlink_to(runs / ".jobs" / "log.txt")
+    assert ask(app, report_url("first"), sessions.open("rev"))[0] == 404
+    report.unlink()
+    os.mkfifo(report)
+    assert ask(app, report_url("first"), sessions.open("rev"))[0] == 404
 
 
 def test_a_comparison_opens_like_a_report(served, runs):
