@@ -10,7 +10,7 @@ import yaml
 
 from concepts.errors import DataError
 
-MOST_CHARACTERS = 32_768
+MOST_CHARACTERS = 65_536
 """Settings with all their keys have some 5,000."""
 DEEPEST = 12
 """Mappings and lists inside each other; settings need four."""

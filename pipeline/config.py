@@ -45,6 +45,8 @@ LONGEST_PATH = 4096
 LONGEST_KEY = 120
 LONGEST_NAME = 100
 MOST_OVERRIDES = 200
+LONGEST_SETTINGS = 16_000
+"""Characters of all settings as JSON; defaults have some 2,500. As YAML they can then be read back."""
 MOST_ERRORS = 5
 """Errors in settings that are told at once."""
 ECHOED = 40
@@ -355,6 +357,14 @@ class RunSettings(Settings):
     """How figures get their intervals."""
     explanation: ExplanationSettings = ExplanationSettings()
     """How importance is measured, and what is explained."""
+
+    @model_validator(mode="after")
+    def can_be_read_back(self) -> Self:
+        """Refuse more words than a settings file may have."""
+        length = len(self.model_dump_json())
+        if length > LONGEST_SETTINGS:
+            raise ValueError(f"the settings have {length:,} characters; at most {LONGEST_SETTINGS:,} are allowed")
+        return self
 
     @model_validator(mode="after")
     def has_a_readout_where_one_is_needed(self) -> Self:

@@ -108,6 +108,7 @@ def test_a_release_word_is_looked_up_in_the_store_and_not_among_files(config, tm
         "seed=0x" + "f" * 20_000,
         "data.diagnoses=[" + "a," * 5_000 + "]",
         "data.diagnoses=[1, 2]",
+        "data.diagnoses=[" + ", ".join(f"diagnosis{number:090}" for number in range(400)) + "]",
         "model.architecture=" + "x" * 10_000,
         "name=" + "x" * 10_000,
         "name=../../elsewhere",
