@@ -106,7 +106,7 @@ def _write_cohort(cohort: Sequence[PhantomImage], settings: PhantomSettings, fol
     table = _table(cohort, settings)
     write_atomically(folder / "metadata.csv", csv_text([*map(str, table)], table.itertuples(index=False)))
     content = json.dumps(describe(settings), indent=1, allow_nan=False)
-    (folder / "phantom.json").write_text(content + "\n", encoding="utf-8")
+    write_atomically(folder / "phantom.json", content + "\n")
 
 
 def _write_image(image: PhantomImage, folder: Path) -> None:
