@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from concepts.addresses import blanked, operator_address, refuse_shown_secret
 from concepts.errors import DermaxisError, SettingsError
+
+STORE = "DERMAXIS_STORE"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _serve(options)
     except DermaxisError as error:
-        sys.stderr.write(f"dermaxis: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"dermaxis: {blanked(' '.join(str(error).split()))}\n")
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -28,9 +31,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dermaxis ui", description="The labelling tool, in the browser.")
-    parser.add_argument("--store", help="concept store: a SQLite file or a PostgreSQL URL; default: a demo")
+    parser.add_argument(
+        "--store",
+        help="concept store: a SQLite file, a PostgreSQL URL, or @FILE that holds one of these; default: "
+        "DERMAXIS_STORE, and without --images a demo",
+    )
     parser.add_argument("--images", type=Path, help="folder to which the images' paths are relative")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder with the runs; default: runs")
+    parser.add_argument(
+        "--data-roots",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="FOLDER",
+        help="folders from which jobs of the page Runs may read data and weights, and where they may keep caches; "
+        "default: only those that the configurations name",
+    )
     parser.add_argument("--worker", action="store_true", help="also start a worker for the page Runs on this machine")
     parser.add_argument("--port", type=int, default=8501)
     parser.add_argument("--address", default="127.0.0.1", help="network address to listen on; default: local only")
@@ -43,6 +60,9 @@ def _serve(options: argparse.Namespace) -> None:
     from clinician_ui.own_worker import own_worker
     from clinician_ui.server import Serving, serve
 
+    refuse_shown_secret(options.store, option="--store", variable=STORE)
+    if options.images is not None:
+        options.store = operator_address(options.store, STORE)
     if (options.store is None) != (options.images is None):
         raise SettingsError("give --store and --images together, or neither to try the tool on generated lesions")
     if options.store is None:
@@ -59,6 +79,7 @@ def _serve(options: argparse.Namespace) -> None:
                 store=options.store,
                 images=options.images,
                 runs=options.runs,
+                data_roots=tuple(options.data_roots),
                 address=options.address,
                 port=options.port,
                 hosts=tuple(options.host),

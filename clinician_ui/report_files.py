@@ -12,7 +12,8 @@ from starlette.routing import Route
 
 from clinician_ui.sessions import COOKIE, Sessions
 from concepts.curation.accounts import find_account
-from concepts.errors import RunError
+from concepts.errors import DataError, RunError
+from concepts.files import read_regular
 from concepts.store.roles import Action, is_permitted
 from concepts.store.store import Store
 from pipeline.jobs.job import checked_id
@@ -71,12 +72,16 @@ def page_of(runs: Path, query: dict[str, str]) -> Response:
     try:
         comparison = query.get("comparison")
         report = runs / checked_id(query.get("run", "")) / "report.html" if comparison is None else None
-        file = (report or comparison_file(runs, comparison or "")).resolve()
+        file = report or comparison_file(runs, comparison or "")
     except RunError as error:
         return PlainTextResponse(str(error), 404)
-    if not file.is_relative_to(runs.resolve()) or not file.is_file():
+    try:
+        content = read_regular(file).decode("utf-8") if file.parent.resolve().is_relative_to(runs.resolve()) else None
+    except (DataError, OSError, UnicodeDecodeError):
+        content = None
+    if content is None:
         return PlainTextResponse("there is no such report; the run may not be finished yet", 404)
-    return HTMLResponse(file.read_text(encoding="utf-8"), headers=HEADERS)
+    return HTMLResponse(content, headers=HEADERS)
 
 
 def _may_read(store: Store, name: str) -> bool:

@@ -10,7 +10,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from clinician_ui.routes import SafeHeaders, routes
 from clinician_ui.theme import streamlit_options
-from clinician_ui.workplace import IMAGES_VARIABLE, RUNS_VARIABLE, STORE_VARIABLE, opened_store
+from clinician_ui.workplace import IMAGES_VARIABLE, ROOTS_VARIABLE, RUNS_VARIABLE, STORE_VARIABLE, opened_store
 from concepts.errors import SettingsError
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -24,6 +24,7 @@ class Serving:
         store: Address of the concept store.
         images: The folder to which the images' paths are relative.
         runs: The folder with the runs whose cases and reports are read here.
+        data_roots: Folders that are open to the jobs that people ask for on the page Runs.
         address: Network address to listen on.
         port: Port to listen on.
         hosts: Names under which people reach the tool.
@@ -33,6 +34,7 @@ class Serving:
     store: str
     images: Path
     runs: Path = Path("runs")
+    data_roots: tuple[Path, ...] = ()
     address: str = "127.0.0.1"
     port: int = 8501
     hosts: tuple[str, ...] = ()
@@ -52,6 +54,7 @@ def serve(serving: Serving) -> None:
         STORE_VARIABLE: serving.store,
         IMAGES_VARIABLE: str(serving.images.resolve()),
         RUNS_VARIABLE: str(serving.runs.resolve()),
+        ROOTS_VARIABLE: os.pathsep.join(str(root.expanduser().resolve()) for root in serving.data_roots),
     }
     store = opened_store(serving.store)
     app = st.App(

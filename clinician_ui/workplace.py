@@ -15,6 +15,7 @@ from pipeline.jobs.ledger import VARIABLE, Ledger, open_ledger
 STORE_VARIABLE = "DERMAXIS_STORE"
 IMAGES_VARIABLE = "DERMAXIS_IMAGES"
 RUNS_VARIABLE = "DERMAXIS_RUNS"
+ROOTS_VARIABLE = "DERMAXIS_DATA_ROOTS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,11 @@ def image_folder() -> Path:
 def runs_folder() -> Path:
     """Return the folder with the runs whose cases and reports are read here."""
     return Path(os.environ.get(RUNS_VARIABLE, "runs"))
+
+
+def data_roots() -> list[Path]:
+    """Return the folders that the operator opened to the jobs that people ask for here."""
+    return [Path(folder) for folder in os.environ.get(ROOTS_VARIABLE, "").split(os.pathsep) if folder]
 
 
 def job_ledger() -> Ledger:

@@ -320,9 +320,9 @@ def _range(entry: Schema) -> list[str]:
     """Say in words between which numbers a value must lie."""
     low, high = entry.get("minimum"), entry.get("maximum")
     if low is not None and high is not None:
-        return [f"{low:g} to {high:g}"]
+        return [f"{low:,.12g} to {high:,.12g}"]
     bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    return [f"{word} {entry[bound]:g}" for bound, word in bounds.items() if bound in entry]
+    return [f"{word} {entry[bound]:,.12g}" for bound, word in bounds.items() if bound in entry]
 
 
 def _choices(values: Sequence[object]) -> str:

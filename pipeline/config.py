@@ -1,7 +1,8 @@
 """Settings of an experiment: typed, read from YAML, changed by ``key=value``.
 
 One YAML file is one experiment. Every key has a type and a range; an unknown key is refused, and the error names the
-known ones.
+known ones. Settings may come from a stranger: numbers have an upper bound, words and lists a length, an error repeats
+at most a few characters of what came, and nothing of a path. They hold no address of a database or server.
 """
 
 import ast
@@ -11,13 +12,14 @@ from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from concepts.errors import SettingsError
+from concepts.addresses import blanked
+from concepts.errors import DataError, SettingsError
+from concepts.plain_yaml import MOST_CHARACTERS, parse_yaml
 from pipeline.choices import (
     Activation,
     Balance,
@@ -32,8 +34,40 @@ from pipeline.choices import (
 )
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0.0, le=1e6)]
+Weight = Annotated[float, Field(ge=0.0, le=1e6)]
+Epochs = Annotated[int, Field(ge=0, le=1000)]
+Seed = Annotated[int, Field(ge=0, lt=1 << 63)]
+Images = Annotated[int, Field(ge=1, le=10_000_000)]
+Word = Annotated[str, Field(max_length=200)]
+Words = Annotated[tuple[Word, ...], Field(max_length=1000)]
+LONGEST_PATH = 4096
+LONGEST_KEY = 120
+LONGEST_NAME = 100
+MOST_OVERRIDES = 200
+LONGEST_SETTINGS = 16_000
+"""Characters of all settings as JSON; defaults have some 2,500. As YAML they can then be read back."""
+MOST_ERRORS = 5
+"""Errors in settings that are told at once."""
+ECHOED = 40
+"""Characters that an error repeats of what came."""
+
+
+def _is_no_address(path: Path) -> Path:
+    # Path makes one stroke of the two.
+    if ":/" in str(path) or "\0" in str(path) or len(str(path)) > LONGEST_PATH:
+        raise ValueError(f"must be a path of at most {LONGEST_PATH} characters, not an address")
+    return path
+
+
+def _may_name_a_folder(name: str) -> str:
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable() or name[0] in ".- " or set("/\\") & set(name):
+        raise ValueError(f"must name a folder: 1 to {LONGEST_NAME} characters, no stroke, the first no point or hyphen")
+    return name
+
+
+SettingPath = Annotated[Path, AfterValidator(_is_no_address)]
+"""A path: never an address, which may hold a password."""
 
 
 class Settings(BaseModel):
@@ -64,9 +98,9 @@ class SplitSettings(Settings):
 class ShortcutSettings(Settings):
     """An artefact tied to a diagnosis in all patients; without it the cohort is its counterpart, image by image."""
 
-    artefact: str
+    artefact: Word
     """Identifier of the artefact, e.g. ``ruler``."""
-    diagnosis: str
+    diagnosis: Word
     """Identifier of the diagnosis that it goes with, e.g. ``melanoma``."""
     strength: Fraction = 0.9
     """Probability of the artefact given the diagnosis; with other diagnoses it keeps its base rate."""
@@ -75,11 +109,11 @@ class ShortcutSettings(Settings):
 class PhantomSettings(Settings):
     """The generated cohort."""
 
-    images: Count = 1800
+    images: Annotated[int, Field(ge=1, le=100_000)] = 1800
     """How many images are drawn."""
     size: Annotated[int, Field(ge=64, le=512)] = 128
     """Side of the images in pixels."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the drawing; another seed draws other patients."""
     shortcut: ShortcutSettings | None = None
     """An artefact that tells the diagnosis; default: none does."""
@@ -92,17 +126,17 @@ class DataSettings(Settings):
 
     source: Literal["phantom", "isic2018", "isic"] = "phantom"
     """Data source: generated lesions, ISIC 2018 task 1 and 2, or a folder with images and a table of the archive."""
-    root: Path | None = None
+    root: SettingPath | None = None
     """Folder of the data set; for the phantom, where to generate it (default: the cache)."""
-    limit: Count | None = None
+    limit: Images | None = None
     """Use only so many images, drawn with the seed, stratified by diagnosis; for trials. Default: all."""
-    diagnoses: tuple[str, ...] | None = None
+    diagnoses: Words | None = None
     """Keep only these diagnoses; default: all that the source has."""
-    cache: Path = Path("~/.cache/dermaxis")
+    cache: SettingPath = Path("~/.cache/dermaxis")
     """Folder of decoded images, by content digest."""
-    workers: Annotated[int, Field(ge=0)] = 0
+    workers: Annotated[int, Field(ge=0, le=64)] = 0
     """Processes that load images beside the one that trains; 0: that one loads them."""
-    max_pixels: Count = 100_000_000
+    max_pixels: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100_000_000
     """Images with more pixels are refused."""
     split: SplitSettings = SplitSettings()
     """Shares of the images that are held out."""
@@ -113,35 +147,26 @@ class DataSettings(Settings):
 class SubspaceSettings(Settings):
     """What a concept owns beside its axis."""
 
-    children: tuple[str, ...] = ()
+    children: Words = ()
     """Its sub-concepts, each with an axis; they are told apart among the images that show the concept."""
-    free: Annotated[int, Field(ge=0)] = 0
+    free: Annotated[int, Field(ge=0, le=4096)] = 0
     """Axes without a name for what else varies among the images that show it."""
 
 
 class ConceptSettings(Settings):
     """Which concepts the axes are given to, and by which release."""
 
-    release: Path | None = None
-    """A frozen release: a JSON file, or ``NAME@VERSION`` in the store. Default: frozen from the source's own masks."""
-    store: str | None = None
-    """The concept store, a file or a PostgreSQL URL; default: ``DERMAXIS_STORE``, else the user's own."""
-    names: tuple[str, ...] | None = None
+    release: SettingPath | None = None
+    """A frozen release: a JSON file, or ``NAME@VERSION`` in the store that ``DERMAXIS_STORE`` names. Default: frozen
+    from the source's own masks."""
+    names: Words | None = None
     """Identifiers of the concepts to use, in the order of the axes; default: all of the release."""
     unmarked_is_absent: bool = True
     """Whether an image in which a concept was not marked may serve as a (weak) negative."""
-    subspaces: dict[str, SubspaceSettings] = {}
+    subspaces: Annotated[dict[Word, SubspaceSettings], Field(max_length=1000)] = {}
     """Concepts that own more than one axis, e.g. ``{pigment_network: {children: [typical_network], free: 1}}``."""
-    minimum_positives: Count = 40
+    minimum_positives: Images = 40
     """Concepts with fewer training images that show them are reported as not assessable."""
-
-    @field_validator("store")
-    @classmethod
-    def keeps_no_password(cls, store: str | None) -> str | None:
-        """Refuse a password: settings are written into every run folder."""
-        if store is not None and "://" in store and urlsplit(store).password is not None:
-            raise ValueError("settings must not hold a password; give it by PGPASSWORD or ~/.pgpass")
-        return store
 
 
 class TransformSettings(Settings):
@@ -151,7 +176,7 @@ class TransformSettings(Settings):
     """Side of the square that the network sees, in pixels."""
     fit: Fit = Fit.SQUASH
     """How an image of any shape becomes a square."""
-    margin: Annotated[int, Field(ge=0)] = 16
+    margin: Annotated[int, Field(ge=0, le=1024)] = 16
     """Pixels by which the decoded image is larger; training crops at random, evaluation at the centre, so the scale
     stays."""
     flips: bool = True
@@ -171,17 +196,17 @@ class TransformSettings(Settings):
 class ModelSettings(Settings):
     """The network, and where concept whitening goes."""
 
-    architecture: str = "mobilenet_v1"
+    architecture: Word = "mobilenet_v1"
     """``mobilenet_v1``, ``resnet18``, ``resnet34``, ``resnet50``, ``densenet121`` or ``efficientnet-b0``."""
-    width: Positive | None = None
+    width: Annotated[float, Field(gt=0.0, le=16.0)] | None = None
     """Multiplies the channels of ``mobilenet_v1`` and of the ResNets; default: 0.75 and 1."""
-    weights: Path | None = None
+    weights: SettingPath | None = None
     """A local safetensors or state-dict file; default: random initial weights."""
-    frozen: tuple[str, ...] = ()
+    frozen: Words = ()
     """Modules whose weights and statistics training leaves as they are, e.g. ``[stem, blocks.0]``."""
-    layer: str | None = None
+    layer: Word | None = None
     """Module that concept whitening replaces or follows; default: the backbone's recommended one."""
-    further_layers: tuple[str, ...] = ()
+    further_layers: Words = ()
     """More modules that are whitened for the same concepts, to see how concepts evolve; figures are of ``layer``."""
     placement: Placement = Placement.INSERT
     """Whether concept whitening takes the place of ``layer``, a batch normalisation, or follows it."""
@@ -199,21 +224,21 @@ class AlignmentSettings(Settings):
     """Whether axes are turned in closed form after every epoch, or by the paper's stochastic updates."""
     objective: Objective = Objective.CONTRAST
     """Which statistics of a concept its axis is aligned with."""
-    every: Count = 30
+    every: Annotated[int, Field(ge=1, le=1_000_000)] = 30
     """Training steps between two alignment steps (schedule ``paper``)."""
-    shrinkage: Annotated[float, Field(ge=0.0)] = 0.0
+    shrinkage: Weight = 0.0
     """How much directions of little variance count less in where axes point, relative to the mean variance; for deep
     layers with many channels and few images, e.g. 1. Whitening stays exact."""
-    refinement_steps: Annotated[int, Field(ge=0)] = 0
+    refinement_steps: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Steps along Cayley curves after the closed form, for activations that are not linear (schedule ``exact``)."""
 
 
 class ConceptLossSettings(Settings):
     """The optional loss by which the backbone, too, learns from the concepts."""
 
-    weight: Annotated[float, Field(ge=0.0)] = 0.0
+    weight: Weight = 0.0
     """Weight of the image-level loss on the named activations; 0 turns it off."""
-    region_weight: Annotated[float, Field(ge=0.0)] = 0.0
+    region_weight: Weight = 0.0
     """Weight of the position-level loss against the concepts' masks, where they exist; 0 turns it off."""
 
 
@@ -223,34 +248,34 @@ class AuxiliarySettings(Settings):
     It is a baseline for the whitened one, and may be what that one starts from.
     """
 
-    epochs: Annotated[int, Field(ge=0)] = 0
+    epochs: Epochs = 0
     """Passes over the training images; 0: there is no such network."""
     from_plain: bool = False
     """Whether it starts from the trained plain network; else it starts where that one did."""
     learning_rate: Positive = 1e-3
     """Peak of the schedule."""
-    weight: Annotated[float, Field(ge=0.0)] = 1.0
+    weight: Weight = 1.0
     """Weight of the image-level concept loss."""
-    region_weight: Annotated[float, Field(ge=0.0)] = 0.5
+    region_weight: Weight = 0.5
     """Weight of the position-level concept loss."""
 
 
 class TrainingSettings(Settings):
     """How the networks are trained: a plain one, an auxiliary one where asked for, and a whitened one."""
 
-    plain_epochs: Count = 6
+    plain_epochs: Annotated[int, Field(ge=1, le=1000)] = 6
     """Passes of the plain network over the training images."""
-    whitened_epochs: Annotated[int, Field(ge=0)] = 1
+    whitened_epochs: Epochs = 1
     """Passes of the whitened network over the training images; 0: it is aligned, and nothing is trained."""
     whitened_from: Start = Start.PLAIN
     """Which trained network the whitened one starts from."""
-    batch_size: Annotated[int, Field(ge=2)] = 32
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32
     """Images in a batch, over all processes together."""
     learning_rate: Positive = 3e-4
     """Peak of the plain network's schedule."""
     whitened_learning_rate: Positive = 1e-4
     """Peak of the whitened network's schedule."""
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.01
+    weight_decay: Weight = 0.01
     """Decoupled decay (AdamW) of weight matrices; offsets and normalisations do not decay."""
     warmup: Fraction = 0.1
     """Share of a phase's steps in which the learning rate rises linearly; then it falls to zero along a cosine."""
@@ -283,16 +308,16 @@ class TrainingSettings(Settings):
 class EvaluationSettings(Settings):
     """How figures get their intervals."""
 
-    resamples: Annotated[int, Field(ge=100)] = 1000
+    resamples: Annotated[int, Field(ge=100, le=100_000)] = 1000
     """Bootstrap resamples behind each interval, drawn by group."""
-    baselines: tuple[Baseline, ...] = ()
+    baselines: Annotated[tuple[Baseline, ...], Field(max_length=100)] = ()
     """Further baselines beside the linear probes and the best filter, which are always measured."""
 
 
 class ExplanationSettings(Settings):
     """How importance is measured, and what is explained."""
 
-    permutations: Annotated[int, Field(ge=20)] = 20
+    permutations: Annotated[int, Field(ge=20, le=10_000)] = 20
     """Permutations of each axis over the test images, by which its importance is measured."""
     exemplars: Annotated[int, Field(ge=1, le=24)] = 6
     """Most activated test images shown per concept."""
@@ -303,20 +328,20 @@ class ExplanationSettings(Settings):
     with; each costs a run of the network's tail over the test images for every concept and one more. 0: none."""
     failures: Annotated[int, Field(ge=0, le=48)] = 12
     """Most confidently wrong test images shown."""
-    cases: Count | None = None
+    cases: Images | None = None
     """Test images that are explained one by one, drawn with the seed; default: all."""
 
 
 class RunSettings(Settings):
     """One experiment."""
 
-    name: str = "phantom"
-    """Begins the name of the run's folder."""
-    seed: int = 0
+    name: Annotated[str, AfterValidator(_may_name_a_folder)] = "phantom"
+    """Begins the name of the run's folder: 1 to 100 characters, no stroke among them, the first no point or hyphen."""
+    seed: Seed = 0
     """Of everything random in the run."""
-    threads: Count | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """CPU threads; default: all."""
-    runs: Path = Path("runs")
+    runs: SettingPath = Path("runs")
     """Folder in which the run's folder is made."""
     data: DataSettings = DataSettings()
     """Which images, and how they are split and read."""
@@ -332,6 +357,14 @@ class RunSettings(Settings):
     """How figures get their intervals."""
     explanation: ExplanationSettings = ExplanationSettings()
     """How importance is measured, and what is explained."""
+
+    @model_validator(mode="after")
+    def can_be_read_back(self) -> Self:
+        """Refuse more words than a settings file may have."""
+        length = len(self.model_dump_json())
+        if length > LONGEST_SETTINGS:
+            raise ValueError(f"the settings have {length:,} characters; at most {LONGEST_SETTINGS:,} are allowed")
+        return self
 
     @model_validator(mode="after")
     def has_a_readout_where_one_is_needed(self) -> Self:
@@ -357,10 +390,30 @@ def load_settings(path: Path, overrides: Sequence[str] = ()) -> RunSettings:
     Raises:
         SettingsError: If the file is missing or malformed, or a key or value is not allowed.
     """
-    tree = _read_tree(path)
-    for override in overrides:
-        _apply(tree, override)
+    if not path.is_file():
+        raise SettingsError(f"{path}: there is no such settings file; those that come with Dermaxis lie in configs/")
+    try:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(MOST_CHARACTERS + 1)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: the file cannot be read as UTF-8 text; check it") from error
+    tree = _parse_tree(text, origin=str(path))
+    _apply_all(tree, overrides)
     return parse_settings(tree, origin=str(path))
+
+
+def read_written_settings(text: str, *, origin: str) -> RunSettings:
+    """Read what `dump_settings` wrote; ``origin`` names it in errors.
+
+    An earlier version also wrote where the concept store was; nobody follows that, so it is passed over.
+
+    Raises:
+        SettingsError: If the text is malformed, or a key or value is not allowed.
+    """
+    tree = _parse_tree(text, origin=origin)
+    if isinstance(tree.get("concepts"), dict):
+        tree["concepts"].pop("store", None)
+    return parse_settings(tree, origin=origin)
 
 
 def parse_overrides(overrides: Sequence[str]) -> RunSettings:
@@ -374,8 +427,18 @@ def parse_overrides(overrides: Sequence[str]) -> RunSettings:
         3
     """
     tree: dict[str, Any] = {}
-    for override in overrides:
-        _apply(tree, override)
+    _apply_all(tree, overrides)
+    return parse_settings(tree, origin="settings")
+
+
+def change_settings(settings: RunSettings, overrides: Sequence[str]) -> RunSettings:
+    """Apply ``key.subkey=value`` overrides to settings that were read before.
+
+    Raises:
+        SettingsError: If a key or value is not allowed.
+    """
+    tree = settings.model_dump(mode="json")
+    _apply_all(tree, overrides)
     return parse_settings(tree, origin="settings")
 
 
@@ -388,14 +451,16 @@ def parse_settings(tree: dict[str, Any], *, origin: str) -> RunSettings:
     try:
         return RunSettings.model_validate(tree)
     except ValidationError as error:
-        raise SettingsError(f"{origin}: " + "; ".join(_sentence(dict(item)) for item in error.errors())) from error
+        sentences = [_sentence(dict(item)) for item in error.errors()[:MOST_ERRORS]]
+        more = f"; and {error.error_count() - MOST_ERRORS} more" if error.error_count() > MOST_ERRORS else ""
+        raise SettingsError(f"{origin}: {'; '.join(sentences)}{more}") from None
 
 
 def dump_settings(settings: RunSettings) -> str:
     """Write the settings as YAML that `load_settings` reads back to an equal object.
 
     Example:
-        >>> parse_settings(yaml.safe_load(dump_settings(RunSettings())), origin="defaults") == RunSettings()
+        >>> read_written_settings(dump_settings(RunSettings()), origin="defaults") == RunSettings()
         True
     """
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
@@ -420,47 +485,90 @@ def field_descriptions(group: type[Settings]) -> dict[str, str]:
     }
 
 
-def _read_tree(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise SettingsError(f"{path}: there is no such settings file; those that come with Dermaxis lie in configs/")
+def is_path(annotation: object) -> bool:
+    """Tell whether a setting of this type holds a path.
+
+    Example:
+        >>> is_path(Path | None), is_path(Annotated[Path, "of a folder"]), is_path(int)
+        (True, True, False)
+    """
+    return annotation is Path or any(is_path(argument) for argument in get_args(annotation))
+
+
+def _parse_tree(text: str, *, origin: str) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: the file is not YAML: {' '.join(str(error).split())}") from error
+        tree = parse_yaml(text)
+    except DataError as error:
+        raise SettingsError(f"{origin}: the file {error}") from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):
-        raise SettingsError(f"{path}: expected settings as 'key: value', found {type(tree).__name__}")
+        raise SettingsError(f"{origin}: expected settings as 'key: value', found {type(tree).__name__}")
     return tree
+
+
+def _apply_all(tree: dict[str, Any], overrides: Sequence[str]) -> None:
+    if len(overrides) > MOST_OVERRIDES:
+        raise SettingsError(f"{len(overrides):,} changes of settings; at most {MOST_OVERRIDES} are allowed")
+    for override in overrides:
+        _apply(tree, override)
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise SettingsError(f"'{override}': expected key=value, e.g. training.plain_epochs=3")
+    if not equals or not 0 < len(key) <= LONGEST_KEY:
+        raise SettingsError(f"'{_cut(key)}': expected key=value, e.g. training.plain_epochs=3")
     # People write concepts=NAME@VERSION; a group of settings cannot have a value of its own.
     key = "concepts.release" if key == "concepts" else key
     *parents, leaf = key.split(".")
     for parent in parents:
         branch = tree.setdefault(parent, {})
         if not isinstance(branch, dict):
-            raise SettingsError(f"'{override}': {parent} is a value, not a group of settings")
+            raise SettingsError(f"'{_cut(key)}': {parent} is a value, not a group of settings")
         tree = branch
     try:
-        tree[leaf] = yaml.safe_load(text) if text else None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"'{override}': the value is not YAML") from error
+        tree[leaf] = parse_yaml(text) if text else None
+    except DataError as error:
+        raise SettingsError(f"'{_cut(key)}': the value {error}") from error
 
 
 def _sentence(error: dict[str, Any]) -> str:
     location = [str(part) for part in error["loc"]]
-    key = ".".join(location) or "settings"
+    group, key = _group(location[:-1]), _cut(".".join(location)) or "settings"
     if error["type"] != "extra_forbidden":
-        return f"{key}: {error['msg']} (got {error['input']!r})"
-    names = sorted(_group(location[:-1]).model_fields)
-    close = get_close_matches(location[-1], names, n=1)
+        field = group.model_fields.get(location[-1]) if location else None
+        is_private = field is not None and is_path(field.annotation)
+        return f"{key}: {error['msg']}{'' if is_private else _got(error['input'])}"
+    if location == ["concepts", "store"]:
+        return (
+            "concepts.store: settings do not say where the concept store is; whoever starts the run or the worker "
+            "gives its address by DERMAXIS_STORE"
+        )
+    names = sorted(group.model_fields)
+    close = get_close_matches(location[-1][:LONGEST_KEY], names, n=1)
     hint = f"; did you mean '{close[0]}'?" if close else "."
     return f"unknown key '{key}'{hint} Keys here: {', '.join(names)}"
+
+
+def _got(value: object) -> str:
+    """Repeat what came, where it is short; of a group or list only what it is."""
+    if isinstance(value, int) and value.bit_length() > 64:  # Python refuses to write very long numbers out
+        return " (got a number of more than 19 digits)"
+    if isinstance(value, str):
+        return f" (got '{_cut(value)}')"
+    if value is None or isinstance(value, bool | int | float):
+        return f" (got {value!r})"
+    return f" (got a {type(value).__name__})"
+
+
+def _cut(text: str) -> str:
+    """Return the beginning of what came, without secrets.
+
+    >>> _cut("x" * 100)
+    'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…'
+    """
+    text = "".join(sign if sign.isprintable() else "?" for sign in blanked(text[:LONGEST_PATH]))
+    return text if len(text) <= ECHOED else f"{text[: ECHOED - 1]}…"
 
 
 def _group(location: Sequence[str]) -> type[BaseModel]:
@@ -470,5 +578,6 @@ def _group(location: Sequence[str]) -> type[BaseModel]:
             continue
         annotation = group.model_fields[part].annotation
         candidates = [annotation, *getattr(annotation, "__args__", ())]
-        group = next(kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel))
+        groups = (kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel))
+        group = next(groups, group)
     return group

@@ -5,7 +5,7 @@ Nothing heavy is imported before a stage needs it, so that a report is written w
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from pipeline.config import RunSettings
 from pipeline.results.record import Digests
 from pipeline.run.folder import RunFolder, create_run, find_unfinished, open_run
 from pipeline.run.progress import Tracker
+from pipeline.setting_paths import followed_settings
 from pipeline.stages import NEEDS, Stage, stages
 
 if TYPE_CHECKING:
@@ -66,27 +67,35 @@ def retrain(settings: RunSettings, *, tracker: Tracker, resume: bool = False, la
     return job.run if last is not Stage.REPORT else _finish(job.run)
 
 
-def redo(path: Path, stage: Stage, *, tracker: Tracker) -> RunFolder:
+def redo(path: Path, stage: Stage, *, tracker: Tracker, paths: Sequence[str] = ()) -> RunFolder:
     """Do one stage of an existing run again, and those before it that are missing.
 
     The images are read only where a stage needs them: a report is written from the run folder alone.
 
+    Args:
+        path: The run's folder, which may have come from anyone.
+        stage: Which.
+        tracker: Where progress is shown.
+        paths: Paths of the run's settings that may be followed out of its folder, e.g. ``data.root=/data/isic``.
+
     Raises:
-        RunError: If there is no run, it was not trained yet, or several processes were started.
+        RunError: If there is no run, it was not trained yet, several processes were started, or the images are needed
+            and lie outside the folder, and ``paths`` does not name them.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise RunError(f"'{stage}' is done by one process; start it without torchrun")
     run = open_run(path)
-    untrained = [mark for mark in (Stage.PLAIN.mark, Stage.WHITENED.mark) if not run.has(mark)]
+    settings = run.settings()
+    order = stages(settings)
+    untrained = [step.mark for step in order if NEEDS[step].together and not run.has(step.mark)]
     if untrained:
         raise RunError(
             f"{run.path}: not trained yet ({', '.join(untrained)} missing); continue it with 'dermaxis run --resume'"
         )
-    settings = run.settings()
-    order = stages(settings)
     due = [step for step in order[: order.index(stage)] if not run.has(step.mark)] + [stage]
     with run.lock():
         if any(NEEDS[step].images for step in due):
+            settings = followed_settings(settings, run.path, paths)
             _do(Retraining(settings, _cohort(settings, run, tracker), run, tracker), due)
         else:
             tracker.stage(stage)

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from concepts.errors import RunError
+from concepts.files import replacing
 from pipeline.choices import Balance
+from pipeline.config import RunSettings
 from pipeline.data.cohort import Cohort, reopen_cohort
 from pipeline.evaluation.evaluation_data import EvaluationData
 from pipeline.explanation.explained_network import ExplainedNetwork, open_explained
@@ -30,16 +32,25 @@ from pipeline.results.shortcuts import Suppression
 from pipeline.run.files import AUXILIARY, MODEL, PLAIN
 from pipeline.run.folder import RunFolder, create_run, open_run
 from pipeline.run.progress import Tracker
+from pipeline.setting_paths import followed_settings
 from pipeline.training.loss import class_weights
 
 CARRIED = ("split.csv", "release.json", "samples.csv")
 NETWORKS = (PLAIN, AUXILIARY)
+LONGEST_STEM = 80
+"""Characters of the old run's name in that of the new one, which may have 100."""
 INHERITED = ("digests", "insertion_change", "alignment", "history", "best_epoch", "weights")
 """Entries of ``run.json`` that hold for the suppressed network too."""
 
 
 def suppress_run(
-    path: Path, names: Sequence[str], *, epochs: int = 0, tracker: Tracker, runs: Path | None = None
+    path: Path,
+    names: Sequence[str],
+    *,
+    epochs: int = 0,
+    tracker: Tracker,
+    runs: Path | None = None,
+    paths: Sequence[str] = (),
 ) -> RunFolder:
     """Make a run of an old one's network, kept from seeing some axes or artefacts; evaluation is still to be done.
 
@@ -49,6 +60,7 @@ def suppress_run(
         epochs: For how many epochs what comes after the layer is trained without them.
         tracker: Shows progress.
         runs: Folder for the new run; default: beside the old one.
+        paths: Paths of the run's settings that may be followed out of its folder, e.g. ``data.root=/data/isic``.
 
     Returns:
         The new folder, unfinished: `pipeline.retrain.redo` measures everything again.
@@ -60,7 +72,8 @@ def suppress_run(
     """
     source = open_run(path)
     refuse_suppressed(source)
-    network = _open_network(source, tracker)
+    settings = followed_settings(source.settings(), source.path, paths)
+    network = _open_network(source, settings, tracker)
     names = tuple(dict.fromkeys(names))
     spaces = suppressible(network.cohort.concepts, read_spaces(source), network.channels)
     space = joined([_space(source, spaces, name) for name in names], network.channels)
@@ -76,10 +89,8 @@ def suppress_run(
         images=len(network.parts.validation),
         epochs=epochs,
     )
-    settings = source.settings()
-    target = create_run(
-        settings.model_copy(update={"name": f"{settings.name}-suppressed", "runs": runs or source.path.parent})
-    )
+    name = f"{settings.name[:LONGEST_STEM]}-suppressed"
+    target = create_run(settings.model_copy(update={"name": name, "runs": runs or source.path.parent}))
     try:
         _carry_over(source, target)
         target.record(
@@ -184,8 +195,7 @@ def _labels(cohort: Cohort, data: EvaluationData, artefacts: Sequence[str]) -> A
     return artefact_labels(cohort, data.samples).of(artefacts)
 
 
-def _open_network(run: RunFolder, tracker: Tracker) -> ExplainedNetwork:
-    settings = run.settings()
+def _open_network(run: RunFolder, settings: RunSettings, tracker: Tracker) -> ExplainedNetwork:
     cohort = reopen_cohort(settings, run, tracker=tracker)
     return open_explained(settings, cohort, run=run)
 
@@ -197,12 +207,10 @@ def _space(run: RunFolder, spaces: Mapping[str, ArtefactSpace], name: str) -> Ar
 
 
 def _carry_over(source: RunFolder, target: RunFolder) -> None:
-    for name in CARRIED:
-        shutil.copyfile(source.file(name), target.file(name))
-    for stem in NETWORKS:
-        for ending in (".safetensors", ".json"):
-            if source.has(f"{stem}{ending}"):
-                shutil.copyfile(source.file(f"{stem}{ending}"), target.file(f"{stem}{ending}"))
+    networks = [f"{stem}{ending}" for stem in NETWORKS for ending in (".safetensors", ".json")]
+    for name in [*CARRIED, *filter(source.has, networks)]:
+        with replacing(target.file(name)) as temporary:
+            shutil.copyfile(source.file(name), temporary)
     record = source.read(RunRecord)
     inherited = {key: getattr(record, key) for key in INHERITED}
     target.write(target.read(RunRecord).model_copy(update=inherited))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from clinician_ui import case_phrasing, phrasing
+from clinician_ui.workplace import data_roots, image_folder
 from pipeline.results.case import CaseContent
 from pipeline.run.folder import RunFolder
 
@@ -51,7 +52,7 @@ def _network(path: str, _changed: int) -> "CaseNetwork":
     # torch is imported here and nowhere earlier, as the other screens do without it.
     from pipeline.explanation.cases.network import open_case_network
 
-    return open_case_network(Path(path))
+    return open_case_network(Path(path), roots=[image_folder(), *data_roots()])
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)

@@ -26,7 +26,7 @@ from pipeline.report.pages.case import STYLE, case_body, case_names
 from pipeline.report.pages.evidence_picture import evidence_uri
 from pipeline.results.case import CaseContent, ConceptState
 from pipeline.results.names import Names
-from pipeline.run.folder import RunFolder
+from pipeline.run.folder import RunFolder, without_links
 
 NAMES = Names()
 
@@ -76,7 +76,7 @@ def _choose_run() -> RunFolder | None:
         st.info(phrasing.markdown(case_phrasing.no_runs(str(runs_folder()))))
         return None
     name = st.selectbox("Run", names, key=RUN_KEY, bind="query-params")
-    return RunFolder(runs_folder() / name, writes=False)
+    return without_links(RunFolder(runs_folder() / name, writes=False))
 
 
 def _is_blinded(reader: Reader) -> bool:

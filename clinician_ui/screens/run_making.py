@@ -9,7 +9,7 @@ import streamlit as st
 
 from clinician_ui import phrasing, run_phrasing
 from clinician_ui.screens.performing import perform
-from clinician_ui.workplace import STORE_VARIABLE, Reader, job_ledger
+from clinician_ui.workplace import Reader, data_roots, job_ledger
 from concepts.curation import door
 from concepts.curation.run_orders import RunOrder
 from concepts.errors import SettingsError
@@ -68,9 +68,7 @@ def _draft() -> RunSettings:
     release = str(st.session_state[RELEASE] or run_phrasing.OWN_MASKS).strip()
     changes = [line.strip() for line in str(st.session_state[CHANGES] or "").splitlines() if line.strip()]
     is_own = release == run_phrasing.OWN_MASKS
-    return desk.draft(
-        configs[config], changes, release=None if is_own else release, store=os.environ.get(STORE_VARIABLE)
-    )
+    return desk.draft(configs[config], changes, release=None if is_own else release, roots=data_roots())
 
 
 def _releases(reader: Reader) -> list[str]:

@@ -62,7 +62,10 @@ def _list_jobs(reader: Reader, ledger: Ledger) -> None:
     if not listed:
         st.html(f'<p class="dx-quiet">{run_phrasing.NO_JOBS}</p>')
     for job in listed:
-        _show_job(reader, ledger, job)
+        try:
+            _show_job(reader, ledger, job)
+        except DermaxisError as error:  # one that cannot be shown hides no other
+            st.error(phrasing.markdown(f"{job.id}: {error}"))
 
 
 def _show_workers(ledger: Ledger, jobs: Sequence[Job]) -> None:

@@ -11,13 +11,14 @@ from clinician_ui.screens.performing import perform, show_outcome
 from clinician_ui.workplace import Reader, runs_folder
 from concepts.curation import door
 from concepts.curation.sets import SetConcept
+from concepts.errors import DermaxisError
 from concepts.store.roles import Action
 from concepts.vocabulary import load_vocabulary
 from pipeline.explanation.discovery.files import candidate_values, read_discovery
 from pipeline.report.sentences import directions
 from pipeline.results.discovery import Direction, Discovery
 from pipeline.results.names import Names
-from pipeline.run.folder import RunFolder
+from pipeline.run.folder import RunFolder, without_links
 
 NAMES = Names()
 NEW_WORD = "a new word"
@@ -39,12 +40,16 @@ def show(reader: Reader) -> None:
     show_outcome("unnamed")
     for direction in discovery.directions:
         with st.container(border=True):
-            _show_direction(reader, RunFolder(runs_folder() / name, writes=False), direction)
+            _show_direction(reader, without_links(RunFolder(runs_folder() / name, writes=False)), direction)
 
 
 def _discovery(name: str) -> Discovery | None:
-    run = RunFolder(runs_folder() / name, writes=False)
-    return _read(str(run.path), run.file(EXPLANATION).stat().st_mtime_ns)
+    """Return what a run discovered; None where that is nothing, or cannot be read: the page Runs says why."""
+    try:
+        run = without_links(RunFolder(runs_folder() / name, writes=False))
+        return _read(str(run.path), run.file(EXPLANATION).stat().st_mtime_ns)
+    except (DermaxisError, OSError):
+        return None
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from concepts.errors import DataError
 from concepts.example import Origin
+from concepts.files import write_atomically
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.mask import encode, rasterise
 from concepts.sources.coco_format import CocoAnnotation, CocoCategory, CocoImage, CocoMask
@@ -73,7 +74,7 @@ def coco_document(judgements: Iterable[Judgement], sizes: Mapping[str, Size]) ->
 
 def write_coco(judgements: Iterable[Judgement], path: Path, *, sizes: Mapping[str, Size]) -> None:
     """Write `coco_document` to a file; arguments and errors as there."""
-    path.write_text(json.dumps(coco_document(judgements, sizes), ensure_ascii=False), encoding="utf-8")
+    write_atomically(path, json.dumps(coco_document(judgements, sizes), ensure_ascii=False))
 
 
 def read_coco(path: Path, *, reader: str, origin: Origin = Origin.JUDGED) -> tuple[Judgement, ...]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from concepts.errors import DataError
+from concepts.files import write_atomically
 from concepts.judgement import MASK_LIMIT, REGIONS_LIMIT, Judgement
 from concepts.sources.records import FIELDS, REQUIRED, from_record, read_rows, to_record
 
@@ -53,7 +54,7 @@ def judgements_to_csv(judgements: Iterable[Judgement]) -> str:
 
 def write_csv(judgements: Iterable[Judgement], path: Path) -> None:
     """Write `judgements_to_csv` to a file in UTF-8."""
-    path.write_text(judgements_to_csv(judgements), encoding="utf-8", newline="")
+    write_atomically(path, judgements_to_csv(judgements))
 
 
 def read_csv(path: Path, *, reader: str | None = None) -> tuple[Judgement, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from concepts.errors import DataError
+from concepts.files import write_atomically
 from concepts.judgement import Judgement
 from concepts.sources.records import from_record, read_rows, to_record
 
@@ -16,7 +17,7 @@ def judgements_to_jsonlines(judgements: Iterable[Judgement]) -> str:
 
 def write_jsonlines(judgements: Iterable[Judgement], path: Path) -> None:
     """Write `judgements_to_jsonlines` to a file."""
-    path.write_text(judgements_to_jsonlines(judgements), encoding="utf-8", newline="\n")
+    write_atomically(path, judgements_to_jsonlines(judgements))
 
 
 def read_jsonlines(path: Path, *, reader: str | None = None) -> tuple[Judgement, ...]:

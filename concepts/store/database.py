@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from concepts.addresses import blanked
 from concepts.errors import StoreError
 
 BUSY_SECONDS = 30
@@ -74,7 +75,7 @@ def database_engine(address: URL, *, what: str) -> Engine:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"{path}: the {what} cannot be made: {error.strerror}") from error
+        raise StoreError(f"{blanked(str(path))}: the {what} cannot be made: {error.strerror}") from error
     engine = create_engine(
         address.set(database=str(path)), connect_args={"timeout": BUSY_SECONDS}, pool_size=CONNECTIONS
     )
@@ -94,8 +95,7 @@ def writing_alone(engine: Engine, *, lock: int) -> Iterator[Connection]:
     Raises:
         StoreError: If the database cannot be written.
     """
-    url = engine.url.render_as_string(hide_password=True)
-    with _turn(engine), errors_in_one_line(url), engine.connect() as connection:
+    with _turn(engine), errors_in_one_line(shown_address(engine)), engine.connect() as connection:
         writer = connection.execution_options(alone=True)
         with writer.begin():
             if writer.dialect.name == "postgresql":
@@ -103,13 +103,18 @@ def writing_alone(engine: Engine, *, lock: int) -> Iterator[Connection]:
             yield writer
 
 
+def shown_address(engine: Engine) -> str:
+    """Return where a database is, for people: without its secrets."""
+    return blanked(engine.url.render_as_string(hide_password=True))
+
+
 @contextmanager
 def errors_in_one_line(url: str) -> Iterator[None]:
-    """Turn what the driver raises into a `StoreError` of one line; ``url`` must not hold a password."""
+    """Turn what the driver raises into a `StoreError` of one line; ``url`` is from `shown_address`."""
     try:
         yield
     except DBAPIError as error:
-        reason = " ".join(str(error.orig).split())
+        reason = blanked(" ".join(str(error.orig).split()))
         raise StoreError(f"{url}: the database refused: {reason:.300}") from error
 
 

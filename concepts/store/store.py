@@ -1,7 +1,6 @@
 """The concept store: one database of what clinicians decided; its transactions and migrations."""
 
 import contextlib
-import os
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,9 +15,19 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect
 from sqlalchemy.orm import Session
 
+from concepts.addresses import blanked, operator_address
 from concepts.errors import StoreError
-from concepts.store.database import database_address, database_engine, errors_in_one_line, sqlite_file, writing_alone
+from concepts.store.database import (
+    database_address,
+    database_engine,
+    errors_in_one_line,
+    shown_address,
+    sqlite_file,
+    writing_alone,
+)
 
+VARIABLE = "DERMAXIS_STORE"
+"""Environment variable with the address of the store."""
 DEFAULT_STORE = Path("~/.local/share/dermaxis/concepts.sqlite")
 MIGRATIONS = Path(__file__).with_name("migrations")
 CHAIN_LOCK = 0x6465726D
@@ -53,8 +62,8 @@ class Store:
 
     @property
     def url(self) -> str:
-        """Return where the store is, without a password."""
-        return self.engine.url.render_as_string(hide_password=True)
+        """Return where the store is, without its secrets."""
+        return shown_address(self.engine)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -86,8 +95,8 @@ def open_store(url: str | None = None, *, must_exist: bool = False) -> Store:
     """Open a store at the current revision; a database without tables becomes a new, empty store.
 
     Args:
-        url: ``postgresql://…``, ``sqlite:///…`` or the path of a SQLite file; default: what the environment variable
-            ``DERMAXIS_STORE`` says, else `DEFAULT_STORE`.
+        url: ``postgresql://…``, ``sqlite:///…`` or the path of a SQLite file, or ``@FILE`` that holds one of these;
+            default: what the environment variable ``DERMAXIS_STORE`` says, else `DEFAULT_STORE`.
         must_exist: Whether a store that is not there is refused instead of made.
 
     Raises:
@@ -164,11 +173,11 @@ def _create_if_empty(store: Store, *, must_exist: bool) -> None:
 
 
 def _connect(url: str | None, *, must_exist: bool) -> Store:
-    word = os.environ.get("DERMAXIS_STORE", str(DEFAULT_STORE)) if url is None else url
+    word = operator_address(url, VARIABLE) or str(DEFAULT_STORE)
     address = database_address(word, what="store")
     path = sqlite_file(address)
     if path is not None and must_exist and not path.is_file():
-        raise StoreError(f"{path}: there is no concept store; give its address by --store or DERMAXIS_STORE")
+        raise StoreError(f"{blanked(str(path))}: there is no concept store; give its address by --store or {VARIABLE}")
     return Store(database_engine(address, what="store"))
 
 

@@ -10,6 +10,7 @@ import typer
 
 from concepts.errors import SettingsError
 from pipeline.cli.concepts import SetName, StoreUrl, opened_store
+from pipeline.cli.runs import NamedPaths
 
 UNITS = ("mm", "px")
 
@@ -72,6 +73,7 @@ def suspect(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run, e.g. runs/phantom-20260101-120000")],
     set_name: SetName,
     images: Annotated[Path, typer.Option("--images", metavar="FOLDER", help="Image folder of the set")],
+    paths: NamedPaths = None,
     store: StoreUrl = None,
 ) -> None:
     """Compute which concepts a run's network suspects in a set's images, and how alike the images are.
@@ -86,7 +88,7 @@ def suspect(
     with opened_store(store) as opened:
         recorded = curation.brought_images(opened, OPERATOR, run.resolve().name)
         records = [record for record in curation.read_images(opened, OPERATOR, set_name) if record.id not in recorded]
-        network = suspicions(run, records, images=images, tracker=Bars())
+        network = suspicions(run, records, images=images, tracker=Bars(), paths=paths or ())
         names = network.image_ids
         # The keys follow from the content, so that the same command completes what an interrupted one began.
         part = f"{network.run} {sha256(' '.join(names).encode()).hexdigest()[:16]}"

@@ -14,6 +14,7 @@ import typer
 
 from concepts.errors import DermaxisError, StoreError
 from concepts.sources.formats import Format
+from pipeline.cli.address_options import without_secret
 
 if TYPE_CHECKING:
     from concepts.curation.releasing import ReleaseInfo
@@ -27,7 +28,10 @@ concepts_app = typer.Typer(
 StoreUrl = Annotated[
     str | None,
     typer.Option(
-        "--store", envvar="DERMAXIS_STORE", help="SQLite file or PostgreSQL URL of the store; default: your own"
+        "--store",
+        envvar="DERMAXIS_STORE",
+        callback=without_secret,
+        help="SQLite file or PostgreSQL URL of the store, or @FILE that holds it; default: your own",
     ),
 ]
 SetName = Annotated[str, typer.Option("--set", metavar="SET", help="Name of the concept set")]

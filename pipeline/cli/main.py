@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from concepts.addresses import blanked
 from concepts.errors import DermaxisError
 from pipeline.cli.accounts import accounts_app
+from pipeline.cli.address_options import without_secret
 from pipeline.cli.attended import interrupt_when_input_closes, resumable, when_input_closes
 from pipeline.cli.concept_sources import import_rules, measure, suspect
 from pipeline.cli.concepts import concepts_app
@@ -139,19 +141,29 @@ def worker(
         str | None,
         typer.Option(
             "--queue",
-            metavar="URL",
+            metavar="URL|@FILE",
             envvar="DERMAXIS_QUEUE",
+            callback=without_secret,
             help="Database of the jobs; default: a SQLite file beside the runs; for several machines postgresql://…",
         ),
+    ] = None,
+    job_hours: Annotated[
+        float, typer.Option("--job-hours", min=0.01, help="Hours after which a job is stopped and counts as failed")
+    ] = 72,
+    job_memory: Annotated[
+        float | None,
+        typer.Option("--job-memory", min=0.5, help="GiB that each process of a job may take (Linux); default: any"),
     ] = None,
     attended: Attended = False,
 ) -> None:
     """Do the jobs that are ordered on the tool's page Runs, one at a time; start several workers for several jobs."""
     from pipeline.jobs.ledger import open_ledger
+    from pipeline.jobs.supervise import Limits
     from pipeline.jobs.worker import Worker, ended_by_signals
 
     ledger = open_ledger(runs, queue)
-    new_worker = Worker(ledger, tell=lambda line: typer.echo(line, err=True))
+    limits = Limits(hours=job_hours, memory=job_memory)
+    new_worker = Worker(ledger, tell=lambda line: typer.echo(line, err=True), limits=limits)
     typer.echo(f"worker {new_worker.name} waits for jobs; their runs go to {ledger.runs}; Ctrl-C ends it", err=True)
     if attended:
         when_input_closes(new_worker.ending.set)
@@ -185,10 +197,10 @@ def main() -> None:
 def _complain(error: DermaxisError) -> None:
     rows = [str(row) for row in getattr(error, "rows", ())]
     for row in rows[:MOST_ROWS]:
-        typer.echo(f"  {row}", err=True)
+        typer.echo(f"  {blanked(row)}", err=True)
     if len(rows) > MOST_ROWS:
         typer.echo(f"  … and {len(rows) - MOST_ROWS} more", err=True)
-    typer.echo(f"dermaxis: {' '.join(str(error).split())}", err=True)
+    typer.echo(f"dermaxis: {blanked(' '.join(str(error).split()))}", err=True)
 
 
 def _settings(config: Path, overrides: list[str] | None) -> "RunSettings":

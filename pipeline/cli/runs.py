@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from concepts.addresses import blanked, operator_address, refuse_shown_secret
 from concepts.errors import DermaxisError
 
 if TYPE_CHECKING:
@@ -13,18 +14,34 @@ if TYPE_CHECKING:
     from pipeline.run.progress import Tracker
 
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run, e.g. runs/phantom-20260101-120000")]
+NamedPaths = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=PATH",
+        help="Paths of the run's settings that may be followed out of its folder, e.g. data.root=FOLDER",
+    ),
+]
+PathOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--path", metavar="KEY=PATH", help="Path of the run's settings that may be followed, e.g. data.root=FOLDER"
+    ),
+]
+MLFLOW = "DERMAXIS_MLFLOW"
+"""Environment variable with the address of the MLflow store."""
 
 
-def evaluate(run_path: RunPath) -> None:
+def evaluate(run_path: RunPath, paths: NamedPaths = None) -> None:
     """Evaluate a trained run again and write evaluation.json."""
     from pipeline.retrain import redo
     from pipeline.stages import Stage
 
-    typer.echo(redo(run_path, Stage.EVALUATION, tracker=make_tracker()).file("evaluation.json"))
+    typer.echo(redo(run_path, Stage.EVALUATION, tracker=make_tracker(), paths=paths or ()).file("evaluation.json"))
 
 
 def explain(
     run_path: RunPath,
+    paths: NamedPaths = None,
     image: Annotated[
         str | None,
         typer.Option("--image", metavar="IMAGE", help="Explain this image only: an image_id of the run, or a file"),
@@ -36,18 +53,19 @@ def explain(
         from pipeline.report.pages.case import write_case_page
         from pipeline.run.folder import open_run
 
-        image_id, file = explain_image(run_path, image)
+        image_id, file = explain_image(run_path, image, paths=paths or ())
         typer.echo(file)
         typer.echo(write_case_page(open_run(run_path), image_id))
         return
     from pipeline.retrain import redo
     from pipeline.stages import Stage
 
-    typer.echo(redo(run_path, Stage.EXPLANATION, tracker=make_tracker()).file("explanation.json"))
+    typer.echo(redo(run_path, Stage.EXPLANATION, tracker=make_tracker(), paths=paths or ()).file("explanation.json"))
 
 
 def report(
     run_path: RunPath,
+    paths: NamedPaths = None,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also write report.pdf; needs the extra 'pdf'")] = False,
 ) -> None:
     """Write the report of a run again: report.html, model facts, checklists and CSV files.
@@ -60,7 +78,7 @@ def report(
 
     if pdf:
         require_weasyprint()
-    folder = redo(run_path, Stage.REPORT, tracker=make_tracker())
+    folder = redo(run_path, Stage.REPORT, tracker=make_tracker(), paths=paths or ())
     typer.echo(folder.file("report.html"))
     if pdf:
         typer.echo(write_pdf(folder))
@@ -75,6 +93,7 @@ def suppress(
         int,
         typer.Option("--epochs", min=0, help="Epochs of further training, without them, of the part after the layer"),
     ] = 0,
+    paths: PathOptions = None,
 ) -> None:
     """Hide axes or artefacts from a run's network, and measure everything again in a new run."""
     from pipeline.retrain import redo
@@ -82,8 +101,8 @@ def suppress(
     from pipeline.suppress import suppress_run
 
     tracker = make_tracker()
-    suppressed = suppress_run(run_path, names, epochs=epochs, tracker=tracker)
-    conclude(redo(suppressed.path, Stage.REPORT, tracker=tracker))
+    suppressed = suppress_run(run_path, names, epochs=epochs, tracker=tracker, paths=paths or ())
+    conclude(redo(suppressed.path, Stage.REPORT, tracker=tracker, paths=paths or ()))
 
 
 def compare(
@@ -115,13 +134,20 @@ def export(
     ] = None,
     mlflow: Annotated[
         str | None,
-        typer.Option("--mlflow", metavar="URI|FOLDER", help="Write settings, figures and files to an MLflow store"),
+        typer.Option(
+            "--mlflow",
+            metavar="URI|FOLDER|@FILE",
+            help="Write settings, figures and files to an MLflow store; without any of the options, to DERMAXIS_MLFLOW",
+        ),
     ] = None,
 ) -> None:
     """Export a finished run: its network, with whitening folded in and concept activations as outputs, or its figures.
 
     You can give several of the options at once.
     """
+    refuse_shown_secret(mlflow, option="--mlflow", variable=MLFLOW)
+    if mlflow is not None or (onnx is None and bundle is None):
+        mlflow = operator_address(mlflow, MLFLOW)
     if onnx is None and bundle is None and mlflow is None:
         raise DermaxisError("nothing to export: give --onnx FILE, --bundle FOLDER or --mlflow URI|FOLDER")
     if onnx is not None:
@@ -137,7 +163,7 @@ def export(
     if mlflow is not None:
         from pipeline.export.mlflow_store import export_mlflow
 
-        typer.echo(f"MLflow run {export_mlflow(run_path, mlflow)} in {mlflow}")
+        typer.echo(f"MLflow run {export_mlflow(run_path, mlflow)} in {blanked(mlflow)}")
 
 
 def is_first_process() -> bool:

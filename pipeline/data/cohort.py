@@ -273,7 +273,7 @@ def _named_release(named: Path, settings: RunSettings) -> Release:
         return read_release(named.expanduser())
     from concepts.curation.releasing import resolve_release
 
-    return resolve_release(str(named), settings.concepts.store, _release_folder(named, settings))
+    return resolve_release(str(named), None, _release_folder(named, settings))
 
 
 def _is_in_store(named: Path) -> bool:

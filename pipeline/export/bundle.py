@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from concepts.errors import DermaxisError
-from concepts.files import completing
+from concepts.files import completing, write_atomically
 from pipeline.export.classifier import INTENDED_USE, load_classifier, open_whole_run, whitening_of
 from pipeline.export.metadata import bundle_metadata, prediction_columns
 from pipeline.models.checkpoint import ModelDescription
@@ -48,8 +48,8 @@ def export_bundle(run: Path, folder: Path) -> None:
             _write_json(unfinished / "configs" / "metadata.json", metadata)
             _write_json(unfinished / "configs" / "inference.json", inference_config(description))
             torch.save(classifier.state_dict(), unfinished / "models" / "model.pt")
-            (unfinished / "docs" / "README.md").write_text(model_card(source, description, metadata), encoding="utf-8")
-            (unfinished / "LICENSE").write_text(licence_text(), encoding="utf-8")
+            write_atomically(unfinished / "docs" / "README.md", model_card(source, description, metadata))
+            write_atomically(unfinished / "LICENSE", licence_text())
     except OSError as error:
         raise DermaxisError(f"{folder}: cannot be written ({error.strerror or error}); give another folder") from error
 
@@ -165,4 +165,4 @@ def _figure(estimate: Mapping[str, Any]) -> str:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

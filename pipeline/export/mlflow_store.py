@@ -10,6 +10,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from concepts.addresses import blanked
 from concepts.errors import RunError
 from pipeline.report.pages.tables import figure_rows, figure_trees
 from pipeline.results.evaluation import Evaluation
@@ -72,7 +73,7 @@ def export_mlflow(run_path: Path, target: str) -> str:
         return _write(MlflowClient(tracking_uri=uri), run, artefacts)
     except MlflowException as error:
         raise RunError(
-            f"{target}: MLflow refused the run ({' '.join(str(error).split())[:200]}); check the address"
+            blanked(f"{target}: MLflow refused the run ({' '.join(str(error).split())[:200]}); check the address")
         ) from error
 
 

@@ -8,25 +8,27 @@ from pipeline.config import RunSettings, load_settings
 from pipeline.jobs.job import Job, JobState
 from pipeline.jobs.ledger import Ledger
 from pipeline.jobs.transitions import resumed, stopped
+from pipeline.setting_paths import refuse_other_paths
 
 
 def draft(
-    config: Path, overrides: Sequence[str] = (), *, release: str | None = None, store: str | None = None
+    config: Path, overrides: Sequence[str] = (), *, release: str | None = None, roots: Sequence[Path] = ()
 ) -> RunSettings:
-    """Read the settings for a job as the command line would read them.
+    """Read the settings for a job as the command line would read them, but for paths that are not open to jobs.
 
     Args:
-        config: A YAML file.
-        overrides: ``key=value``.
-        release: ``NAME@VERSION`` in the store; None: as the file says.
-        store: Address of the store that has the release.
+        config: A YAML file of the operator's, whose paths are allowed.
+        overrides: ``key=value``, from whoever asks for the job.
+        release: ``NAME@VERSION`` in the store; None: as the file says. The worker's operator says where the store is.
+        roots: The folders that the operator opened to jobs.
 
     Raises:
-        SettingsError: If a key or value is not allowed.
+        SettingsError: If a key or value is not allowed, or a path leads elsewhere.
     """
     released = [] if release is None else [f"concepts.release={release}"]
-    stored = [] if release is None or store is None else [f"concepts.store={store}"]
-    return load_settings(config, [*released, *stored, *overrides])
+    settings = load_settings(config, [*released, *overrides])
+    refuse_other_paths(settings, load_settings(config), roots=roots)
+    return settings
 
 
 def stop(ledger: Ledger, job: str) -> Job:

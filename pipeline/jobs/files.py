@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from concepts.addresses import blanked
 from concepts.files import write_atomically
 from pipeline.config import RunSettings, dump_settings
+from pipeline.run.progress_file import LONGEST
 
 OUTPUT_LINES, OUTPUT_BYTES = 30, 16_384
 """How much of the log's end is shown."""
@@ -47,8 +49,12 @@ class JobFiles:
             return ""
         with self.log.open("rb") as log:
             log.seek(max(0, self.log.stat().st_size - OUTPUT_BYTES))
-            return "\n".join(log.read().decode("utf-8", errors="replace").splitlines()[-OUTPUT_LINES:])
+            lines = log.read(OUTPUT_BYTES).decode("utf-8", errors="replace").splitlines()
+            return blanked("\n".join(lines[-OUTPUT_LINES:]))
 
     def progress_text(self) -> str | None:
         """Return the progress as JSON; None where the run wrote none yet."""
-        return self.progress.read_text(encoding="utf-8") if self.progress.is_file() else None
+        if not self.progress.is_file():
+            return None
+        with self.progress.open(encoding="utf-8", errors="replace") as file:
+            return file.read(LONGEST + 1)

@@ -15,12 +15,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, and_, delete, insert, or_, select, update
 
+from concepts.addresses import blanked, operator_address
 from concepts.errors import RunError, StoreError
-from concepts.store.database import database_address, database_engine, errors_in_one_line, writing_alone
-from pipeline.config import RunSettings, dump_settings, parse_settings
+from concepts.store.database import (
+    database_address,
+    database_engine,
+    errors_in_one_line,
+    shown_address,
+    writing_alone,
+)
+from pipeline.config import RunSettings, dump_settings, read_written_settings
 from pipeline.jobs.files import JobFiles
 from pipeline.jobs.job import Job, JobState, checked_id
 from pipeline.jobs.tables import FORMAT, JOB, TABLES, VERSION, WORKER, DatabaseSeconds
@@ -38,7 +45,11 @@ ALONE = 0x6A6F6273
 NO_FOLDER = Path("runs")
 """Stands for the folder of the runs in stored settings: each machine puts in its own."""
 TIMES = ("at", "changed")
+UNKNOWN = "unknown"
 MUTABLE = ("state", "attempts", "deaths", "worker", "stop_asked", "reason", "run")
+
+
+_JOB = TypeAdapter(Job)
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,7 @@ class Ledger:
         Raises:
             SettingsError: If the settings are not those of this version.
         """
-        settings = parse_settings(yaml.safe_load(self._column(job, "settings")), origin=f"job {job}")
+        settings = read_written_settings(str(self._column(job, "settings")), origin=f"job {job}")
         return settings.model_copy(update={"runs": self.runs})
 
     def progress(self, job: str) -> RunProgress | None:
@@ -140,9 +151,11 @@ class Ledger:
             self._put_back(connection)
             waiting = self._select(
                 connection,
-                lambda query: query.where(JOB.c.state == JobState.QUEUED).order_by(JOB.c.changed, JOB.c.id).limit(1),
+                lambda query: query.where(JOB.c.state == JobState.QUEUED).order_by(JOB.c.changed, JOB.c.id),
             )
-            return self._write(connection, waiting[0], begun(waiting[0], worker)) if waiting else None
+            # One whose row cannot be read does not keep back those behind it.
+            ready = next((job for job in waiting if job.state is JobState.QUEUED), None)
+            return self._write(connection, ready, begun(ready, worker)) if ready else None
 
     def report(self, worker: str, job: str, *, progress: str | None, output: str) -> bool:
         """Record that a worker lives and works on a job, and what the run has written so far.
@@ -161,7 +174,7 @@ class Ledger:
             stop_asked = connection.scalar(
                 update(JOB)
                 .where(JOB.c.id == job, JOB.c.worker == worker, JOB.c.state == JobState.RUNNING)
-                .values(beaten=DatabaseSeconds(), progress=progress, output=output.replace("\0", ""))
+                .values(beaten=DatabaseSeconds(), progress=progress, output=blanked(output).replace("\0", ""))
                 .returning(JOB.c.stop_asked)
             )
             return stop_asked is None or bool(stop_asked)
@@ -177,7 +190,7 @@ class Ledger:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with errors_in_one_line(_shown(self.engine)), self.engine.connect() as connection:
+        with errors_in_one_line(shown_address(self.engine)), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -191,13 +204,13 @@ class Ledger:
     def _job(self, connection: Connection, job: str) -> Job:
         for read in self._select(connection, lambda query: query.where(JOB.c.id == checked_id(job))):
             return read
-        raise RunError(f"{job}: no such job in {_shown(self.engine)}")
+        raise RunError(f"{job}: no such job in {shown_address(self.engine)}")
 
     def _column(self, job: str, name: str) -> Any:  # noqa: ANN401  # text, or None where nothing was written
         with self._reading() as connection:
             row = connection.execute(select(JOB.c[name]).where(JOB.c.id == checked_id(job))).one_or_none()
         if row is None:
-            raise RunError(f"{job}: no such job in {_shown(self.engine)}")
+            raise RunError(f"{job}: no such job in {shown_address(self.engine)}")
         return row[0]
 
     def _columns(self) -> Sequence[ColumnElement[Any]]:
@@ -243,7 +256,8 @@ def open_ledger(runs: Path, url: str | None = None, *, lease: float = LEASE_SECO
 
     Args:
         runs: The folder of the runs on this machine.
-        url: ``postgresql://…``, ``sqlite:///…`` or a SQLite file; None: ``.jobs/jobs.sqlite`` beside the runs.
+        url: ``postgresql://…``, ``sqlite:///…`` or a SQLite file, or ``@FILE`` that holds one of these; default: what
+            the environment variable ``DERMAXIS_QUEUE`` says, else ``.jobs/jobs.sqlite`` beside the runs.
         lease: Seconds without a heartbeat after which a worker counts as dead.
 
     Raises:
@@ -251,7 +265,8 @@ def open_ledger(runs: Path, url: str | None = None, *, lease: float = LEASE_SECO
     """
     runs = runs.expanduser().resolve()
     what = "list of jobs"
-    engine = database_engine(database_address(url or str(runs / FOLDER / FILE), what=what), what=what)
+    word = operator_address(url, VARIABLE) or str(runs / FOLDER / FILE)
+    engine = database_engine(database_address(word, what=what), what=what)
     try:
         with writing_alone(engine, lock=ALONE) as connection:
             TABLES.create_all(connection)
@@ -260,7 +275,7 @@ def open_ledger(runs: Path, url: str | None = None, *, lease: float = LEASE_SECO
                 connection.execute(insert(VERSION).values(number=FORMAT))
         if number not in (None, FORMAT):
             raise StoreError(
-                f"{_shown(engine)}: the jobs have format {number}, this Dermaxis reads format {FORMAT}; "
+                f"{shown_address(engine)}: the jobs have format {number}, this Dermaxis reads format {FORMAT}; "
                 "update Dermaxis or give another database"
             )
     except BaseException:
@@ -270,14 +285,16 @@ def open_ledger(runs: Path, url: str | None = None, *, lease: float = LEASE_SECO
 
 
 def _to_job(row: Row[Any]) -> Job:
+    """Return the job of a row; of a row that cannot be read, one that failed and says so, so that it hides no other."""
     columns = row._asdict()
-    columns |= {name: datetime.fromtimestamp(columns[name], UTC).isoformat(timespec="seconds") for name in TIMES}
-    return Job(**{**columns, "state": JobState(columns["state"]), "is_abandoned": bool(columns["is_abandoned"])})
+    try:
+        times = {name: datetime.fromtimestamp(columns[name], UTC).isoformat(timespec="seconds") for name in TIMES}
+        return _JOB.validate_python(columns | times)
+    except (ValueError, TypeError, OverflowError, OSError):
+        unknown: dict[str, Any] = dict.fromkeys(("name", "by", "at", "key", "changed"), UNKNOWN)
+        reason = "its row in the jobs' database cannot be read; another version of Dermaxis may have written it"
+        return Job(id=f"{columns['id']!s:.120}", state=JobState.FAILED, reason=reason, **unknown)
 
 
 def _age(beaten: ColumnElement[Any]) -> ColumnElement[float]:
     return DatabaseSeconds() - beaten
-
-
-def _shown(engine: Engine) -> str:
-    return engine.url.render_as_string(hide_password=True)

@@ -5,12 +5,14 @@ from functools import lru_cache
 from math import nan
 from pathlib import Path
 
+from concepts.addresses import blanked
 from concepts.errors import DermaxisError
 from concepts.statistics.estimate import Estimate
 from pipeline.results.evaluation import Evaluation
 from pipeline.results.record import RunRecord
 from pipeline.run.folder import PARTIAL, RunFolder
 
+LONGEST_FAULT = 400
 NONE = Estimate(nan, nan, nan, 0)
 
 
@@ -71,8 +73,10 @@ def summary_of(path: Path) -> RunSummary:
             axes=evaluation.axes.mean.axis_auc[evaluation.activation],
             has_report=run.has("report.html"),
         )
-    except DermaxisError as error:
-        return RunSummary(id=run.id, fault=str(error))
+    # A stranger's file may fail in more ways than the errors that we know; it must not hide the runs beside it.
+    except (DermaxisError, OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        fault = blanked(" ".join(str(error).split()))[:LONGEST_FAULT]
+        return RunSummary(id=run.id, fault=fault or type(error).__name__)
 
 
 @lru_cache(maxsize=1024)
@@ -83,4 +87,11 @@ def _cached_summary(path: Path, _version: tuple[int, ...]) -> RunSummary:
 
 def _version(path: Path) -> tuple[int, ...]:
     files = [path / name for name in ("settings.yaml", RunRecord.file, Evaluation.file, "report.html")]
-    return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
+    return tuple(_changed(file) for file in files)
+
+
+def _changed(file: Path) -> int:
+    try:
+        return file.lstat().st_mtime_ns
+    except OSError:
+        return 0

@@ -14,12 +14,13 @@ from dataclasses import replace
 from types import FrameType
 from typing import TypeVar
 
+from concepts.addresses import blanked
 from concepts.errors import DermaxisError, RunError
 from pipeline.config import RunSettings
 from pipeline.jobs.files import JobFiles
 from pipeline.jobs.job import Job
 from pipeline.jobs.ledger import Ledger
-from pipeline.jobs.supervise import GRACE_SECONDS, Ending, command, supervise
+from pipeline.jobs.supervise import GRACE_SECONDS, UNLIMITED, Ending, Limits, command, supervise
 from pipeline.jobs.transitions import after_ending
 from pipeline.run.folder import RunFolder, find_unfinished
 from pipeline.run.progress_file import parse_progress
@@ -38,10 +39,11 @@ class Worker:
     Args:
         ledger: Whose jobs it does.
         tell: Called with each line about what it does.
+        limits: What a job may take.
     """
 
-    def __init__(self, ledger: Ledger, *, tell: Tell = lambda line: None) -> None:
-        self.ledger, self.tell = ledger, tell
+    def __init__(self, ledger: Ledger, *, tell: Tell = lambda line: None, limits: Limits = UNLIMITED) -> None:
+        self.ledger, self.tell, self.limits = ledger, tell, limits
         host = re.sub(r"[^A-Za-z0-9_-]", "_", platform.node())[:60] or "host"
         # Containers may agree in host and process number.
         self.name = f"{host}-{os.getpid()}-{secrets.token_hex(2)}"
@@ -84,7 +86,7 @@ class Worker:
         if unfinished is not None:
             self._await_release(unfinished, watch)
         words = command(files.settings, files.progress, resume=unfinished is not None)
-        ending = supervise(words, files.log, tick=watch)
+        ending = supervise(words, files.log, tick=watch, limits=self.limits)
         progress = parse_progress(files.progress_text() or "")
         return replace(ending, run=progress.run if progress else None)
 
@@ -187,4 +189,4 @@ def _unfinished_run(settings: RunSettings) -> RunFolder | None:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return blanked(" ".join(str(error).split())) or type(error).__name__

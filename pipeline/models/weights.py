@@ -4,11 +4,9 @@ import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError  # only the name of what torch.load raises
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -68,16 +66,23 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path}: there is no such weights file; weights are never downloaded: give a local file")
     try:
         content: Any = load_file(path) if path.suffix == ".safetensors" else _load_torch(path)
-    except (SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
+    # A file that is no pickle makes the unpickler stumble in any way: an IndexError, a struct.error, …
+    except Exception as error:
         reason = " ".join(str(error).split())[:100]
         raise WeightsError(
             f"{path}: not a readable file of tensors ({reason}); expected safetensors or a state dict"
         ) from error
-    while isinstance(content, Mapping) and (inner := next((content[key] for key in WRAPPERS if key in content), None)):
-        content = inner
+    for _ in WRAPPERS:  # not for ever: a stranger's dictionary may hold itself
+        content = _unwrapped(content)
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise WeightsError(f"{path}: the file holds no state dict (names with tensors); save network.state_dict()")
     return {str(name).removeprefix("module."): tensor for name, tensor in content.items()}
+
+
+def _unwrapped(content: Any) -> Any:  # noqa: ANN401  # checked by the caller
+    if not isinstance(content, Mapping):
+        return content
+    return next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), content)
 
 
 def _load_torch(path: Path) -> Any:  # noqa: ANN401  # checked by the caller

@@ -40,6 +40,8 @@ class ResultFile(Result):
         return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+LONGEST_KEY = 200
+"""Characters of a key that an error repeats."""
 F = TypeVar("F", bound=ResultFile)
 
 
@@ -57,17 +59,17 @@ def parse_result(model: type[F], text: str, path: str) -> F:
     remedy = model.remedy.format(run=path.removesuffix(model.file).rstrip("/"))
     try:
         content = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise RunError(f"{path}: damaged JSON ({error}); {remedy}") from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path}: damaged JSON ({error!s:.80}); {remedy}") from error
     if not isinstance(content, dict) or content.get("format") != model.version:
         version = content.get("format") if isinstance(content, dict) else None
-        origin = "an earlier version" if version is None else f"format {version!r:.20}"
+        origin = f"format {version}" if isinstance(version, int) else "an earlier version"
         raise RunError(f"{path}: written by {origin}, this version reads format {model.version}; {remedy}")
     try:
         return model.model_validate({key: value for key, value in content.items() if key != "format"})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        key = ".".join(str(part) for part in first["loc"])[:LONGEST_KEY] or "the whole file"
         raise RunError(f"{path}: {key}: {first['msg'].lower()}; {remedy}") from error
 
 

@@ -22,9 +22,10 @@ from typing import Any, Unpack
 
 from filelock import FileLock, Timeout
 
-from concepts.errors import RunError, SettingsError
-from concepts.files import write_atomically
-from pipeline.config import RunSettings, dump_settings, load_settings
+from concepts.addresses import blanked
+from concepts.errors import DataError, RunError, SettingsError
+from concepts.files import odd_entry, read_regular, write_atomically
+from pipeline.config import RunSettings, dump_settings, read_written_settings
 from pipeline.results.record import Machine, RecordChanges, RunRecord
 from pipeline.results.result import F, ResultFile, parse_result
 
@@ -89,7 +90,7 @@ class RunFolder:
         """
         if not self.has("settings.yaml"):
             raise RunError(f"{self.path}: not a run folder: settings.yaml is missing; give the folder of a run")
-        return load_settings(self.file("settings.yaml"))
+        return read_written_settings(self._text("settings.yaml"), origin=str(self.file("settings.yaml")))
 
     def read(self, model: type[F]) -> F:
         """Read one of the run's results, e.g. ``run.read(Evaluation)``.
@@ -99,7 +100,7 @@ class RunFolder:
         """
         if not self.has(model.file):
             raise RunError(f"{self.path}: {model.file} is missing: resume the run with --resume")
-        return parse_result(model, self.file(model.file).read_text(encoding="utf-8"), str(self.file(model.file)))
+        return parse_result(model, self._text(model.file), str(self.file(model.file)))
 
     def write(self, result: ResultFile) -> None:
         """Write a result into its file in one step."""
@@ -114,11 +115,25 @@ class RunFolder:
         if not self.has(name):
             raise RunError(f"{self.path}: {name} is missing; resume the run: dermaxis run CONFIG --resume")
         try:
-            return json.loads(self.file(name).read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
+            return json.loads(self._text(name))
+        except (ValueError, RecursionError) as error:
             raise RunError(
-                f"{self.file(name)}: damaged JSON ({error}); delete the file, then resume the run with --resume"
+                f"{self.file(name)}: damaged JSON ({error!s:.80}); delete the file, then resume the run with --resume"
             ) from error
+
+    def _text(self, name: str) -> str:
+        """Read a text file that may be a stranger's.
+
+        Raises:
+            RunError: If it cannot be read, is no file but a link or a pipe, is too long, or is not UTF-8.
+        """
+        try:
+            return read_regular(self.file(name)).decode("utf-8")
+        except DataError as error:
+            raise RunError(str(error)) from error
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise RunError(f"{self.file(name)}: the file cannot be read: {reason}") from error
 
     def write_json(self, name: str, content: Any) -> None:  # noqa: ANN401
         """Write a JSON file in one step; a number that is not finite becomes null."""
@@ -210,13 +225,30 @@ def find_unfinished(settings: RunSettings) -> RunFolder:
 def open_run(path: Path) -> RunFolder:
     """Open a run folder by its path, whole or unfinished; the ending of an unfinished one may be left out.
 
+    The folder may have come from anyone, so it may hold files and folders only: through a link, what is read or written
+    in it would lie elsewhere.
+
     Raises:
-        RunError: If there is no run.
+        RunError: If there is no run, or it holds a link, a pipe or the like.
     """
     for candidate in (path, path.with_name(path.name + PARTIAL)):
         if (candidate / "settings.yaml").is_file():
-            return RunFolder(candidate)
+            return without_links(RunFolder(candidate))
     raise RunError(f"{path}: no run folder; give the folder of a run, which 'dermaxis run CONFIG' makes under runs/")
+
+
+def without_links(run: RunFolder) -> RunFolder:
+    """Return a run whose folder holds files and folders only.
+
+    Raises:
+        RunError: If it holds a link, a pipe or the like; names it.
+    """
+    entry = odd_entry(run.path)
+    if entry is not None:
+        raise RunError(
+            f"{entry}: a link, a pipe or the like, which a run does not hold; remove it, or put what it leads to there"
+        )
+    return run
 
 
 def new_record(run_id: str, settings: RunSettings) -> RunRecord:
@@ -226,7 +258,7 @@ def new_record(run_id: str, settings: RunSettings) -> RunRecord:
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         seed=settings.seed,
         commit=_commit(),
-        command=" ".join(Path(word).name if index == 0 else word for index, word in enumerate(sys.argv)),
+        command=blanked(" ".join(Path(word).name if index == 0 else word for index, word in enumerate(sys.argv))),
         versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         machine=Machine(platform=platform.platform(), processors=os.cpu_count()),
     )

@@ -4,13 +4,19 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter
 
 from concepts.files import write_atomically
 from pipeline.run.progress import Advance, Silent, Tracker
 
 EVERY_SECONDS = 0.5
+LONGEST = 65_536
+"""Characters of a progress that is read; a whole one has some 500."""
+Steps = Annotated[int, Field(ge=0, le=10**15)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +37,9 @@ class RunProgress:
     stages: tuple[str, ...] = ()
     stage: str | None = None
     title: str = ""
-    steps: int = 0
-    total: int = 0
-    seconds_left: float | None = None
+    steps: Steps = 0
+    total: Steps = 0
+    seconds_left: Annotated[float, Field(ge=0, le=1e9)] | None = None
     message: str = ""
     run: str | None = None
 
@@ -45,6 +51,9 @@ class RunProgress:
         0.75
         """
         return min(self.steps / self.total, 1.0) if self.total else 0.0
+
+
+_PROGRESS = TypeAdapter(RunProgress)
 
 
 class ProgressFile:
@@ -117,11 +126,6 @@ def parse_progress(text: str) -> RunProgress | None:
     True
     """
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError:
+        return _PROGRESS.validate_python(json.loads(text)) if len(text) <= LONGEST else None
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(content, dict):
-        return None
-    names = {field.name for field in fields(RunProgress)}
-    entries = {name: entry for name, entry in content.items() if name in names}
-    return RunProgress(**{**entries, "stages": tuple(entries.get("stages", ()))})

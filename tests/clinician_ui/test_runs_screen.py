@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from contextlib import closing
 from dataclasses import asdict
 
@@ -125,7 +126,7 @@ def test_a_run_is_ordered_once_with_release_and_changes(open_page, store_and_ima
     settings = ledger.settings(job.id)
     assert (job.state, job.by, settings.seed, settings.training.plain_epochs) == (JobState.QUEUED, "res", 7, 2)
     assert str(settings.concepts.release) == "derm@1"
-    assert settings.concepts.store.endswith("store.sqlite")
+    assert "store.sqlite" not in dump_settings(settings), "where the store is, the operator says to the worker"
     (event,) = door.read_runs(store_and_images[0], "rev")
     assert (event.actor, event.payload["order"]) == ("res", "start")
     assert ledger.claim("host-1").id == job.id
@@ -146,6 +147,50 @@ def test_what_is_no_setting_is_refused_in_words(open_page, store_and_images, led
     assert fault in app.error[0].value.replace("\\", "")
     assert ledger.jobs() == []
     assert door.read_runs(store_and_images[0], "rev") == []
+
+
+def test_no_password_of_the_store_reaches_the_screen_the_job_or_the_history(
+    open_page, store_and_images, ledger, release, monkeypatch
+):
+    monkeypatch.setenv(workplace.STORE_VARIABLE, "postgresql://x:hunter2-of-the-store@127.0.0.1:1/x")
+    app = order(open_page("runs", "res"), config="tiny", release=release)
+    (job,) = ledger.jobs()
+    events = door.read_runs(store_and_images[0], "rev")
+    assert "hunter2" not in f"{texts(app)} {events} {dump_settings(ledger.settings(job.id))}"
+    for changes in ("concepts.store=postgresql://x:hunter2@127.0.0.1:1/x", "data.root=postgresql://x:hunter2@h/x"):
+        app = order(open_page("runs", "res"), config="tiny", changes=changes)
+        assert app.error
+        assert "hunter2" not in texts(app)
+    assert len(ledger.jobs()) == 1
+
+
+def test_a_job_reaches_only_the_folders_that_the_operator_opened(open_page, ledger, tmp_path, monkeypatch):
+    app = order(open_page("runs", "res"), config="tiny", changes="data.root=/etc")
+    assert "not in a folder that is open to jobs" in app.error[0].value.replace("\\", "")
+    assert "/etc" not in app.error[0].value
+    monkeypatch.setenv(workplace.ROOTS_VARIABLE, str(tmp_path))
+    assert not order(open_page("runs", "res"), config="tiny", changes=f"data.root={tmp_path}/isic").error
+    assert ledger.settings(ledger.jobs()[0].id).data.root == tmp_path / "isic"
+
+
+def test_odd_jobs_and_runs_are_shown_beside_the_others(open_page, ledger, runs):
+    odd, good = (ledger.submit(parse_overrides([f"seed={seed}", "name=n"]), by="res", key=str(seed)) for seed in (1, 2))
+    ledger.claim("host-1")
+    with ledger.engine.begin() as connection:
+        connection.execute(update(JOB).where(JOB.c.id == odd.id).values(progress='{"stages": 3, "steps": "many"}'))
+    (runs / "first" / "evaluation.json").write_text("[" * 100_000)
+    (runs / "second" / "run.json").write_bytes(b"\xff\xfe")
+    text = texts(open_page("runs", "rev"))
+    assert odd.id in text
+    assert good.id in text
+    assert "damaged JSON" in text
+    assert "not UTF-8" in text
+    with ledger.engine.begin() as connection:
+        connection.execute(update(JOB).where(JOB.c.id == odd.id).values(state="paused", id="../odd"))
+    text = texts(open_page("runs", "rev"))
+    assert "cannot be read; another version" in text
+    assert good.id in text
+    assert "first" in text
 
 
 def test_stopping_and_resuming_from_the_screen(open_page, store_and_images, ledger):
@@ -265,6 +310,19 @@ def test_no_address_leads_to_another_file(served, run):
     app, sessions = served
     assert ask(app, report_url(run), sessions.open("rev"))[0] == 404
     assert ask(app, comparison_url(run), sessions.open("rev"))[0] == 404
+
+
+def test_a_report_that_is_a_link_or_a_pipe_is_not_sent(served, runs):
+    app, sessions = served
+    (runs / ".jobs").mkdir(exist_ok=True)
+    (runs / ".jobs" / "log.txt").write_text("private")
+    report = runs / "first" / "report.html"
+    report.unlink()
+    report.symlink_to(runs / ".jobs" / "log.txt")
+    assert ask(app, report_url("first"), sessions.open("rev"))[0] == 404
+    report.unlink()
+    os.mkfifo(report)
+    assert ask(app, report_url("first"), sessions.open("rev"))[0] == 404
 
 
 def test_a_comparison_opens_like_a_report(served, runs):

@@ -162,9 +162,9 @@ def setting_row(key: str) -> list[str]:
     ("key", "allowed", "default"),
     [
         ("data.split.validation", "number, 0 to 1", "`0.16`"),
-        ("data.limit", "integer, at least 1 or none", ""),
-        ("training.batch_size", "integer, at least 2", "`32`"),
-        ("training.learning_rate", "number, above 0", "`0.0003`"),
+        ("data.limit", "integer, 1 to 10,000,000 or none", ""),
+        ("training.batch_size", "integer, 2 to 65,536", "`32`"),
+        ("training.learning_rate", "number, above 0, at most 1,000,000", "`0.0003`"),
         ("model.placement", "`replace`, `insert`", "`insert`"),
         ("model.turns", "`1`, `2`, `4`", "`1`"),
         ("transforms.flips", "true or false", "`true`"),

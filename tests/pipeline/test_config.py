@@ -120,7 +120,6 @@ def test_every_setting_is_described():
         (["training.whitened_from=auxiliary"], "auxiliary.epochs is 0"),
         (["data.split.validation=0"], "above 0 and together below 1"),
         (["data.split.validation=0.5", "data.split.test=0.5"], "above 0 and together below 1"),
-        (["concepts.store=postgresql://reader:secret@host/db"], "must not hold a password"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(overrides, message):
@@ -131,8 +130,6 @@ def test_settings_that_contradict_each_other_are_refused(overrides, message):
 def test_what_is_next_to_a_contradiction_is_allowed():
     parse_overrides(["training.whitened_from=auxiliary", "training.auxiliary.epochs=1"])
     parse_overrides(["data.split.validation=0.5", "data.split.test=0.49"])
-    parse_overrides(["concepts.store=postgresql://reader@host/db"])
-    parse_overrides(["concepts.store=concepts.sqlite"])
 
 
 def test_an_override_of_concepts_names_the_release():

@@ -46,7 +46,7 @@ def record(cohort, image_id):
 
 
 @pytest.mark.slow
-def test_what_nobody_named_becomes_an_axis_of_the_next_release(tmp_path):
+def test_what_nobody_named_becomes_an_axis_of_the_next_release(tmp_path, monkeypatch):
     where = [f"runs={tmp_path / 'runs'}", f"data.cache={tmp_path / 'cache'}"]
     words = [*SMALL, *where, f"concepts.names=[{','.join(NAMED)}]"]
     run = retrain(parse_overrides(["name=first", *words]), tracker=Silent())
@@ -89,7 +89,8 @@ def test_what_nobody_named_becomes_an_axis_of_the_next_release(tmp_path):
     examples = {example.image_id for example in release.examples if example.concept == UNNAMED}
     assert examples == {digests[digest] for digest in values}
 
-    words = [*SMALL, *where, f"concepts=derm@{frozen.version}", f"concepts.store={tmp_path / 'store.sqlite'}"]
+    monkeypatch.setenv("DERMAXIS_STORE", str(tmp_path / "store.sqlite"))
+    words = [*SMALL, *where, f"concepts=derm@{frozen.version}"]
     following = retrain(parse_overrides(["name=next", *words]), tracker=Silent(), last=Stage.WHITENED)
     _, description = load_model(following.path / MODEL)
     assert UNNAMED in description.whitening.concepts

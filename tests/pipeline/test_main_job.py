@@ -67,6 +67,11 @@ def whole(folder) -> RunFolder:
     return retrain(small(folder), tracker=Silent())
 
 
+def cache_of(run: RunFolder) -> str:
+    """What a caller says so that the run's cache is followed."""
+    return f"data.cache={run.settings().data.cache}"
+
+
 def dermaxis(*arguments: str, folder: Path, **more):
     command = [sys.executable, "-m", "pipeline", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False, **more)
@@ -214,7 +219,7 @@ def test_every_test_image_is_a_case_whose_contributions_add_up(whole):
 def test_an_image_explained_alone_is_explained_as_in_the_run(whole):
     image_id = read_index(whole)[0].image_id
     before = read_case(whole, image_id)
-    explain_image(whole.path, image_id)
+    explain_image(whole.path, image_id, paths=[cache_of(whole)])
     after = read_case(whole, image_id)
     assert (after.call, after.part, after.reference) == (before.call, before.part, before.reference)
     assert [entry.label for entry in after.concepts] == [entry.label for entry in before.concepts]
@@ -222,7 +227,7 @@ def test_an_image_explained_alone_is_explained_as_in_the_run(whole):
         assert first.activation == pytest.approx(second.activation, abs=1e-3)
         for name, entry in first.contributions.items():
             assert entry.share == pytest.approx(second.contributions[name].share, abs=1e-2)
-    network = open_case_network(whole.path)
+    network = open_case_network(whole.path, paths=[cache_of(whole)])
     opened = network.open_image(network.decode(network.path_of(image_id)))
     untouched = network.what_if(opened, ())
     for entry in after.differential:
@@ -233,9 +238,9 @@ def test_an_image_explained_alone_is_explained_as_in_the_run(whole):
 
 
 def test_a_file_of_elsewhere_becomes_a_case_with_a_page(whole, tmp_path):
-    source = open_case_network(whole.path).path_of(read_index(whole)[0].image_id)
+    source = open_case_network(whole.path, paths=[cache_of(whole)]).path_of(read_index(whole)[0].image_id)
     (tmp_path / "mine.png").write_bytes(source.read_bytes())
-    image_id, file = explain_image(whole.path, str(tmp_path / "mine.png"))
+    image_id, file = explain_image(whole.path, str(tmp_path / "mine.png"), paths=[cache_of(whole)])
     case = read_case(whole, image_id)
     assert file.is_file()
     assert (case.part, case.reference, case.wrong) == (None, None, None)
@@ -270,7 +275,7 @@ def test_directions_that_nobody_named_are_found_with_patches_and_candidates(whol
 
 def test_stages_can_be_done_again(whole):
     before = whole.read_json("evaluation.json")
-    done = dermaxis("evaluate", str(whole.path), folder=whole.path.parent)
+    done = dermaxis("evaluate", str(whole.path), cache_of(whole), folder=whole.path.parent)
     assert done.returncode == 0, done.stderr
     assert whole.read_json("evaluation.json") == before
 
@@ -327,7 +332,7 @@ def test_the_command_line_puts_a_run_into_mlflow(whole, folder):
 
 
 def test_the_command_line_suppresses_an_axis_and_trains_on(whole, folder):
-    done = dermaxis("suppress", str(whole.path), "streaks", "--epochs", "1", folder=folder)
+    done = dermaxis("suppress", str(whole.path), "streaks", "--epochs", "1", "--path", cache_of(whole), folder=folder)
     assert done.returncode == 0, done.stderr
     (path,) = whole.path.parent.glob("small-suppressed-*")
     suppressed = RunFolder(path)
@@ -387,7 +392,7 @@ def assert_stages_lead_to_the_case(run, trajectories):
 
 
 def explain_again(run, image_id):
-    explain_image(run.path, image_id)
+    explain_image(run.path, image_id, paths=[cache_of(run)])
     return read_case(run, image_id)
 
 
@@ -405,7 +410,7 @@ def test_a_store_takes_what_a_run_suspects_and_sorts_by_it(whole, tmp_path):
         curation.add_images(store, OPERATOR, records, key="images")
         curation.add_to_set(store, OPERATOR, "derm", names[:6], key="row")
         folder_of = ("--set", "derm", "--images", str(root), "--store", url)
-        done = dermaxis("concepts", "suspect", str(whole.path), *folder_of, folder=tmp_path)
+        done = dermaxis("concepts", "suspect", str(whole.path), cache_of(whole), *folder_of, folder=tmp_path)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("6 images, ")
         assert f"by {whole.id}" in done.stdout
@@ -422,9 +427,12 @@ def test_a_store_takes_what_a_run_suspects_and_sorts_by_it(whole, tmp_path):
         alike = curation.similar_images(store, OPERATOR, "derm", run=whole.id, like=[names[3]])
         assert (alike[0][0], len(alike)) == (names[3], 6)
         curation.add_to_set(store, OPERATOR, "derm", names[6:], key="more")
-        assert "2 images" in dermaxis("concepts", "suspect", str(whole.path), *folder_of, folder=tmp_path).stdout
+        assert (
+            "2 images"
+            in dermaxis("concepts", "suspect", str(whole.path), cache_of(whole), *folder_of, folder=tmp_path).stdout
+        )
         assert len(curation.similar_images(store, OPERATOR, "derm", run=whole.id, like=[names[7]])) == 8
         assert (
             "already brought figures for every image"
-            in dermaxis("concepts", "suspect", str(whole.path), *folder_of, folder=tmp_path).stderr
+            in dermaxis("concepts", "suspect", str(whole.path), cache_of(whole), *folder_of, folder=tmp_path).stderr
         )

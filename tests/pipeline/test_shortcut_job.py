@@ -100,6 +100,17 @@ def region(cohort, sample):
     return MaskFile(path=path, digest=file_digest(cohort.root / path))
 
 
+def paths_of(run: RunFolder) -> list[str]:
+    """What a caller says so that the paths in the run's settings are followed."""
+    settings = run.settings()
+    named = {"data.cache": settings.data.cache, "data.root": settings.data.root}
+    return [f"{key}={path}" for key, path in {**named, "concepts.release": settings.concepts.release}.items()]
+
+
+def path_options(run: RunFolder) -> list[str]:
+    return [word for path in paths_of(run) for word in ("--path", path)]
+
+
 def dermaxis(*arguments, folder):
     command = [sys.executable, "-m", "pipeline", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
@@ -129,7 +140,7 @@ def test_directions_on_disk_are_orthonormal(whole):
 
 
 def test_a_suppressed_run_is_measured_anew_and_says_what_was_suppressed(whole, folder):
-    done = dermaxis("suppress", str(whole.path), STICKER, folder=folder)
+    done = dermaxis("suppress", str(whole.path), STICKER, *path_options(whole), folder=folder)
     assert done.returncode == 0, done.stderr
     (path,) = (whole.path.parent).glob("sticker-suppressed-*")
     suppressed = RunFolder(path)
@@ -202,7 +213,7 @@ def test_the_layer_is_run_over_the_training_images_once_where_they_can_be_kept(n
 
 
 def test_what_cannot_be_suppressed_is_refused_in_a_line(whole, folder):
-    done = dermaxis("suppress", str(whole.path), "glitter", folder=folder)
+    done = dermaxis("suppress", str(whole.path), "glitter", *path_options(whole), folder=folder)
     assert done.returncode == 2
     assert re.search(r"nothing called 'glitter' to suppress; use pigment_network, .*gel_bubble", done.stderr)
     assert not list(whole.path.parent.glob("*.partial"))

@@ -178,7 +178,7 @@ def source(tmp_path, network, monkeypatch):
         run.write_text(name, f"content of {name}")
     run.record(digests=DIGESTS, history={"plain": EPOCHS}, seconds={"plain": 3})
     write_spaces(run, {"ink": axis_space(3, CHANNELS), "hair": axis_space(0, CHANNELS)})
-    monkeypatch.setattr(suppress_stage, "_open_network", lambda opened, tracker: network)
+    monkeypatch.setattr(suppress_stage, "_open_network", lambda opened, settings, tracker: network)
     monkeypatch.setattr(suppress_stage, "save_model", lambda path, saved, description: path.touch())
     return run
 

@@ -14,7 +14,7 @@ import pandas as pd
 from PIL import Image
 
 from concepts.errors import DataError
-from concepts.files import completing
+from concepts.files import completing, write_atomically
 from pipeline.config import PhantomSettings
 from pipeline.data.phantom.lesion import ARTEFACTS, draw
 from pipeline.data.phantom.patients import BASE_RATE, PhantomImage, throw_cohort
@@ -102,9 +102,9 @@ def _write_cohort(cohort: Sequence[PhantomImage], settings: PhantomSettings, fol
     for image in cohort:
         _write_image(image, folder)
         progress(1)
-    _table(cohort, settings).to_csv(folder / "metadata.csv", index=False, lineterminator="\n")
+    write_atomically(folder / "metadata.csv", _table(cohort, settings).to_csv(index=False, lineterminator="\n"))
     content = json.dumps(describe(settings), indent=1, allow_nan=False)
-    (folder / "phantom.json").write_text(content + "\n", encoding="utf-8")
+    write_atomically(folder / "phantom.json", content + "\n")
 
 
 def _write_image(image: PhantomImage, folder: Path) -> None:

@@ -32,6 +32,7 @@ from pipeline.run.files import MODEL
 from pipeline.run.folder import RunFolder, open_run
 from pipeline.run.pictures import save_picture
 from pipeline.run.seeds import Stream, random_generator
+from pipeline.setting_paths import data_folders, is_inside
 from pipeline.whitening.surgery import whitening_layers
 
 DIGEST_LETTERS = 8
@@ -81,6 +82,7 @@ class CaseNetwork:
         samples: The cohort's images by identifier, with their ``path``, ``diagnosis`` and ``part`` of the split.
         cut: The network, cut at its whitened layer.
         transform: Turns a decoded square into what the network sees, both in an item's ``image``.
+        folders: Where the cohort's images may lie, besides the run's own folder.
     """
 
     run: RunFolder
@@ -89,6 +91,7 @@ class CaseNetwork:
     samples: pd.DataFrame
     cut: CutNetwork
     transform: Callable[[Mapping[Hashable, Any]], Any]
+    folders: Sequence[Path] = ()
 
     @torch.inference_mode()
     def open_image(self, decoded: NDArray[np.uint8]) -> OpenImage:
@@ -162,11 +165,17 @@ class CaseNetwork:
         """Return where an image of the run's cohort lies.
 
         Raises:
-            RunError: If the cohort has no such image.
+            RunError: If the cohort has no such image, or it lies neither in the run's folder nor where images may lie.
         """
         if image_id not in self.samples.index:
             raise RunError(f"{image_id}: not an image of this run's cohort")
-        return Path(str(self.samples.path[image_id]))
+        path = Path(str(self.samples.path[image_id]))
+        if not is_inside(path, [self.run.path, *self.folders]):
+            raise RunError(
+                f"{self.run.path}: samples.csv names an image outside the folders that you opened; name the folder of "
+                "the images: data.root=FOLDER, or for the tool --data-roots FOLDER"
+            )
+        return path
 
     def labels_of(self, image_ids: Sequence[str]) -> NDArray[np.float64]:
         """Return what the run's release says of images: N x k, 1 shows the concept, 0 does not, NaN not known.
@@ -196,11 +205,13 @@ class CaseNetwork:
         return np.asarray(display_transforms(self.settings.transforms)({"image": decoded})["image"])
 
 
-def open_case_network(run_path: Path) -> CaseNetwork:
+def open_case_network(run_path: Path, *, paths: Sequence[str] = (), roots: Sequence[Path] = ()) -> CaseNetwork:
     """Open the network of an explained run.
 
     Args:
-        run_path: The run's folder.
+        run_path: The run's folder, which may have come from anyone.
+        paths: What the caller named of its settings, e.g. ``data.root=/data/isic``.
+        roots: Further folders in which the cohort's images may lie.
 
     Raises:
         RunError: If the run has not been explained yet, or by another version.
@@ -224,15 +235,17 @@ def open_case_network(run_path: Path) -> CaseNetwork:
             activation=settings.model.activation,
         ),
         transform=eval_transforms(settings.transforms, description.mean, description.std),
+        folders=(*data_folders(paths), *roots),
     )
 
 
-def explain_image(run_path: Path, image: str) -> tuple[str, Path]:
+def explain_image(run_path: Path, image: str, *, paths: Sequence[str] = ()) -> tuple[str, Path]:
     """Explain one image with the network of a run.
 
     Args:
         run_path: The run's folder.
         image: An identifier of the run's cohort, or any image file.
+        paths: As for `open_case_network`.
 
     Returns:
         What the case is called, and its file.
@@ -240,7 +253,7 @@ def explain_image(run_path: Path, image: str) -> tuple[str, Path]:
     Raises:
         RunError: If it is neither.
     """
-    network = open_case_network(run_path)
+    network = open_case_network(run_path, paths=paths)
     if image in network.samples.index:
         path, known_image = network.path_of(image), _cohort_image(network, image)
     else:

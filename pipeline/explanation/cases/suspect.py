@@ -42,7 +42,9 @@ class Suspicions:
     left_out: Mapping[str, str]
 
 
-def suspect(run_path: Path, records: Sequence[ImageRecord], *, images: Path, tracker: Tracker) -> Suspicions:
+def suspect(
+    run_path: Path, records: Sequence[ImageRecord], *, images: Path, tracker: Tracker, paths: Sequence[str] = ()
+) -> Suspicions:
     """Run a whole run's network over images.
 
     Args:
@@ -50,18 +52,19 @@ def suspect(run_path: Path, records: Sequence[ImageRecord], *, images: Path, tra
         records: The images; each file must be the one that its record names by digest.
         images: Folder to which their paths are relative.
         tracker: Where progress is shown.
+        paths: Paths of the run's settings that may be followed out of its folder, e.g. ``data.root=/data/isic``.
 
     Raises:
         RunError: If the run has not been explained yet.
         DataError: If there are no images, or files are missing or are others; ``rows`` lists all.
     """
     _refuse_other_files(records, images)
-    network = open_case_network(run_path)
+    network = open_case_network(run_path, paths=paths)
     validation = [str(name) for name in network.samples.index[network.samples.part == Part.VALIDATION]]
     labels = network.labels_of(validation)
-    paths = [network.path_of(image_id) for image_id in validation]
-    with tracker.task("validation images", len(paths)) as advance:
-        reference = _activations(network, paths, advance)
+    files = [network.path_of(image_id) for image_id in validation]
+    with tracker.task("validation images", len(files)) as advance:
+        reference = _activations(network, files, advance)
     with tracker.task("images of the set", len(records)) as advance:
         activations = _activations(network, [images / record.path for record in records], advance)
     suspected, left_out = {}, {}

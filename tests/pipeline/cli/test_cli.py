@@ -71,12 +71,12 @@ def calls(monkeypatch):
         tracker.say("trained")
         return RunFolder(Path("runs/new"))
 
-    def redo(path, stage, *, tracker):
-        kept.append(("redo", str(path), str(stage)))
+    def redo(path, stage, *, tracker, paths):
+        kept.append(("redo", str(path), str(stage), *paths))
         return RunFolder(Path("runs/new"))
 
-    def suppress_run(path, names, *, epochs, tracker):
-        kept.append(("suppress", str(path), names, epochs))
+    def suppress_run(path, names, *, epochs, tracker, paths):
+        kept.append(("suppress", str(path), names, epochs, *paths))
         return RunFolder(Path("runs/other"))
 
     monkeypatch.setattr(pipeline.retrain, "retrain", retrain)
@@ -119,14 +119,16 @@ def test_training_alone_says_what_comes_next(invoke, calls, config):
 def test_a_stage_is_done_again_and_its_file_named(invoke, calls, command, stage, file):
     assert invoke(command, "runs/new").output == f"runs/new/{file}\n"
     assert calls == [("redo", "runs/new", stage)]
+    invoke(command, "runs/new", "data.root=/data", "data.cache=/cache")
+    assert calls[1] == ("redo", "runs/new", stage, "data.root=/data", "data.cache=/cache")
 
 
 def test_a_suppressed_run_is_measured_to_its_report(invoke, calls):
     output = invoke("suppress", "runs/new", "streaks", "ruler", "--epochs", "2").output
     assert calls == [("suppress", "runs/new", ["streaks", "ruler"], 2), ("redo", "runs/other", "report")]
     assert "report: runs/new/report.html" in output
-    invoke("suppress", "runs/new", "streaks")
-    assert calls[2] == ("suppress", "runs/new", ["streaks"], 0)
+    invoke("suppress", "runs/new", "streaks", "--path", "data.root=/data")
+    assert calls[2] == ("suppress", "runs/new", ["streaks"], 0, "data.root=/data")
 
 
 def test_an_export_goes_to_each_target_that_was_asked_for(invoke, monkeypatch):
@@ -155,7 +157,7 @@ def test_a_single_image_is_explained_and_shown(invoke, calls, monkeypatch, tmp_p
     asked = []
     monkeypatch.setattr(
         "pipeline.explanation.cases.network.explain_image",
-        lambda run, image: asked.append((run, image)) or ("i1", Path("cases/i1.json")),
+        lambda run, image, *, paths: asked.append((run, image, *paths)) or ("i1", Path("cases/i1.json")),
     )
     monkeypatch.setattr("pipeline.report.pages.case.write_case_page", lambda run, image: f"{run.id}/{image}.html")
     assert invoke("explain", tmp_path, "--image", "i1").output == f"cases/i1.json\n{tmp_path.name}/i1.html\n"

@@ -32,7 +32,7 @@ from pipeline.results.record import RunRecord
 from pipeline.results.result import parse_result
 from pipeline.run.folder import RunFolder
 
-CANARY = "<script>document.title='broken'</script>"
+CANARY = "<script>document.title='broken'"
 CASES = 120
 
 

@@ -356,9 +356,8 @@ def test_settings_survive_the_database(ledger, submit):
 def test_drafts_are_validated_as_on_the_command_line(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text("name: n\n")
-    settings = desk.draft(file, ["seed=5"], release="derm@2", store="/s.sqlite")
-    assert (settings.seed, str(settings.concepts.release), settings.concepts.store) == (5, "derm@2", "/s.sqlite")
-    assert desk.draft(file, store="/s.sqlite") == parse_overrides(["name=n"]), "a store without a release says nothing"
-    assert desk.draft(file, ["seed=5"], release="derm@2").concepts.store is None
+    settings = desk.draft(file, ["seed=5"], release="derm@2")
+    assert (settings.seed, str(settings.concepts.release)) == (5, "derm@2")
+    assert desk.draft(file) == parse_overrides(["name=n"])
     with pytest.raises(SettingsError, match="did you mean 'seed'"):
         desk.draft(file, ["sead=5"])

@@ -93,7 +93,7 @@ def stored(monkeypatch):
 
 @pytest.fixture
 def network(run, stored):
-    return open_case_network(run.path)
+    return open_case_network(run.path, roots=[run.path.parent])
 
 
 def means_of(name):
@@ -126,6 +126,12 @@ def test_switching_a_concept_off_runs_the_tail_with_its_axis_at_its_reference(ne
     assert absent.what_if(image, ["red"]) == pytest.approx(expected([0.5, *means[1:]]), abs=1e-3)
 
 
+def test_images_are_read_only_from_where_the_caller_says(run, stored):
+    with pytest.raises(RunError, match=r"samples.csv names an image outside .* data.root=FOLDER"):
+        open_case_network(run.path).path_of("a")
+    assert open_case_network(run.path, paths=[f"data.root={run.path.parent}"]).path_of("a").is_file()
+
+
 def test_a_concept_without_an_axis_cannot_be_switched_off(network):
     image = network.open_image(network.decode(network.path_of("a")))
     with pytest.raises(SettingsError, match=r"blue, veil: no such axis; the named axes are red, green"):
@@ -133,7 +139,7 @@ def test_a_concept_without_an_axis_cannot_be_switched_off(network):
 
 
 def test_an_image_of_the_cohort_is_explained_with_all_that_is_known_of_it(run, stored):
-    image_id, file = explain_image(run.path, "a")
+    image_id, file = explain_image(run.path, "a", paths=[f"data.root={run.path.parent}"])
     case = read_case(run, "a")
     assert (image_id, file) == ("a", run.file("cases/a.json"))
     assert (case.part, case.reference) == ("test", "melanoma")
@@ -152,7 +158,7 @@ def test_an_image_of_the_cohort_is_explained_with_all_that_is_known_of_it(run, s
 
 
 def test_an_image_without_a_part_has_none(run, stored):
-    explain_image(run.path, "b")
+    explain_image(run.path, "b", paths=[f"data.root={run.path.parent}"])
     case = read_case(run, "b")
     assert (case.part, case.reference) == (None, "nevus")
     assert [concept.label for concept in case.concepts] == [None, True]
@@ -161,7 +167,7 @@ def test_an_image_without_a_part_has_none(run, stored):
 def test_a_file_is_called_by_its_name_and_content(run, stored, tmp_path):
     path = paint(tmp_path, "from elsewhere", COLOURS["a"])
     digest = sha256(path.read_bytes()).hexdigest()
-    image_id, _ = explain_image(run.path, str(path))
+    image_id, _ = explain_image(run.path, str(path), paths=[f"data.root={run.path.parent}"])
     assert image_id == f"from elsewhere-{digest[:8]}"
     case = read_case(run, image_id)
     assert (case.part, case.reference, case.digest) == (None, None, digest)
@@ -288,7 +294,7 @@ def test_suspicion_is_learnt_on_validation_images_and_given_for_the_set(network,
     polarities |= {("green", name): Polarity.PRESENT for name in ids[: FEWEST - 1]}
     write_release(made_release(polarities, CONCEPTS), network.run.file("release.json"))
     opened = replace(network, samples=samples)
-    monkeypatch.setattr(suspect_stage, "open_case_network", lambda path: opened)
+    monkeypatch.setattr(suspect_stage, "open_case_network", lambda path, *, paths: opened)
     new = [
         ImageRecord(id=f"new {path.stem}", digest=sha256(path.read_bytes()).hexdigest(), path=path.name)
         for path in paths[45:50]
