@@ -147,9 +147,10 @@ def save_for_later(
             return
         refuse_unknown_cases(act.session, set_name, [(image_id, concept)])
         act.session.execute(delete(LaterRow).filter_by(**case))
+        at = now()
         if later:
-            act.session.execute(insert(LaterRow).values(**case, at=now()))
-        act.record(f"{set_name}/{concept}/{image_id}", {**case, "later": later})
+            act.session.execute(insert(LaterRow).values(**case, at=at))
+        act.record(f"{set_name}/{concept}/{image_id}", {**case, "later": later, "at": at})
 
 
 def import_judgements(
@@ -192,10 +193,12 @@ def import_judgements(
     with performing(store, actor, Action.IMPORT_JUDGEMENTS, key=key, request=request) as act:
         if not act.is_repeat:
             _refuse_bad_rows(act.session, set_name, judgements, locations=locations)
-            added = _add_readers(act.session, {judgement.reader for judgement in judgements})
+            created = now()
+            added = _add_readers(act.session, {judgement.reader for judgement in judgements}, created=created)
             fresh = [j for j in judgements if not _is_said_already(act.session, set_name, j)]
             records = [record.to_json() for record in write(act, set_name, fresh, undoable=False)]
-            act.record(set_name, {"set": set_name, "readers": added, "judgements": records}, result=len(fresh))
+            payload = {"set": set_name, "readers": added, "created": created, "judgements": records}
+            act.record(set_name, payload, result=len(fresh))
         return int(act.result)
 
 
@@ -276,11 +279,11 @@ def _refuse_unread(session: Session, set_name: str, seconds: Iterable[Judgement]
             raise StoreError(f"{where}: {judgement.reader!r:.80} has no first reading to read again")
 
 
-def _add_readers(session: Session, names: set[str]) -> list[str]:
+def _add_readers(session: Session, names: set[str], *, created: str) -> list[str]:
     with_account = set(session.scalars(select(AccountRow.name).where(AccountRow.name.in_(names))))
     new = sorted(names - with_account)
     for name in new:
-        session.execute(insert(AccountRow).values(name=name, password=None, disabled=False, created=now()))
+        session.execute(insert(AccountRow).values(name=name, password=None, disabled=False, created=created))
     return new
 
 

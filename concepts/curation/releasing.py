@@ -282,7 +282,8 @@ def _keep(act: Act, release: Release, masks: Mapping[str, bytes]) -> None:
     identity: dict[str, Any] = {"name": release.name, "version": release.version, "digest": release.digest}
     info = {**identity, "status": FROZEN, "by": act.actor, "at": at}
     act.session.execute(insert(ReleaseRow).values(**info, manifest=manifest))
-    payload = {"release": {**identity, "manifest": sha256(manifest.encode()).hexdigest()}}
+    told = {**identity, "manifest": sha256(manifest.encode()).hexdigest()}
+    payload = {"release": told, "at": at, "masks": sorted(masks)}
     act.record(f"{release.name}@{release.version}", payload, result=info)
 
 

@@ -66,7 +66,9 @@ class Act:
             result: JSON; the answer.
         """
         self.session.flush()
-        seq = audit.append(self.session, self.actor, self.action, subject=subject, payload=payload)
+        told = {"key": self.key, "request": self.request, "result": result}
+        content = {**payload, audit.ACT: told}
+        seq = audit.append(self.session, self.actor, self.action, subject=subject, payload=content)
         answer = canonical_json(result).decode()
         values = {"actor": self.actor, "key": self.key, "action": self.action, "request": self.request, "seq": seq}
         self.session.execute(KEEP, values | {"result": answer})

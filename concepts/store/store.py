@@ -12,7 +12,7 @@ import alembic.command
 import alembic.config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect
+from sqlalchemy import URL, Engine, inspect
 from sqlalchemy.orm import Session
 
 from concepts.addresses import blanked, operator_address
@@ -172,9 +172,26 @@ def _create_if_empty(store: Store, *, must_exist: bool) -> None:
         upgrade(store, "head")
 
 
+def store_address(url: str | None) -> URL:
+    """Return the address of a store as `open_store` reads it.
+
+    Raises:
+        StoreError: If the address is not understood.
+    """
+    return database_address(operator_address(url, VARIABLE) or str(DEFAULT_STORE), what="store")
+
+
+def store_file(url: str | None) -> Path | None:
+    """Return the file of a SQLite store; None for PostgreSQL.
+
+    Raises:
+        StoreError: If the address is not understood.
+    """
+    return sqlite_file(store_address(url))
+
+
 def _connect(url: str | None, *, must_exist: bool) -> Store:
-    word = operator_address(url, VARIABLE) or str(DEFAULT_STORE)
-    address = database_address(word, what="store")
+    address = store_address(url)
     path = sqlite_file(address)
     if path is not None and must_exist and not path.is_file():
         raise StoreError(f"{blanked(str(path))}: there is no concept store; give its address by --store or {VARIABLE}")

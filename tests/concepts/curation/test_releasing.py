@@ -39,7 +39,7 @@ from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.mask import encode
 from concepts.release import read_release as read_manifest
 from concepts.release import verify_regions, write_release
-from concepts.store import audit
+from concepts.store.check import check
 from concepts.store.roles import Action, Role
 from concepts.store.store import open_store
 
@@ -81,7 +81,7 @@ def test_a_release_holds_what_readers_agreed_on_and_who_they_were(filled):
     # Three verdicts of each kind, one of three pairs differs: 1 - (1/3) / (2 * 3 * 3 / (6 * 5)).
     assert agreement.value == pytest.approx(4 / 9, abs=1e-12)
     assert release.consensus["minimum_readers"] == 2
-    assert audit.verify(filled) is None
+    assert check(filled).broken is None
 
 
 def test_freezing_twice_with_one_key_makes_one_release(filled):
@@ -174,7 +174,7 @@ def test_an_adjudicator_looks_blinded_first_and_has_the_last_word(filled):
     release = read_release(filled, OPERATOR, "derm@1")
     assert polarities(release)["image2"] is Polarity.PRESENT
     assert "adjudicated by eve" in {example.provenance.split(" (")[0] for example in release.examples}
-    assert audit.verify(filled) is None
+    assert check(filled).broken is None
 
 
 def test_who_read_a_case_does_not_adjudicate_it(filled):
@@ -245,7 +245,7 @@ def test_a_release_travels_whole_to_another_store(filled, databases, tmp_path):
         back = export_release(other, OPERATOR, "derm@1", tmp_path / "two")
         assert back.read_bytes() == path.read_bytes()
         verify_regions(read_manifest(back), tmp_path / "two")
-        assert audit.verify(other) is None
+        assert check(other).broken is None
 
 
 def test_an_altered_release_is_not_brought_in(filled, tmp_path):

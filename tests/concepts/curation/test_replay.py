@@ -22,6 +22,7 @@ from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.mask import encode
 from concepts.store import audit
+from concepts.store.check import check
 from concepts.store.judgement_rows import JudgementRecord
 from concepts.store.roles import Action, Role
 from concepts.store.schema import (
@@ -146,7 +147,7 @@ def stored(store) -> State:
 
 
 def assert_replay_gives_the_store(store) -> None:
-    assert audit.verify(store) is None
+    assert check(store).broken is None
     assert replayed(store) == stored(store)
 
 

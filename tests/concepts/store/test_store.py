@@ -14,7 +14,8 @@ from concepts.curation.accounts import OPERATOR
 from concepts.curation.door import list_sets, read_judgements
 from concepts.errors import StoreError
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
-from concepts.store import audit, database
+from concepts.store import database
+from concepts.store.check import check
 from concepts.store.judgement_rows import COLUMNS
 from concepts.store.schema import JudgementRow, SetRow, Table
 from concepts.store.store import Store, head_revision, migrate, open_store, revision, upgrade
@@ -77,7 +78,7 @@ def test_a_filled_store_of_every_released_revision_migrates_and_loses_nothing(fi
     with closing(open_store(url)) as store:
         assert read_judgements(store, OPERATOR, "derm") == read_judgements(filled, OPERATOR, "derm")
         assert curation.history(store, OPERATOR) == curation.history(filled, OPERATOR)
-        assert audit.verify(store) is None
+        assert check(store).broken is None
         curation.judge(store, "ann", "derm", judgement, key="two")
 
 
@@ -85,7 +86,7 @@ def test_a_filled_store_migrates_and_loses_nothing(filled):
     before = read_judgements(filled, OPERATOR, "derm")
     assert migrate(address(filled)) == (head_revision(), head_revision())
     assert read_judgements(filled, OPERATOR, "derm") == before
-    assert audit.verify(filled) is None
+    assert check(filled).broken is None
 
 
 def test_another_revision_is_refused_by_name(store):
