@@ -1,11 +1,14 @@
 """The concept store: one database of what clinicians decided; its transactions and migrations."""
 
 import contextlib
+import signal
+import sys
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
 import alembic.command
@@ -25,6 +28,7 @@ from concepts.store.database import (
     sqlite_file,
     writing_alone,
 )
+from concepts.store.settling import Settling
 
 VARIABLE = "DERMAXIS_STORE"
 """Environment variable with the address of the store."""
@@ -43,7 +47,12 @@ class Store:
     """
 
     engine: Engine
+    _settling: Settling = field(init=False, repr=False, compare=False)
     _kept: dict[Hashable, tuple[Hashable, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Begin to settle what is written."""
+        object.__setattr__(self, "_settling", Settling(self.engine))
 
     def keep(self, key: Hashable, stamp: Hashable, make: Callable[[], Any]) -> Any:  # noqa: ANN401  # whatever is made
         """Keep what ``make`` gives in memory as long as the stamp is the same.
@@ -85,10 +94,26 @@ class Store:
         ):
             yield session
             session.flush()
+        self._settling.soon()
 
     def close(self) -> None:
-        """Let go of the database's connections."""
+        """Settle what was written, and let go of the database's connections."""
+        self._settling.finish()
         self.engine.dispose()
+
+
+@contextmanager
+def closed_at_the_end(store: Store) -> Iterator[Store]:
+    """Close a store at the end of a block, also when that end is SIGTERM, which would leave its log unmerged."""
+    is_ours = current_thread() is main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if is_ours:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield store
+    finally:
+        store.close()
+        if is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def open_store(url: str | None = None, *, must_exist: bool = False) -> Store:
@@ -158,7 +183,7 @@ def _refuse_other_revision(store: Store) -> None:
     if present != head:
         raise StoreError(
             f"{store.url}: the store is at revision {present}, this Dermaxis needs {head}; "
-            "make a copy, then run 'dermaxis concepts migrate'"
+            "make a backup, then run 'dermaxis store migrate'"
         )
 
 

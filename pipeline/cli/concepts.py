@@ -44,13 +44,10 @@ ReleaseName = Annotated[str, typer.Argument(metavar="RELEASE", help=RELEASE_HELP
 @contextmanager
 def opened_store(url: str | None, *, must_exist: bool = True) -> Iterator["Store"]:
     """Open a store, the user's own by default, and close it at the end."""
-    from concepts.store.store import open_store
+    from concepts.store.store import closed_at_the_end, open_store
 
-    store = open_store(url, must_exist=must_exist)
-    try:
+    with closed_at_the_end(open_store(url, must_exist=must_exist)) as store:
         yield store
-    finally:
-        store.close()
 
 
 @concepts_app.command()

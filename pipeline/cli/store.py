@@ -113,7 +113,7 @@ def check_store(url: str | None, *, expect: str | None = None, witness: Path | N
         if findings.missing:
             raise StoreError(
                 f"{store.url}: the chain does not hold {findings.missing[0]} ({len(findings.missing)} such): its "
-                "newest events were cut off, or this is an older copy or another store; compare it with your last backup"
+                "newest events were cut off, or this is an older copy or another store; compare it with a backup"
             )
     typer.echo(_describe(findings))
     for what, number in findings.unchecked.items():
