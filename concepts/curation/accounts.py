@@ -14,6 +14,7 @@ from concepts.errors import StoreError
 from concepts.judgement import is_plain
 from concepts.store.acts import Act, looking, performing
 from concepts.store.audit import now
+from concepts.store.persons import add_person
 from concepts.store.roles import Action, Role
 from concepts.store.schema import AccountRoleRow, AccountRow
 from concepts.store.store import Store
@@ -73,9 +74,9 @@ def add_account(
         if act.session.get(AccountRow, name) is not None:
             raise StoreError(f"an account {name!r} already exists; choose another name")
         created = now()
-        act.session.execute(insert(AccountRow).values(name=name, password=digest, disabled=False, created=created))
+        person = add_person(act.session, name, password=digest, created=created)
         _give_roles(act.session, name, granted)
-        told = {"account": name, "roles": granted, "password": _told(digest), "created": created}
+        told = {"account": name, "roles": granted, "password": _told(digest), **person}
         act.record(name, told)
 
 

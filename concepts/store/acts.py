@@ -66,7 +66,8 @@ class Act:
             result: JSON; the answer.
         """
         self.session.flush()
-        told = {"key": self.key, "request": self.request, "result": result}
+        # Not the digest of the request: it may be one of a name, and so could be guessed for ever.
+        told = {"key": self.key, "result": result}
         content = {**payload, audit.ACT: told}
         seq = audit.append(self.session, self.actor, self.action, subject=subject, payload=content)
         answer = canonical_json(result).decode()

@@ -17,6 +17,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from concepts.release import canonical_json
+from concepts.store.persons import names_of, numbered, swapped
 from concepts.store.schema import EventRow, portions, table
 
 START = "0" * 64
@@ -26,6 +27,8 @@ LAST = select(EVENTS.c.seq, EVENTS.c.hash).order_by(EVENTS.c.seq.desc()).limit(1
 APPEND = insert(EVENTS)
 FIELDS = ("seq", "previous", "actor", "action", "subject", "payload", "at")
 """What the hash is of."""
+RECHAINED = "rechain"
+"""The act of the migration that put numbers in the place of names."""
 ACT = "act"
 """Under which a payload tells the row of the act."""
 
@@ -98,31 +101,33 @@ def append(session: Session, actor: str, action: str, *, subject: str, payload: 
     Returns:
         The event's number.
     """
+    actor, subject, payload = numbered(session, actor, subject, payload)
     last = session.execute(LAST).first()
     seq, previous = (last.seq + 1, last.hash) if last else (1, START)
     content = canonical_json(payload).decode()
     event = dict(zip(FIELDS, (seq, previous, actor, action, subject, content, now()), strict=True))
-    session.execute(APPEND, event | {"hash": _hash(event)})
+    session.execute(APPEND, event | {"hash": event_hash(event)})
     return seq
 
 
-def history(session: Session, *, after: int = 0) -> Iterator[Event]:
-    """Iterate over the events in order, from the one after ``after``."""
+def history(session: Session, *, after: int = 0, with_names: bool = True) -> Iterator[Event]:
+    """Iterate over the events in order, from the one after ``after``; with names, or as the chain has them."""
+    names = names_of(session) if with_names else {}
     rows = session.scalars(select(EventRow).where(EventRow.seq > after).order_by(EventRow.seq)).yield_per(BATCH)
-    return map(to_event, rows)
+    return (to_event(row, names) for row in rows)
 
 
-def to_event(row: EventRow) -> Event:
-    """Build the event that a row holds."""
-    payload = json.loads(row.payload)
+def to_event(row: EventRow, names: Mapping[str, str]) -> Event:
+    """Build the event that a row holds; ``names`` by what the chain calls the accounts."""
+    payload = swapped(json.loads(row.payload), names)
     act = payload.pop(ACT, None)
     return Event(
         seq=row.seq,
         previous=row.previous,
         hash=row.hash,
-        actor=row.actor,
+        actor=names.get(row.actor, row.actor),
         action=row.action,
-        subject=row.subject,
+        subject=names.get(row.subject, row.subject),
         payload=payload,
         at=row.at,
         act=act,
@@ -132,7 +137,7 @@ def to_event(row: EventRow) -> Event:
 def newest(session: Session) -> Event | None:
     """Return the newest event, whose hash stands for the whole chain; None where nothing was done yet."""
     row = session.scalar(select(EventRow).order_by(EventRow.seq.desc()).limit(1))
-    return to_event(row) if row else None
+    return to_event(row, {}) if row else None
 
 
 def absent(session: Session, digests: Iterable[str]) -> tuple[str, ...]:
@@ -141,6 +146,9 @@ def absent(session: Session, digests: Iterable[str]) -> tuple[str, ...]:
     present: set[str] = set()
     for portion in portions(wanted):
         present.update(session.scalars(select(EventRow.hash).where(EventRow.hash.in_(portion))))
+    # The chain was written again once, and an event says what its newest digest was before.
+    rechained = select(EventRow.payload).where(EventRow.action == RECHAINED)
+    present.update(json.loads(payload)["before"] for payload in session.scalars(rechained))
     return tuple(digest for digest in wanted if digest not in present)
 
 
@@ -152,11 +160,12 @@ def broken_chain(session: Session) -> BrokenLink | None:
             return BrokenLink(seq + 1, f"event {seq + 1} is missing")
         if row.previous != previous:
             return BrokenLink(row.seq, f"event {row.seq} does not follow from event {seq}")
-        if row.hash != _hash({field: getattr(row, field) for field in FIELDS}):
+        if row.hash != event_hash({field: getattr(row, field) for field in FIELDS}):
             return BrokenLink(row.seq, f"event {row.seq} was altered: its hash does not fit its content")
         seq, previous = row.seq, row.hash
     return None
 
 
-def _hash(fields: Mapping[str, Any]) -> str:
+def event_hash(fields: Mapping[str, Any]) -> str:
+    """Return the hash of an event's `FIELDS`."""
     return sha256(canonical_json(fields)).hexdigest()

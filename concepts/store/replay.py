@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from concepts.store.audit import Event
+from concepts.store.audit import RECHAINED, Event
+from concepts.store.persons import OPERATOR, PREFIX
 from concepts.store.roles import Action
 
-OPERATOR, OPERATOR_ROLES = "operator", ("admin", "curator", "researcher", "reviewer")
+OPERATOR_ROLES = ("admin", "curator", "researcher", "reviewer")
 """The one account that no event made: a store begins with it."""
 LATER_KEY = ("set_name", "reader", "concept", "image_id")
 Row = dict[str, Any]
@@ -46,7 +47,7 @@ def replayed(events: Iterable[Event]) -> State:
         LookupError: If an event changes what no event before it made.
     """
     state = State()
-    state.put(0, "accounts", (OPERATOR,), {"name": OPERATOR, "password": None, "disabled": False})
+    state.put(0, "accounts", (OPERATOR,), _person(OPERATOR, password=None, salt=None) | {"disabled": False})
     _set_roles(state, 0, OPERATOR, OPERATOR_ROLES)
     for event in events:
         _replay_sets(state, event)
@@ -79,13 +80,16 @@ def _replay_sets(state: State, event: Event) -> None:
 
 def _replay_people(state: State, event: Event) -> None:
     payload, seq = event.payload, event.seq
-    for name in payload.get("readers", ()):
-        row = {"name": name, "password": None, "disabled": False} | _told(payload, "created")
+    for position, name in enumerate(payload.get("readers", ())):
+        salted = {"salt": payload["names"][position]} if "names" in payload else {}
+        row = {**_person(name, password=None), "disabled": False, **salted, **_told(payload, "created")}
         state.put(seq, "accounts", (name,), row)
     name = payload.get("account")
     match event.action:
         case Action.ADD_ACCOUNT:
-            row = {"name": name, "disabled": False} | _told(payload, "created") | _password(payload["password"])
+            salted = {"salt": payload["name"]} if "name" in payload else {}
+            row = {"disabled": False, **salted, **_told(payload, "created")}
+            row |= _person(str(name)) | _password(payload["password"])
             state.put(seq, "accounts", (name,), row)
             _set_roles(state, seq, str(name), payload["roles"])
         case Action.SET_ROLES:
@@ -95,6 +99,17 @@ def _replay_people(state: State, event: Event) -> None:
             state.put(seq, "accounts", (name,), _password(payload.get("password", True)))
         case Action.SET_DISABLED:
             state.put(seq, "accounts", (name,), {"disabled": payload["disabled"]})
+        case Action.FORGET_PERSON:
+            _set_roles(state, seq, str(name), ())
+            state.put(seq, "accounts", (name,), {"disabled": True, "password": None, "salt": None})
+    if event.action == RECHAINED:
+        for name, digest in payload["names"].items():
+            state.put(seq, "accounts", (name,), {"salt": digest})
+
+
+def _person(name: str, **columns: None) -> Row:
+    """Return the columns of an account that follow from what the chain calls it."""
+    return {"name": name, "number": int(name.removeprefix(PREFIX)) if name != OPERATOR else 0, **columns}
 
 
 def _set_roles(state: State, seq: int, name: str, roles: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from uuid import uuid4
 
 import typer
 
@@ -87,6 +88,21 @@ def check(
 def migrate(store: StoreWord) -> None:
     """Migrate a store that an older version of Dermaxis made. Make a backup first."""
     migrate_store(store)
+
+
+@store_app.command()
+def forget(
+    store: StoreWord,
+    person: Annotated[str, typer.Argument(metavar="PERSON", help="Name of the account")],
+) -> None:
+    """Forget a person for good: blank name, password and roles. What they judged stays, under a number."""
+    from concepts.curation.accounts import OPERATOR
+    from concepts.curation.forgetting import forget_person
+    from concepts.store.store import closed_at_the_end, open_store
+
+    with closed_at_the_end(open_store(store, must_exist=True)) as opened:
+        number = forget_person(opened, OPERATOR, person, key=uuid4().hex)
+    typer.echo(f"forgotten; the account is {number} now. Backups, and releases frozen before, still hold the name")
 
 
 def check_store(url: str | None, *, expect: str | None = None, witness: Path | None = None) -> None:

@@ -63,7 +63,10 @@ def kill_all(url: str, logs: list[Path], arguments: argparse.Namespace) -> None:
     while kills < arguments.kills:
         for writer in range(arguments.writers):
             if writer not in ends:
-                ends[writer] = (time.monotonic() + generator.uniform(SHORTEST, LONGEST), start(url, writer, logs[writer]))
+                ends[writer] = (
+                    time.monotonic() + generator.uniform(SHORTEST, LONGEST),
+                    start(url, writer, logs[writer]),
+                )
             end, process = ends[writer]
             if time.monotonic() >= end and kills < arguments.kills:
                 os.kill(process, signal.SIGKILL)

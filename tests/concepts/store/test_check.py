@@ -102,6 +102,15 @@ def test_a_change_behind_the_stores_back_is_found_and_named(lived, statement, na
     assert re.search(named, broken.reason), broken.reason
 
 
+def test_an_account_that_got_another_name_everywhere_is_found(lived):
+    behind_its_back(
+        lived,
+        "UPDATE accounts SET name = 'other' WHERE name = 'zoe'",
+        "UPDATE account_roles SET account = 'other' WHERE account = 'zoe'",
+    )
+    assert re.search("account other .*: salt", check(lived).broken.reason)
+
+
 def test_a_plain_update_that_supersedes_a_verdict_passes_the_triggers_and_is_found(lived):
     with lived.writing() as session:
         number = session.execute(text("SELECT id FROM judgements WHERE superseded_by IS NULL ORDER BY id")).scalar()

@@ -48,7 +48,11 @@ def test_nothing_acknowledged_is_lost_when_a_writer_is_killed(databases):
 @pytest.mark.parametrize(
     ("program", "count", "figures"),
     [
-        ("killed_writers.py", ("--kills", "40", "--writers", "4"), {"kills": 40, "lost": 0, "twice": 0, "broken": None}),
+        (
+            "killed_writers.py",
+            ("--kills", "40", "--writers", "4"),
+            {"kills": 40, "lost": 0, "twice": 0, "broken": None},
+        ),
         ("backups_under_writers.py", ("--backups", "4", "--writers", "4"), {"backups": 4, "whole": 4}),
     ],
 )
