@@ -11,6 +11,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -23,7 +24,15 @@ from concepts.errors import StoreError
 from concepts.files import replacing
 from concepts.store.check import Findings, check
 from concepts.store.database import errors_in_one_line
-from concepts.store.store import Store, migrate, open_store, store_address, store_file
+from concepts.store.store import (
+    Store,
+    head_revision,
+    migrate,
+    open_store,
+    store_address,
+    store_file,
+    store_revision,
+)
 
 SHARED_BYTES = (510, 0x40000002)
 """Length and start of the bytes that every open connection to a SQLite file keeps locked, from SQLite's file format."""
@@ -31,7 +40,7 @@ BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a file and would apply to another file of the same name."""
 
 
-def back_up(url: str | None, file: Path) -> Findings:
+def back_up(url: str | None, file: Path) -> Findings | None:
     """Copy a store to a new file, while others may be writing to it.
 
     The copy holds all that was acknowledged before the call, and passes `check`.
@@ -42,6 +51,7 @@ def back_up(url: str | None, file: Path) -> Findings:
 
     Returns:
         What `check` found in the copy; for PostgreSQL in the store itself, in the state that was dumped or a later one.
+        None for a PostgreSQL store of an older Dermaxis, which is checked when it is migrated or restored.
 
     Raises:
         StoreError: If the file exists, the store cannot be read, or the copy does not pass `check`.
@@ -49,13 +59,17 @@ def back_up(url: str | None, file: Path) -> Findings:
     if file.exists() or file.is_symlink():
         raise StoreError(f"{file}: exists already, and a backup is never overwritten; give another file")
     source = store_file(url)
-    with _file_errors(file), closing(open_store(url, must_exist=True)) as store, replacing(file) as copy:
-        if source is None:
-            _run_tool("pg_dump", "--format=custom", f"--file={copy}", address=store_address(url))
-            findings = check(store)
-        else:
+    is_current = store_revision(url) == head_revision()
+    with _file_errors(file), replacing(file) as copy:
+        if source is not None:
             _copy_sqlite(source, copy)
-            findings = _check_file(copy)
+            findings = _check_file(copy) if is_current else _check_migrated(copy)
+        else:
+            _run_tool("pg_dump", "--format=custom", f"--file={copy}", address=store_address(url))
+            if not is_current:
+                return None
+            with closing(open_store(url, must_exist=True)) as store:
+                findings = check(store)
         _refuse_broken(findings, str(file))
         return findings
 
@@ -87,8 +101,7 @@ def _restore_sqlite(target: Path, file: Path) -> tuple[Findings, str]:
         # The temporary file takes the target's name only once the one of before is out of the way.
         with replacing(target) as copy:
             _copy_sqlite(file, copy)
-            migrate(str(copy))
-            findings = _check_file(copy)
+            findings = _migrate_and_check(copy)
             _refuse_broken(findings, str(file))
             aside = _set_aside(target)
     return findings, aside
@@ -130,6 +143,21 @@ def _copy_sqlite(source: Path, copy: Path) -> None:
         raise StoreError(
             f"{source}: SQLite cannot read the file: {error}; give a SQLite store or its backup"
         ) from error
+
+
+def _check_migrated(copy: Path) -> Findings:
+    """Check a copy that an older Dermaxis made, by a copy of it that is migrated and thrown away."""
+    with tempfile.TemporaryDirectory(dir=copy.parent) as folder:
+        _copy_sqlite(copy, Path(folder, "migrated.sqlite"))
+        return _migrate_and_check(Path(folder, "migrated.sqlite"))
+
+
+def _migrate_and_check(copy: Path) -> Findings:
+    try:
+        migrate(str(copy))
+        return _check_file(copy)
+    finally:
+        Path(f"{copy}-queue").unlink(missing_ok=True)
 
 
 def _check_file(copy: Path) -> Findings:
@@ -199,9 +227,10 @@ def _run_tool(program: str, *arguments: str, address: URL) -> None:
     path = shutil.which(program)
     if path is None:
         raise StoreError(f"{program} is not installed; install PostgreSQL's client programs of the server's version")
-    password = {"PGPASSWORD": str(address.password)} if address.password else {}
-    bare = address.set(drivername="postgresql", password=None).render_as_string(hide_password=False)
-    command = [path, "--no-password", f"--dbname={bare}", *arguments]
+    secret = address.password or address.query.get("password")
+    password = {"PGPASSWORD": str(secret)} if secret else {}
+    bare = address.set(drivername="postgresql", password=None).difference_update_query(["password"])
+    command = [path, "--no-password", f"--dbname={bare.render_as_string(hide_password=False)}", *arguments]
     done = subprocess.run(
         command, env={**os.environ, **password}, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )

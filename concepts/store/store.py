@@ -158,6 +158,17 @@ def migrate(url: str | None = None) -> tuple[str | None, str]:
         return before, head_revision()
 
 
+def store_revision(url: str | None) -> str | None:
+    """Return the revision that a store is at, be it this Dermaxis's or not.
+
+    Raises:
+        StoreError: If there is no store, or it cannot be opened.
+    """
+    store = _connect(url, must_exist=True)
+    with contextlib.closing(store), errors_in_one_line(store.url):
+        return revision(store)
+
+
 def upgrade(store: Store, target: str) -> None:
     """Run the migrations up to a revision, all or none."""
     config = _config()

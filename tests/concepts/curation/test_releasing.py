@@ -5,6 +5,7 @@ from itertools import count
 
 import numpy as np
 import pytest
+from fake_stores import judge_two_images
 from PIL import Image
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -38,7 +39,7 @@ from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.mask import encode
 from concepts.release import read_release as read_manifest
-from concepts.release import verify_regions, write_release
+from concepts.release import restrict, verify_regions, write_release
 from concepts.store.check import check
 from concepts.store.roles import Action, Role
 from concepts.store.store import open_store
@@ -265,3 +266,13 @@ def test_manifests_that_know_nothing_of_readers_keep_their_digest(filled, tmp_pa
     write_release(plain, tmp_path / "plain.json")
     assert not {"readers", "agreement", "consensus"} & json.loads((tmp_path / "plain.json").read_text()).keys()
     assert read_manifest(tmp_path / "plain.json").digest == plain.digest != release.digest
+
+
+def test_a_release_names_the_newest_event_before_it_and_keeps_the_digest_of_its_preview(filled):
+    judge_two_images(filled)
+    newest = history(filled, OPERATOR, limit=1)[0]
+    preview = preview_release(filled, OPERATOR, "derm").release
+    info = freeze(filled, OPERATOR, "derm", confirmed=preview.digest, key="one")
+    release = read_release(filled, OPERATOR, "derm@1")
+    assert (release.chain, release.digest) == (newest.hash, info.digest)
+    assert restrict(release, ["image0"]).chain == newest.hash, "a run's record takes it from here"

@@ -19,7 +19,8 @@ from concepts.judgement import Judgement, Verdict
 from concepts.store import settling
 from concepts.store.backup import back_up, restore
 from concepts.store.check import check
-from concepts.store.store import Store, open_store
+from concepts.store.store import Store, open_store, revision, upgrade
+from concepts.store.store import _connect as connect
 from concepts.store.witness import noted_digests
 
 HOLD = """
@@ -166,7 +167,22 @@ def test_a_backup_that_does_not_pass_is_not_put_in_place(filled, tmp_path, damag
     with pytest.raises(StoreError):
         restore(url, backup)
     assert judgements(url) == ["image0"]
-    assert [file.name for file in tmp_path.iterdir() if file.name.startswith(".")] == []
+    folder = Path(url).parent if filled.engine.dialect.name == "sqlite" else tmp_path
+    assert [file.name for file in (*folder.iterdir(), *tmp_path.iterdir()) if file.name.startswith(".")] == []
+
+
+def test_a_store_of_an_older_dermaxis_is_backed_up_as_it_is_and_migrated_when_restored(databases, tmp_path):
+    url, backup = databases.new(), tmp_path / "backup"
+    with closing(connect(url, must_exist=False)) as old:
+        upgrade(old, "0003")
+    findings = back_up(url, backup)
+    assert findings is None or findings.broken is None
+    with closing(connect(url, must_exist=True)) as old:
+        assert revision(old) == "0003"
+    restore(url, backup)
+    with closing(open_store(url, must_exist=True)) as store:
+        assert check(store).broken is None
+    assert [file.name for file in tmp_path.iterdir()] == ["backup"]
 
 
 def test_a_damaged_store_is_restored(sqlite_store, tmp_path):
