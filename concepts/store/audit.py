@@ -142,14 +142,14 @@ def newest(session: Session) -> Event | None:
 
 def absent(session: Session, digests: Iterable[str]) -> tuple[str, ...]:
     """Return those of some digests that are no event's, in their order."""
-    wanted = list(dict.fromkeys(digests))
+    distinct = list(dict.fromkeys(digests))
     present: set[str] = set()
-    for portion in portions(wanted):
+    for portion in portions(distinct):
         present.update(session.scalars(select(EventRow.hash).where(EventRow.hash.in_(portion))))
     # The chain was written again once, and an event says what its newest digest was before.
     rechained = select(EventRow.payload).where(EventRow.action == RECHAINED)
     present.update(json.loads(payload)["before"] for payload in session.scalars(rechained))
-    return tuple(digest for digest in wanted if digest not in present)
+    return tuple(digest for digest in distinct if digest not in present)
 
 
 def broken_chain(session: Session) -> BrokenLink | None:

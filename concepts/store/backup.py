@@ -208,8 +208,8 @@ def _restore_postgresql(address: URL, file: Path) -> tuple[Findings, str]:
 def _administering(address: URL) -> Iterator[Callable[..., list[str]]]:
     """Give statements on the server itself, outside any transaction."""
     engine = create_engine(address.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    shown = f"the server of {address.database}, database postgres"
-    with contextlib.closing(Store(engine)), errors_in_one_line(shown), engine.connect() as connection:
+    server = f"the server of {address.database}, database postgres"
+    with contextlib.closing(Store(engine)), errors_in_one_line(server), engine.connect() as connection:
 
         def administer(statement: str, **values: str) -> list[str]:
             answer = connection.execute(text(statement), values)
@@ -231,11 +231,11 @@ def _run_tool(program: str, *arguments: str, address: URL) -> None:
     password = {"PGPASSWORD": str(secret)} if secret else {}
     bare = address.set(drivername="postgresql", password=None).difference_update_query(["password"])
     command = [path, "--no-password", f"--dbname={bare.render_as_string(hide_password=False)}", *arguments]
-    done = subprocess.run(
+    process = subprocess.run(
         command, env={**os.environ, **password}, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
     )
-    if done.returncode != 0:
-        reason = " ".join(done.stderr.split())[-300:]
+    if process.returncode != 0:
+        reason = " ".join(process.stderr.split())[-300:]
         raise StoreError(f"{program} failed on {address.database}: {reason}")
 
 

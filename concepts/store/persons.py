@@ -62,8 +62,8 @@ def add_person(session: Session, name: str, *, password: str | None, created: st
 
 def numbered(session: Session, actor: str, subject: str, payload: Mapping[str, Any]) -> tuple[str, str, dict[str, Any]]:
     """Return actor, subject and payload of an event with numbers in the place of names."""
-    wanted = sorted({actor, *_mentioned(payload)})
-    rows = (row for portion in portions(wanted) for row in session.execute(NUMBERS, {"portion": portion}))
+    mentioned = sorted({actor, *_mentioned(payload)})
+    rows = (row for portion in portions(mentioned) for row in session.execute(NUMBERS, {"portion": portion}))
     numbers = {name: pseudonym(number) for name, number in rows}
     if subject == payload.get("account"):
         subject = numbers.get(subject, subject)
@@ -91,8 +91,8 @@ def swapped(content: Any, names: Mapping[str, str]) -> Any:  # noqa: ANN401  # a
 def unguarded(connection: Connection, tables: Iterable[str]) -> Iterator[None]:
     """Let rows of kept tables be changed until the block ends; nobody outside the transaction sees them unguarded."""
     if connection.dialect.name == "sqlite":
-        found = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :of")
-        triggers = [row for name in tables for row in connection.execute(found, {"of": name}).all()]
+        query = text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND tbl_name = :of")
+        triggers = [row for name in tables for row in connection.execute(query, {"of": name}).all()]
         for name, _ in triggers:
             connection.exec_driver_sql(f'DROP TRIGGER "{name}"')
         yield

@@ -28,6 +28,9 @@ from concepts.store.check import check
 from concepts.store.schema import JudgementRow
 from concepts.store.store import open_store, store_file
 
+PAUSE = 0.1
+"""Seconds between two judgements of a writer; without it, the last backups would mostly be waited for."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -42,11 +45,11 @@ def main() -> int:
         logs = [folder / f"{number}.log" for number in range(arguments.writers)]
         for log in logs:
             log.touch()
-        writers = [start(arguments.store, number, log) for number, log in enumerate(logs)]
+        writers = [start(arguments.store, number, log, pause=PAUSE) for number, log in enumerate(logs)]
         try:
             whole, seconds = [], []
             for number in range(arguments.backups):
-                before = said(logs)
+                before = acknowledged_numbers(logs)
                 began = time.monotonic()
                 back_up(arguments.store, folder / f"{number}.backup")
                 seconds.append(time.monotonic() - began)
@@ -59,7 +62,7 @@ def main() -> int:
         figures = {
             "backups": len(whole),
             "whole": sum(whole),
-            "acknowledged": len(said(logs)),
+            "acknowledged": len(acknowledged_numbers(logs)),
             "p50_s": round(float(np.median(seconds)), 2),
             "max_s": round(max(seconds), 2),
         }
@@ -67,7 +70,7 @@ def main() -> int:
     return int(figures["whole"] != figures["backups"])
 
 
-def said(logs: list[Path]) -> set[int]:
+def acknowledged_numbers(logs: list[Path]) -> set[int]:
     """Return the numbers of all judgements that were acknowledged so far; a line that is being written is not."""
     return {stored for log in logs for stored in acknowledged(log).values()}
 

@@ -81,20 +81,20 @@ def kill_all(url: str, logs: list[Path], arguments: argparse.Namespace) -> None:
         os.waitpid(process, 0)
 
 
-def start(url: str, writer: int, log: Path) -> int:
+def start(url: str, writer: int, log: Path, *, pause: float = 0.0) -> int:
     """Fork a writer: importing all again would take longer than it lives. The parent has no store open."""
     process = os.fork()
     if process == 0:
         try:
-            write(url, writer, log)
+            write(url, writer, log, pause=pause)
         except BaseException as error:  # noqa: BLE001  # a forked process must not go on as its parent
             sys.stderr.write(f"writer {writer}: {error!r:.300}\n")
         os._exit(1)
     return process
 
 
-def write(url: str, writer: int, log: Path) -> None:
-    """Judge for ever, and say so only after the store did."""
+def write(url: str, writer: int, log: Path, *, pause: float) -> None:
+    """Judge for ever, with a pause of so many seconds in between, and say so only after the store did."""
     reader, number = f"reader{writer}", len(acknowledged(log))
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
     store = open_store(url)
@@ -104,6 +104,7 @@ def write(url: str, writer: int, log: Path) -> None:
         stored = judge(store, reader, "bench", judgement, key=str(number))
         os.write(descriptor, f"{number} {stored}\n".encode())
         number += 1
+        time.sleep(pause)
 
 
 def acknowledged(log: Path) -> dict[int, int]:
@@ -118,16 +119,16 @@ def judged(url: str, logs: list[Path]) -> dict[str, object]:
         with store.reading() as session:
             rows = session.execute(select(JudgementRow.id, JudgementRow.reader, JudgementRow.act)).all()
     stored = {(reader, key): number for number, reader, key in rows}
-    said = {
+    submits = {
         (f"reader{writer}", str(number)): judgement
         for writer, log in enumerate(logs)
         for number, judgement in acknowledged(log).items()
     }
     times = Counter((reader, key) for _, reader, key in rows)
     return {
-        "acknowledged": len(said),
+        "acknowledged": len(submits),
         "stored": len(rows),
-        "lost": sum(stored.get(submit) != number for submit, number in said.items()),
+        "lost": sum(stored.get(submit) != number for submit, number in submits.items()),
         "twice": sum(number > 1 for number in times.values()),
         "broken": findings.broken.reason if findings.broken else None,
     }

@@ -20,7 +20,7 @@ NAME, PASSWORD = "mia.unmistakable@example.org", "a password of enough length"
 
 
 @pytest.fixture
-def known(filled) -> Store:
+def lived(filled) -> Store:
     """A store in which a person with a name that nothing else holds judged, froze and signed in."""
     live(filled)
     roles = [Role.ANNOTATOR, Role.CURATOR]
@@ -37,49 +37,49 @@ def everything(store: Store) -> str:
         return " ".join(str(row) for table in Table.metadata.sorted_tables for row in session.execute(select(table)))
 
 
-def test_nothing_in_the_store_holds_the_name_and_what_was_judged_stays(known):
-    before = curation.read_judgements(known, OPERATOR, "derm")
-    digests = [event.hash for event in curation.history(known, OPERATOR)]
-    assert NAME in everything(known)
-    number = curation.forget_person(known, OPERATOR, NAME, key="forget")
-    assert NAME not in everything(known)
-    findings = check(known, expect=digests)
+def test_nothing_in_the_store_holds_the_name_and_what_was_judged_stays(lived):
+    before = curation.read_judgements(lived, OPERATOR, "derm")
+    digests = [event.hash for event in curation.history(lived, OPERATOR)]
+    assert NAME in everything(lived)
+    number = curation.forget_person(lived, OPERATOR, NAME, key="forget")
+    assert NAME not in everything(lived)
+    findings = check(lived, expect=digests)
     assert (findings.broken, findings.missing, findings.unchecked) == (None, (), {})
-    after = curation.read_judgements(known, OPERATOR, "derm")
+    after = curation.read_judgements(lived, OPERATOR, "derm")
     assert [j.id for j in after] == [j.id for j in before]
     assert [j.reader for j in after] == [j.reader.replace(NAME, number) for j in before]
-    newest = curation.history(known, OPERATOR, limit=1)[0]
+    newest = curation.history(lived, OPERATOR, limit=1)[0]
     assert (newest.actor, newest.action, newest.subject) == (OPERATOR, "forget_person", number)
 
 
-def test_the_files_of_the_store_hold_the_name_no_more(known):
-    if known.engine.dialect.name != "sqlite":
+def test_the_files_of_the_store_hold_the_name_no_more(lived):
+    if lived.engine.dialect.name != "sqlite":
         pytest.skip("PostgreSQL's own files are its server's matter")
-    file = Path(str(known.engine.url.database))
-    curation.forget_person(known, OPERATOR, NAME, key="forget")
+    file = Path(str(lived.engine.url.database))
+    curation.forget_person(lived, OPERATOR, NAME, key="forget")
     files = [path.read_bytes() for path in file.parent.glob(f"{file.name}*")]
     assert files
     assert not any(NAME.encode() in content for content in files)
 
 
-def test_who_is_forgotten_cannot_sign_in_or_act_and_may_come_again_as_another(known):
-    number = curation.forget_person(known, OPERATOR, NAME, key="forget")
+def test_who_is_forgotten_cannot_sign_in_or_act_and_may_come_again_as_another(lived):
+    number = curation.forget_person(lived, OPERATOR, NAME, key="forget")
     for name in (NAME, number):
-        assert sign_in(known, name, PASSWORD) is None
-        assert find_account(known, name) is None
+        assert sign_in(lived, name, PASSWORD) is None
+        assert find_account(lived, name) is None
         with pytest.raises(PermissionDeniedError):
-            curation.list_sets(known, name)
-    curation.add_account(known, OPERATOR, NAME, [Role.ANNOTATOR], key="again")
-    assert curation.own_latest(known, NAME, "derm") == []
-    assert check(known).broken is None
+            curation.list_sets(lived, name)
+    curation.add_account(lived, OPERATOR, NAME, [Role.ANNOTATOR], key="again")
+    assert curation.own_latest(lived, NAME, "derm") == []
+    assert check(lived).broken is None
 
 
-def test_a_repeat_writes_nothing_and_some_cannot_be_forgotten(known):
-    number = curation.forget_person(known, OPERATOR, NAME, key="forget")
-    assert curation.forget_person(known, OPERATOR, NAME, key="forget") == number
+def test_a_repeat_writes_nothing_and_some_cannot_be_forgotten(lived):
+    number = curation.forget_person(lived, OPERATOR, NAME, key="forget")
+    assert curation.forget_person(lived, OPERATOR, NAME, key="forget") == number
     for name in (OPERATOR, NAME, number, "nobody"):
         with pytest.raises(StoreError, match="cannot be forgotten"):
-            curation.forget_person(known, OPERATOR, name, key=f"forget {name}")
+            curation.forget_person(lived, OPERATOR, name, key=f"forget {name}")
 
 
 def test_nobody_takes_a_name_that_the_chain_gives(filled):
@@ -87,7 +87,7 @@ def test_nobody_takes_a_name_that_the_chain_gives(filled):
         curation.add_account(filled, OPERATOR, "person:1", [Role.ANNOTATOR], key="person")
 
 
-def test_the_kept_tables_are_guarded_again(known):
-    curation.forget_person(known, OPERATOR, NAME, key="forget")
-    with pytest.raises((DatabaseError, StoreError), match="kept as they were written"), known.writing() as session:
+def test_the_kept_tables_are_guarded_again(lived):
+    curation.forget_person(lived, OPERATOR, NAME, key="forget")
+    with pytest.raises((DatabaseError, StoreError), match="kept as they were written"), lived.writing() as session:
         session.execute(text("UPDATE judgements SET note = 'changed'"))

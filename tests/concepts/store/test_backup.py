@@ -49,8 +49,8 @@ def verdict(number: int, word: Verdict = Verdict.PRESENT) -> Judgement:
 def judgements(url: str) -> list[str]:
     with closing(open_store(url, must_exist=True)) as store:
         assert check(store).broken is None
-        found = curation.read_judgements(store, OPERATOR, "derm")
-    return [judgement.image_id for judgement in found]
+        current = curation.read_judgements(store, OPERATOR, "derm")
+    return [judgement.image_id for judgement in current]
 
 
 @pytest.fixture

@@ -60,6 +60,6 @@ def test_kills_and_backups_under_writers_lose_nothing(databases, program, count,
     command = [sys.executable, str(WRITERS.with_name(program)), "--store", databases.new(), *count]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads(done.stdout)
-    assert found.items() >= figures.items()
-    assert found["acknowledged"] > 0
+    measured = json.loads(done.stdout)
+    assert measured.items() >= figures.items()
+    assert measured["acknowledged"] > 0
