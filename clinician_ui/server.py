@@ -12,6 +12,7 @@ from clinician_ui.routes import SafeHeaders, routes
 from clinician_ui.theme import streamlit_options
 from clinician_ui.workplace import IMAGES_VARIABLE, ROOTS_VARIABLE, RUNS_VARIABLE, STORE_VARIABLE, opened_store
 from concepts.errors import SettingsError
+from concepts.store.store import closed_at_the_end
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
@@ -67,7 +68,8 @@ def serve(serving: Serving) -> None:
             Middleware(SafeHeaders),
         ],
     )
-    app.run(config=options(serving))
+    with closed_at_the_end(store):
+        app.run(config=options(serving))
 
 
 def options(serving: Serving) -> dict[str, object]:

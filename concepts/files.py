@@ -112,6 +112,27 @@ def completing(folder: Path) -> Iterator[Path]:
         raise
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file that only ever grows, and wait until it is on the disk; no link is followed.
+
+    Raises:
+        OSError: If the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp(), "witness.txt")
+        >>> append_line(path, "one"), append_line(path, "two")
+        (None, None)
+        >>> path.read_text().splitlines()
+        ['one', 'two']
+    """
+    descriptor = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    with os.fdopen(descriptor, "ab") as file:
+        file.write(f"{line}\n".encode())
+        file.flush()
+        os.fsync(descriptor)
+
+
 def read_regular(path: Path, *, most_bytes: int = MOST_BYTES) -> bytes:
     """Read a file of a folder that a stranger may have made: no link is followed, and nothing can keep one waiting.
 

@@ -1,8 +1,9 @@
 """A concept release: what clinicians decided, frozen; the only thing about concepts that training reads.
 
 A release is a JSON manifest that carries the SHA-256 of its own content. Anyone can check it: take the file's object,
-leave out ``digest`` and ``created``, write it with sorted keys, without white space and nulls, in Unicode form NFC and
-UTF-8, and hash the bytes. ``created`` is left out so that the same content has the same digest whenever it was frozen.
+leave out ``digest``, ``created`` and ``chain``, write it with sorted keys, without white space and nulls, in Unicode
+form NFC and UTF-8, and hash the bytes. The last two are left out so that the same content has the same digest whenever
+it was frozen.
 """
 
 import json
@@ -45,6 +46,8 @@ class Release(Record):
         readers: Who judged; None where the examples do not come from readers of a store.
         agreement: How far they agreed, by concept.
         consensus: The rule by which their verdicts became examples.
+        chain: Digest of the newest event of the store from which it was frozen, by which 'dermaxis store check' finds
+            that the store lost events since; not part of the digest.
     """
 
     format: Literal[1] = 1
@@ -59,6 +62,7 @@ class Release(Record):
     readers: tuple[Reader, ...] | None = None
     agreement: tuple[AgreementEntry, ...] | None = None
     consensus: dict[str, bool | int | float | str] | None = None
+    chain: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
 
     @model_validator(mode="after")
     def agrees_with_itself(self) -> Self:
@@ -82,8 +86,8 @@ class Release(Record):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the content (everything but ``created``) as canonical JSON; 64 hexadecimal digits."""
-        content = self.model_dump(mode="json", exclude_none=True, exclude={"created"})
+        """SHA-256 of the content (all but ``created`` and ``chain``) as canonical JSON; 64 hexadecimal digits."""
+        content = self.model_dump(mode="json", exclude_none=True, exclude={"created", "chain"})
         return sha256(canonical_json(content)).hexdigest()
 
 

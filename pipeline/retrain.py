@@ -219,7 +219,8 @@ def _start(settings: RunSettings, cohort: "Cohort") -> RunFolder:
         write_split(cohort.split, run.file("split.csv"))
         write_release(cohort.release, run.file("release.json"))
         write_samples(cohort.samples, run.file("samples.csv"))
-        run.record(digests=Digests(data=cohort.digest, split=cohort.split.digest, release=cohort.release.digest))
+        digests = Digests(data=cohort.digest, split=cohort.split.digest, release=cohort.release.digest)
+        run.record(digests=digests, chain=cohort.release.chain)
     except BaseException:
         shutil.rmtree(run.path)
         raise

@@ -6,13 +6,14 @@ from sqlalchemy import select
 
 from concepts.release import Release, read_release, write_release
 from concepts.store import audit
+from concepts.store.check import check
 from concepts.store.schema import JudgementRow
 from concepts.store.store import Store
 
 
 def assert_nothing_lost(store: Store) -> None:
     """Replaying the audit log gives the current judgements; numbers have no gaps; each correction knows its target."""
-    assert audit.verify(store) is None
+    assert check(store).broken is None
     current: dict[tuple[object, ...], dict[str, object]] = {}
     with store.reading() as session:
         for event in audit.history(session):

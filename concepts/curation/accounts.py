@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -13,6 +14,7 @@ from concepts.errors import StoreError
 from concepts.judgement import is_plain
 from concepts.store.acts import Act, looking, performing
 from concepts.store.audit import now
+from concepts.store.persons import add_person
 from concepts.store.roles import Action, Role
 from concepts.store.schema import AccountRoleRow, AccountRow
 from concepts.store.store import Store
@@ -71,10 +73,11 @@ def add_account(
             return
         if act.session.get(AccountRow, name) is not None:
             raise StoreError(f"an account {name!r} already exists; choose another name")
-        row = {"name": name, "password": digest, "disabled": False, "created": now()}
-        act.session.execute(insert(AccountRow).values(**row))
+        created = now()
+        person = add_person(act.session, name, password=digest, created=created)
         _give_roles(act.session, name, granted)
-        act.record(name, {"account": name, "roles": granted, "password": password is not None})
+        told = {"account": name, "roles": granted, "password": _told(digest), **person}
+        act.record(name, told)
 
 
 def set_roles(store: Store, actor: str, name: str, roles: Collection[Role], *, key: str) -> None:
@@ -117,7 +120,7 @@ def set_password(store: Store, actor: str, name: str, password: str, *, key: str
         if not act.is_repeat:
             _refuse_unknown(act, name)
             act.session.execute(update(AccountRow).filter_by(name=name).values(password=digest))
-            act.record(name, {"account": name})
+            act.record(name, {"account": name, "password": _told(digest)})
 
 
 def set_disabled(store: Store, actor: str, name: str, *, disabled: bool, key: str) -> None:
@@ -198,6 +201,11 @@ def _digest(password: str) -> str:
     if not shortest <= len(password) <= longest:
         raise StoreError(f"a password has {shortest} to {longest} characters (got {len(password)})")
     return HASHER.hash(password)
+
+
+def _told(digest: str | None) -> str | None:
+    """Return what the audit log says of a password: a digest of its salted hash, which tells nothing of either."""
+    return sha256(digest.encode()).hexdigest() if digest else None
 
 
 def _matches(digest: str, password: str) -> bool:

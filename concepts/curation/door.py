@@ -14,6 +14,7 @@ from concepts.curation.adjudication import adjudicate, contested, first_look, ot
 from concepts.curation.case_review import find_image, read_reviews, review_case
 from concepts.curation.exemplars import exemplars
 from concepts.curation.facets import facets, standing
+from concepts.curation.forgetting import forget_person
 from concepts.curation.history import history
 from concepts.curation.judging import import_judgements, judge, judge_many, save_for_later, undo
 from concepts.curation.proposing import propose_concept
@@ -68,6 +69,7 @@ __all__ = [
     "facets",
     "find_image",
     "first_look",
+    "forget_person",
     "freeze",
     "history",
     "import_judgements",

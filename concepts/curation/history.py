@@ -4,6 +4,7 @@ from sqlalchemy import select
 
 from concepts.store.acts import looking
 from concepts.store.audit import Event, to_event
+from concepts.store.persons import names_of
 from concepts.store.roles import Action
 from concepts.store.schema import EventRow
 from concepts.store.store import Store
@@ -39,13 +40,15 @@ def history(
         ('ben', 'judge', 'derm/streaks/image1')
     """
     with looking(store, actor, Action.HISTORY) as session:
+        names = names_of(session)
+        called = {name: number for number, name in names.items()}
         query = select(EventRow).order_by(EventRow.seq.desc()).limit(limit)
         if by is not None:
-            query = query.where(EventRow.actor == by)
+            query = query.where(EventRow.actor == called.get(by, by))
         if action is not None:
             query = query.where(EventRow.action == action)
         if subject is not None:
-            query = query.where(EventRow.subject.startswith(subject, autoescape=True))
+            query = query.where(EventRow.subject.startswith(called.get(subject, subject), autoescape=True))
         if before is not None:
             query = query.where(EventRow.seq < before)
-        return [to_event(row) for row in session.scalars(query)]
+        return [to_event(row, names) for row in session.scalars(query)]

@@ -14,6 +14,7 @@ from concepts.store.acts import Act, performing
 from concepts.store.audit import now
 from concepts.store.judgement_rows import to_json, to_judgements
 from concepts.store.judgement_writing import cell_of, take_back_one_act, write
+from concepts.store.persons import add_person
 from concepts.store.roles import Action
 from concepts.store.schema import (
     AccountRow,
@@ -147,9 +148,10 @@ def save_for_later(
             return
         refuse_unknown_cases(act.session, set_name, [(image_id, concept)])
         act.session.execute(delete(LaterRow).filter_by(**case))
+        at = now()
         if later:
-            act.session.execute(insert(LaterRow).values(**case, at=now()))
-        act.record(f"{set_name}/{concept}/{image_id}", {**case, "later": later})
+            act.session.execute(insert(LaterRow).values(**case, at=at))
+        act.record(f"{set_name}/{concept}/{image_id}", {**case, "later": later, "at": at})
 
 
 def import_judgements(
@@ -192,10 +194,14 @@ def import_judgements(
     with performing(store, actor, Action.IMPORT_JUDGEMENTS, key=key, request=request) as act:
         if not act.is_repeat:
             _refuse_bad_rows(act.session, set_name, judgements, locations=locations)
-            added = _add_readers(act.session, {judgement.reader for judgement in judgements})
+            created = now()
+            added = _add_readers(act.session, {judgement.reader for judgement in judgements}, created=created)
             fresh = [j for j in judgements if not _is_said_already(act.session, set_name, j)]
             records = [record.to_json() for record in write(act, set_name, fresh, undoable=False)]
-            act.record(set_name, {"set": set_name, "readers": added, "judgements": records}, result=len(fresh))
+            names = [person["name"] for person in added.values()]
+            readers = {"readers": list(added), "names": names, "created": created}
+            payload = {"set": set_name, **readers, "judgements": records}
+            act.record(set_name, payload, result=len(fresh))
         return int(act.result)
 
 
@@ -276,12 +282,13 @@ def _refuse_unread(session: Session, set_name: str, seconds: Iterable[Judgement]
             raise StoreError(f"{where}: {judgement.reader!r:.80} has no first reading to read again")
 
 
-def _add_readers(session: Session, names: set[str]) -> list[str]:
+def _add_readers(session: Session, names: set[str], *, created: str) -> dict[str, dict[str, Any]]:
     with_account = set(session.scalars(select(AccountRow.name).where(AccountRow.name.in_(names))))
     new = sorted(names - with_account)
+    persons = {}
     for name in new:
-        session.execute(insert(AccountRow).values(name=name, password=None, disabled=False, created=now()))
-    return new
+        persons[name] = add_person(session, name, password=None, created=created)
+    return persons
 
 
 def _is_said_already(session: Session, set_name: str, judgement: Judgement) -> bool:

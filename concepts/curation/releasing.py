@@ -16,6 +16,7 @@ from concepts.files import write_atomically
 from concepts.release import Release, manifest_of, parse_release, split_word, verify_regions, write_release
 from concepts.release import read_release as read_manifest
 from concepts.release_diff import ReleaseDiff, diff
+from concepts.store import audit
 from concepts.store.acts import Act, looking, performing
 from concepts.store.audit import now
 from concepts.store.roles import Action
@@ -92,7 +93,8 @@ def freeze(store: Store, actor: str, set_name: str, *, confirmed: str | None = N
             release = draft.release
             if confirmed not in (None, release.digest) or release.version != _next_version(act.session, set_name):
                 raise StoreError(f"{set_name} changed since the preview; preview it again, then freeze")
-            _keep(act, release, draft.masks)
+            newest = audit.newest(act.session)
+            _keep(act, release.model_copy(update={"chain": newest.hash if newest else None}), draft.masks)
         return ReleaseInfo(**act.result)
 
 
@@ -282,7 +284,8 @@ def _keep(act: Act, release: Release, masks: Mapping[str, bytes]) -> None:
     identity: dict[str, Any] = {"name": release.name, "version": release.version, "digest": release.digest}
     info = {**identity, "status": FROZEN, "by": act.actor, "at": at}
     act.session.execute(insert(ReleaseRow).values(**info, manifest=manifest))
-    payload = {"release": {**identity, "manifest": sha256(manifest.encode()).hexdigest()}}
+    told = {**identity, "manifest": sha256(manifest.encode()).hexdigest()}
+    payload = {"release": told, "at": at, "masks": sorted(masks)}
     act.record(f"{release.name}@{release.version}", payload, result=info)
 
 

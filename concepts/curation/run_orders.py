@@ -10,6 +10,7 @@ from concepts.errors import StoreError
 from concepts.judgement import is_plain
 from concepts.store.acts import looking, performing
 from concepts.store.audit import Event, to_event
+from concepts.store.persons import names_of
 from concepts.store.roles import Action
 from concepts.store.schema import EventRow
 from concepts.store.store import Store
@@ -69,4 +70,5 @@ def read_runs(store: Store, actor: str, *, limit: int = 100) -> list[Event]:
     """
     with looking(store, actor, Action.READ_RUNS) as session:
         query = select(EventRow).where(EventRow.action == Action.ORDER_RUN).order_by(EventRow.seq.desc()).limit(limit)
-        return [to_event(row) for row in session.scalars(query)]
+        names = names_of(session)
+        return [to_event(row, names) for row in session.scalars(query)]

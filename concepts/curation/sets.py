@@ -151,8 +151,9 @@ def create_set(
         _entry(ConceptRow(id=name, name="name", definition="name"), subject="set")
         if act.session.get(SetRow, name) is not None:
             raise StoreError(f"a concept set {name!r} already exists; choose another name")
-        act.session.execute(insert(SetRow).values(**row, created=now()))
-        act.record(name, {"set": row})
+        created = now()
+        act.session.execute(insert(SetRow).values(**row, created=created))
+        act.record(name, {"set": row, "created": created})
 
 
 def update_set(store: Store, actor: str, name: str, *, key: str, **changes: Any) -> None:  # noqa: ANN401  # see below

@@ -4,6 +4,7 @@ No network runs here: a run brings figures, the store keeps them, screens sort b
 """
 
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,7 +58,9 @@ def record_embeddings(
                 for image, vector in zip(image_ids, matrix, strict=True)
             ]
             act.session.execute(insert(EmbeddingRow), rows)
-            act.record(f"run {run}", {"run": run, "images": len(rows), "dimensions": matrix.shape[1]})
+            vectors_told = {row["image_id"]: sha256(row["vector"]).hexdigest() for row in rows}
+            told = {"run": run, "images": len(rows), "dimensions": matrix.shape[1], "vectors": vectors_told}
+            act.record(f"run {run}", told)
 
 
 def record_suspicion(

@@ -66,7 +66,10 @@ class Act:
             result: JSON; the answer.
         """
         self.session.flush()
-        seq = audit.append(self.session, self.actor, self.action, subject=subject, payload=payload)
+        # Not the digest of the request: it may be one of a name, and so could be guessed for ever.
+        told = {"key": self.key, "result": result}
+        content = {**payload, audit.ACT: told}
+        seq = audit.append(self.session, self.actor, self.action, subject=subject, payload=content)
         answer = canonical_json(result).decode()
         values = {"actor": self.actor, "key": self.key, "action": self.action, "request": self.request, "seq": seq}
         self.session.execute(KEEP, values | {"result": answer})

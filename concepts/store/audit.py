@@ -1,25 +1,24 @@
 """The audit chain: every act is an event that carries the hash of the event before it.
 
 hash = SHA-256 of the event as canonical JSON, with ``previous`` among its fields; the first event's ``previous`` is
-64 zeros. Whoever changes, removes or inserts an event breaks the chain from there on, and whoever changes a judgement
-or a release behind the store's back contradicts the event that wrote it; `verify` names the first such place. An owner
-of the whole database can write a new chain: compare its newest hash with one that was noted elsewhere.
+64 zeros. Whoever changes, removes or inserts an event breaks the chain from there on, and whoever changes another table
+behind the store's back contradicts the events: they tell enough to write every table again, large content and
+passwords by their digests. `concepts.store.check` names the first such place.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from concepts.release import canonical_json
-from concepts.store.judgement_rows import JudgementRecord
-from concepts.store.schema import CaseReviewRow, EventRow, JudgementRow, MaskRow, RegionRow, ReleaseRow, table
-from concepts.store.store import Store
+from concepts.store.persons import names_of, numbered, swapped
+from concepts.store.schema import EventRow, portions, table
 
 START = "0" * 64
 BATCH = 1000
@@ -28,6 +27,10 @@ LAST = select(EVENTS.c.seq, EVENTS.c.hash).order_by(EVENTS.c.seq.desc()).limit(1
 APPEND = insert(EVENTS)
 FIELDS = ("seq", "previous", "actor", "action", "subject", "payload", "at")
 """What the hash is of."""
+RECHAINED = "rechain"
+"""The act of the migration that put numbers in the place of names."""
+ACT = "act"
+"""Under which a payload tells the row of the act."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Event:
         subject: On what.
         payload: All that was written, enough to write it again.
         at: When, ISO 8601, UTC.
+        act: The row of the act: key, request, result; None where an older Dermaxis wrote the event.
     """
 
     seq: int
@@ -53,6 +57,7 @@ class Event:
     subject: str
     payload: Mapping[str, Any]
     at: str
+    act: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,115 +101,71 @@ def append(session: Session, actor: str, action: str, *, subject: str, payload: 
     Returns:
         The event's number.
     """
+    actor, subject, payload = numbered(session, actor, subject, payload)
     last = session.execute(LAST).first()
     seq, previous = (last.seq + 1, last.hash) if last else (1, START)
     content = canonical_json(payload).decode()
     event = dict(zip(FIELDS, (seq, previous, actor, action, subject, content, now()), strict=True))
-    session.execute(APPEND, event | {"hash": _hash(event)})
+    session.execute(APPEND, event | {"hash": event_hash(event)})
     return seq
 
 
-def history(session: Session, *, after: int = 0) -> Iterator[Event]:
-    """Iterate over the events in order, from the one after ``after``."""
+def history(session: Session, *, after: int = 0, with_names: bool = True) -> Iterator[Event]:
+    """Iterate over the events in order, from the one after ``after``; with names, or as the chain has them."""
+    names = names_of(session) if with_names else {}
     rows = session.scalars(select(EventRow).where(EventRow.seq > after).order_by(EventRow.seq)).yield_per(BATCH)
-    return map(to_event, rows)
+    return (to_event(row, names) for row in rows)
 
 
-def to_event(row: EventRow) -> Event:
-    """Build the event that a row holds."""
+def to_event(row: EventRow, names: Mapping[str, str]) -> Event:
+    """Build the event that a row holds; ``names`` by what the chain calls the accounts."""
+    payload = swapped(json.loads(row.payload), names)
+    act = payload.pop(ACT, None)
     return Event(
         seq=row.seq,
         previous=row.previous,
         hash=row.hash,
-        actor=row.actor,
+        actor=names.get(row.actor, row.actor),
         action=row.action,
-        subject=row.subject,
-        payload=json.loads(row.payload),
+        subject=names.get(row.subject, row.subject),
+        payload=payload,
         at=row.at,
+        act=act,
     )
 
 
-def verify(store: Store) -> BrokenLink | None:
-    """Look for the first event that does not follow from the one before, or that the tables contradict."""
-    with store.reading() as session:
-        return _broken_chain(session) or _contradiction(session)
-
-
-def last_link(store: Store) -> Event | None:
+def newest(session: Session) -> Event | None:
     """Return the newest event, whose hash stands for the whole chain; None where nothing was done yet."""
-    with store.reading() as session:
-        row = session.scalar(select(EventRow).order_by(EventRow.seq.desc()).limit(1))
-        return to_event(row) if row else None
+    row = session.scalar(select(EventRow).order_by(EventRow.seq.desc()).limit(1))
+    return to_event(row, {}) if row else None
 
 
-def _broken_chain(session: Session) -> BrokenLink | None:
+def absent(session: Session, digests: Iterable[str]) -> tuple[str, ...]:
+    """Return those of some digests that are no event's, in their order."""
+    distinct = list(dict.fromkeys(digests))
+    present: set[str] = set()
+    for portion in portions(distinct):
+        present.update(session.scalars(select(EventRow.hash).where(EventRow.hash.in_(portion))))
+    # The chain was written again once, and an event says what its newest digest was before.
+    rechained = select(EventRow.payload).where(EventRow.action == RECHAINED)
+    present.update(json.loads(payload)["before"] for payload in session.scalars(rechained))
+    return tuple(digest for digest in distinct if digest not in present)
+
+
+def broken_chain(session: Session) -> BrokenLink | None:
+    """Look for the first event that does not follow from the one before."""
     seq, previous = 0, START
     for row in session.scalars(select(EventRow).order_by(EventRow.seq)).yield_per(BATCH):
         if row.seq != seq + 1:
             return BrokenLink(seq + 1, f"event {seq + 1} is missing")
         if row.previous != previous:
             return BrokenLink(row.seq, f"event {row.seq} does not follow from event {seq}")
-        if row.hash != _hash({field: getattr(row, field) for field in FIELDS}):
+        if row.hash != event_hash({field: getattr(row, field) for field in FIELDS}):
             return BrokenLink(row.seq, f"event {row.seq} was altered: its hash does not fit its content")
         seq, previous = row.seq, row.hash
     return None
 
 
-def _contradiction(session: Session) -> BrokenLink | None:
-    judgements, reviews, last = 0, 0, 0
-    for event in history(session):
-        last = event.seq
-        written = event.payload.get("judgements", ())
-        for record in written:
-            judgements += 1
-            if not _stands(session, record):
-                return BrokenLink(event.seq, f"judgement {record['id']} is not what event {event.seq} wrote")
-        if "review" in event.payload:
-            reviews += 1
-            if not _review_stands(session, event.payload["review"]):
-                number = event.payload["review"]["id"]
-                return BrokenLink(event.seq, f"case review {number} is not what event {event.seq} wrote")
-        if "release" in event.payload and not _release_stands(session, event.payload["release"]):
-            name = "{name}@{version}".format(**event.payload["release"])
-            return BrokenLink(event.seq, f"release {name} is not what event {event.seq} wrote")
-    if session.scalar(select(func.count()).select_from(JudgementRow)) != judgements:
-        return BrokenLink(last, "there are judgements that no event wrote")
-    if session.scalar(select(func.count()).select_from(CaseReviewRow)) != reviews:
-        return BrokenLink(last, "there are case reviews that no event wrote")
-    return None
-
-
-def _stands(session: Session, record: Mapping[str, Any]) -> bool:
-    row = session.get(JudgementRow, record["id"])
-    if row is None:
-        return False
-    regions = session.scalars(
-        select(RegionRow).where(RegionRow.judgement_id == row.id).order_by(RegionRow.position)
-    ).all()
-    return canonical_json(JudgementRecord.of_row(row, regions).to_json()) == canonical_json(record) and all(
-        _mask_stands(session, region.mask) for region in regions if region.mask is not None
-    )
-
-
-def _review_stands(session: Session, record: Mapping[str, Any]) -> bool:
-    row = session.get(CaseReviewRow, record["id"])
-    return row is not None and canonical_json(_review_record(row)) == canonical_json(record)
-
-
-def _review_record(row: CaseReviewRow) -> dict[str, Any]:
-    columns = {column.name: getattr(row, column.name) for column in CaseReviewRow.__table__.columns}
-    return columns | {"corrections": json.loads(row.corrections)}
-
-
-def _mask_stands(session: Session, digest: str) -> bool:
-    content = session.scalar(select(MaskRow.content).where(MaskRow.digest == digest))
-    return content is not None and sha256(content).hexdigest() == digest
-
-
-def _release_stands(session: Session, release: Mapping[str, Any]) -> bool:
-    row = session.get(ReleaseRow, (release["name"], release["version"]))
-    return row is not None and sha256(row.manifest.encode()).hexdigest() == release["manifest"]
-
-
-def _hash(fields: Mapping[str, Any]) -> str:
+def event_hash(fields: Mapping[str, Any]) -> str:
+    """Return the hash of an event's `FIELDS`."""
     return sha256(canonical_json(fields)).hexdigest()

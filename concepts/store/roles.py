@@ -30,6 +30,7 @@ class Action(StrEnum):
     SET_ROLES = "set_roles"
     SET_PASSWORD = "set_password"
     SET_DISABLED = "set_disabled"
+    FORGET_PERSON = "forget_person"
     LIST_ACCOUNTS = "list_accounts"
     ADD_IMAGES = "add_images"
     CREATE_SET = "create_set"
@@ -157,6 +158,7 @@ PERMISSIONS: Mapping[Role, frozenset[Action]] = {
             Action.SET_ROLES,
             Action.SET_PASSWORD,
             Action.SET_DISABLED,
+            Action.FORGET_PERSON,
             Action.LIST_ACCOUNTS,
             Action.HISTORY,
         }

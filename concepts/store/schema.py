@@ -76,14 +76,20 @@ class ImageRow(Table):
 
 
 class AccountRow(Table):
-    """A person, or a source that stands in for a reader; one without a password hash cannot sign in."""
+    """A person, or a source that stands in for a reader; one without a password hash cannot sign in.
+
+    Name, salt and password stand here alone, never in the chain: see `concepts.store.persons`.
+    """
 
     __tablename__ = "accounts"
+    __table_args__ = (Index("ix_accounts_number", "number", unique=True),)
 
     name: Mapped[str] = mapped_column(Text, primary_key=True)
     password: Mapped[str | None] = mapped_column(Text)
     disabled: Mapped[bool]
     created: Mapped[str] = mapped_column(TIME)
+    number: Mapped[int] = mapped_column(server_default=text("0"))
+    salt: Mapped[str | None] = mapped_column(String(32))
 
 
 class AccountRoleRow(Table):

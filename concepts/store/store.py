@@ -1,18 +1,21 @@
 """The concept store: one database of what clinicians decided; its transactions and migrations."""
 
 import contextlib
+import signal
+import sys
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
 import alembic.command
 import alembic.config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect
+from sqlalchemy import URL, Engine, inspect
 from sqlalchemy.orm import Session
 
 from concepts.addresses import blanked, operator_address
@@ -25,6 +28,7 @@ from concepts.store.database import (
     sqlite_file,
     writing_alone,
 )
+from concepts.store.settling import Settling
 
 VARIABLE = "DERMAXIS_STORE"
 """Environment variable with the address of the store."""
@@ -43,7 +47,12 @@ class Store:
     """
 
     engine: Engine
+    _settling: Settling = field(init=False, repr=False, compare=False)
     _kept: dict[Hashable, tuple[Hashable, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Begin to settle what is written."""
+        object.__setattr__(self, "_settling", Settling(self.engine))
 
     def keep(self, key: Hashable, stamp: Hashable, make: Callable[[], Any]) -> Any:  # noqa: ANN401  # whatever is made
         """Keep what ``make`` gives in memory as long as the stamp is the same.
@@ -85,10 +94,26 @@ class Store:
         ):
             yield session
             session.flush()
+        self._settling.soon()
 
     def close(self) -> None:
-        """Let go of the database's connections."""
+        """Settle what was written, and let go of the database's connections."""
+        self._settling.finish()
         self.engine.dispose()
+
+
+@contextmanager
+def closed_at_the_end(store: Store) -> Iterator[Store]:
+    """Close a store at the end of a block, also when that end is SIGTERM, which would leave its log unmerged."""
+    is_ours = current_thread() is main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if is_ours:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield store
+    finally:
+        store.close()
+        if is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def open_store(url: str | None = None, *, must_exist: bool = False) -> Store:
@@ -133,6 +158,17 @@ def migrate(url: str | None = None) -> tuple[str | None, str]:
         return before, head_revision()
 
 
+def store_revision(url: str | None) -> str | None:
+    """Return the revision that a store is at, be it this Dermaxis's or not.
+
+    Raises:
+        StoreError: If there is no store, or it cannot be opened.
+    """
+    store = _connect(url, must_exist=True)
+    with contextlib.closing(store), errors_in_one_line(store.url):
+        return revision(store)
+
+
 def upgrade(store: Store, target: str) -> None:
     """Run the migrations up to a revision, all or none."""
     config = _config()
@@ -158,7 +194,7 @@ def _refuse_other_revision(store: Store) -> None:
     if present != head:
         raise StoreError(
             f"{store.url}: the store is at revision {present}, this Dermaxis needs {head}; "
-            "make a copy, then run 'dermaxis concepts migrate'"
+            "make a backup, then run 'dermaxis store migrate'"
         )
 
 
@@ -172,9 +208,26 @@ def _create_if_empty(store: Store, *, must_exist: bool) -> None:
         upgrade(store, "head")
 
 
+def store_address(url: str | None) -> URL:
+    """Return the address of a store as `open_store` reads it.
+
+    Raises:
+        StoreError: If the address is not understood.
+    """
+    return database_address(operator_address(url, VARIABLE) or str(DEFAULT_STORE), what="store")
+
+
+def store_file(url: str | None) -> Path | None:
+    """Return the file of a SQLite store; None for PostgreSQL.
+
+    Raises:
+        StoreError: If the address is not understood.
+    """
+    return sqlite_file(store_address(url))
+
+
 def _connect(url: str | None, *, must_exist: bool) -> Store:
-    word = operator_address(url, VARIABLE) or str(DEFAULT_STORE)
-    address = database_address(word, what="store")
+    address = store_address(url)
     path = sqlite_file(address)
     if path is not None and must_exist and not path.is_file():
         raise StoreError(f"{blanked(str(path))}: there is no concept store; give its address by --store or {VARIABLE}")

@@ -12,9 +12,10 @@ from uuid import uuid4
 
 import typer
 
-from concepts.errors import DermaxisError, StoreError
+from concepts.errors import DermaxisError
 from concepts.sources.formats import Format
 from pipeline.cli.address_options import without_secret
+from pipeline.cli.store import check_store, migrate_store
 
 if TYPE_CHECKING:
     from concepts.curation.releasing import ReleaseInfo
@@ -43,22 +44,16 @@ ReleaseName = Annotated[str, typer.Argument(metavar="RELEASE", help=RELEASE_HELP
 @contextmanager
 def opened_store(url: str | None, *, must_exist: bool = True) -> Iterator["Store"]:
     """Open a store, the user's own by default, and close it at the end."""
-    from concepts.store.store import open_store
+    from concepts.store.store import closed_at_the_end, open_store
 
-    store = open_store(url, must_exist=must_exist)
-    try:
+    with closed_at_the_end(open_store(url, must_exist=must_exist)) as store:
         yield store
-    finally:
-        store.close()
 
 
 @concepts_app.command()
 def migrate(store: StoreUrl = None) -> None:
-    """Migrate a store that an older version of Dermaxis made. Make a copy first."""
-    from concepts.store.store import migrate
-
-    before, after = migrate(store)
-    typer.echo(f"at revision {after}" + (" already" if before == after else f", was {before or 'empty'}"))
+    """Do as 'dermaxis store migrate'."""
+    migrate_store(store)
 
 
 @concepts_app.command()
@@ -223,29 +218,15 @@ def verify(
     root: Annotated[Path | None, typer.Option("--root", metavar="FOLDER", help="Folder of the release's masks")] = None,
     store: StoreUrl = None,
 ) -> None:
-    """Verify the audit chain of a store and the rows that it records, or the digests of a release and its masks."""
+    """Verify the digests of a release and its masks, or do as 'dermaxis store check'."""
     if release is None:
-        _verify_store(store)
+        check_store(store)
         return
     from concepts.release import read_release, verify_regions
 
     content = read_release(release)
     verify_regions(content, root or release.parent)
     typer.echo(f"{release}: intact, SHA-256 {content.digest}")
-
-
-def _verify_store(url: str | None) -> None:
-    from concepts.store import audit
-
-    with opened_store(url) as store:
-        broken = audit.verify(store)
-        if broken is not None:
-            raise StoreError(
-                f"{store.url}: the audit chain breaks at event {broken.seq}: {broken.reason}; "
-                "compare the store with your last copy"
-            )
-        last = audit.last_link(store)
-    typer.echo(f"intact: {last.seq} events, the newest {last.hash}" if last else "intact: no events yet")
 
 
 def _freeze_source(config: Path, overrides: list[str], output: Path | None) -> None:

@@ -26,6 +26,7 @@ from pipeline.cli.runs import (
     schema,
     suppress,
 )
+from pipeline.cli.store import store_app
 from pipeline.run.memory import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ for _command in (measure, suspect):
     concepts_app.command()(_command)
 app.add_typer(concepts_app, name="concepts")
 app.add_typer(accounts_app, name="accounts")
+app.add_typer(store_app, name="store")
 
 SettingsFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="YAML file with the settings, e.g. configs/phantom.yaml")

@@ -127,6 +127,8 @@ class RunRecord(ResultFile):
         versions: By package.
         machine: Where it was made.
         digests: None before the images were read.
+        chain: Digest of the newest event of the store from which the release was frozen, for 'dermaxis store check';
+            None before the images were read, and for releases that come from no store.
         history: By phase of training, its epochs.
         best_epoch: By phase, the epoch whose network was kept.
         seconds: By stage, how long it took.
@@ -150,6 +152,7 @@ class RunRecord(ResultFile):
     versions: Mapping[str, str]
     machine: Machine
     digests: Digests | None = None
+    chain: str | None = None
     history: Mapping[str, tuple[EpochFigures, ...]] = {}
     best_epoch: Mapping[str, int] = {}
     seconds: Mapping[str, float] = {}
@@ -165,6 +168,7 @@ class RecordChanges(TypedDict, total=False):
 
     finished: str
     digests: Digests
+    chain: str | None
     history: Mapping[str, tuple[EpochFigures, ...]]
     best_epoch: Mapping[str, int]
     seconds: Mapping[str, float]

@@ -23,7 +23,7 @@ from concepts.curation.accounts import OPERATOR, add_account
 from concepts.curation.door import add_concept, add_images, add_to_set, create_set, judge
 from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Verdict
-from concepts.store import audit
+from concepts.store.check import check as check_store
 from concepts.store.roles import Role
 from concepts.store.schema import JudgementRow
 from concepts.store.store import Store, open_store
@@ -117,7 +117,7 @@ def check(store: Store, logs: dict[str, Path], killed: str) -> dict[str, Any]:
         "acknowledged": len(acknowledged),
         "lost": sum(stored.get(cell) != number for cell, number in acknowledged.items()),
         "doubled": len(rows) - len(stored) + len(unasked) + (len(rows) - (current or 0)),
-        "broken": audit.verify(store) is not None,
+        "broken": check_store(store).broken is not None,
         "p50_ms": round(1000 * float(np.quantile(seconds, 0.50)), 1),
         "p99_ms": round(1000 * float(np.quantile(seconds, 0.99)), 1),
         "max_ms": round(1000 * max(seconds), 1),

@@ -16,7 +16,7 @@ from clinician_ui import case_phrasing, phrasing, workplace
 from concepts.curation import door
 from concepts.curation.case_review import Opinion, Step, read_reviews
 from concepts.judgement import Verdict
-from concepts.store import audit
+from concepts.store.check import check
 from pipeline.explanation.cases.files import picture_file, write_case, write_index
 from pipeline.results.case import (
     CaseContent,
@@ -197,7 +197,7 @@ def test_a_blinded_reader_sees_nothing_of_the_network_before_the_first_read(open
         (Step.FIRST_READ, "nevus", None),
         (Step.REVIEW, None, Opinion.DISAGREES),
     ]
-    assert audit.verify(store_and_images[0]) is None
+    assert check(store_and_images[0]).broken is None
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from PIL import Image
 from clinician_ui import workplace
 from concepts.curation import door
 from concepts.curation.accounts import OPERATOR
-from concepts.store import audit
+from concepts.store.check import check
 from pipeline.explanation.discovery.files import candidate_values, read_discovery
 from pipeline.results.discovery import Discovery
 from pipeline.run.folder import RunFolder
@@ -111,7 +111,7 @@ def test_a_name_becomes_a_concept_of_the_set_whose_candidates_wait(open_page, st
     assert "4 images wait to be judged; 1 candidate not in the set" in app.success[0].value.replace("\\", "")
     assert "ruler" in [concept.id for concept in door.read_set(store_and_images[0], OPERATOR, "derm").concepts]
     assert door.read_judgements(store_and_images[0], OPERATOR, "derm") == []
-    assert audit.verify(store_and_images[0]) is None
+    assert check(store_and_images[0]).broken is None
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 OTHERS = {
     "concepts/files.py": "is the writer",
+    "concepts/store/backup.py": "locks a store that it then renames, and writes nothing into it",
     "concepts/store/database.py": "opens a ticket that is locked and never written",
     "pipeline/jobs/supervise.py": "appends the output of a run to its log",
     "pipeline/data/phantom/cohort.py": "draws images into a folder that `completing` made",

@@ -10,7 +10,7 @@ from concepts.curation.case_review import CaseReview, Opinion, Step, find_image,
 from concepts.curation.door import read_judgements
 from concepts.errors import DataError, StoreError
 from concepts.judgement import Verdict
-from concepts.store import audit
+from concepts.store.check import check
 from concepts.store.roles import Role
 from concepts.store.schema import ImageRow
 
@@ -57,7 +57,7 @@ def test_first_read_and_review_are_both_kept_and_follow_from_the_audit_chain(sto
         (Step.REVIEW, Opinion.AGREES),
     ]
     assert [replace(review, at=None, id=None) for review in reviews[:2]] == [FIRST, REVIEW]
-    assert audit.verify(store) is None
+    assert check(store).broken is None
 
 
 def test_a_repeated_submit_makes_one_review(store):
@@ -118,7 +118,7 @@ def test_reviews_cannot_be_changed_behind_the_stores_back(store):
     for statement in ("UPDATE case_reviews SET comment = ''", "DELETE FROM case_reviews"):
         with pytest.raises((DatabaseError, StoreError), match="kept as they were written"), store.writing() as session:
             session.execute(text(statement))
-    assert audit.verify(store) is None
+    assert check(store).broken is None
 
 
 def test_a_review_that_no_event_wrote_is_noticed(store):
@@ -130,4 +130,4 @@ def test_a_review_that_no_event_wrote_is_noticed(store):
                 "at) VALUES (2, 'rev', 'r', 'i', 'd', 'review', 'agrees', '{}', '', '2026')"
             )
         )
-    assert "no event wrote" in audit.verify(store).reason
+    assert "no event wrote" in check(store).broken.reason

@@ -26,6 +26,7 @@ from concepts.example import Origin
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.mask import encode
 from concepts.store import audit
+from concepts.store.check import check
 from concepts.store.judgement_rows import JudgementRecord
 from concepts.store.schema import EventRow, JudgementRow
 from concepts.store.store import open_store
@@ -236,10 +237,10 @@ def test_verify_names_the_first_broken_link(filled):
         for statement in drop[filled.engine.dialect.name]:
             session.execute(text(statement))
         session.execute(text("UPDATE judgements SET verdict = 'absent' WHERE id = 2"))
-    assert audit.verify(filled) == audit.BrokenLink(last, f"judgement 2 is not what event {last} wrote")
+    assert check(filled).broken == audit.BrokenLink(last, f"judgement 2 is not what event {last} wrote: verdict")
     with filled.writing() as session:
         session.execute(text("UPDATE audit_events SET actor = 'ben' WHERE seq = 3"))
-    assert audit.verify(filled).seq == 3
+    assert check(filled).broken.seq == 3
 
 
 def test_a_judgement_that_no_event_wrote_is_noticed(filled):
@@ -248,7 +249,7 @@ def test_a_judgement_that_no_event_wrote_is_noticed(filled):
         row = session.get(JudgementRow, 1)
         copy = JudgementRecord.of_row(row, ()).to_json() | {"id": 2, "image_id": "image1", "supersedes": None}
         session.add(JudgementRow(**{name: copy[name] for name in copy if name != "regions"}))
-    assert "no event wrote" in audit.verify(filled).reason
+    assert "no event wrote" in check(filled).broken.reason
 
 
 def test_another_process_finds_it_all_again(filled):

@@ -5,7 +5,7 @@ from concepts.curation.door import queue, read_judgements, read_set
 from concepts.curation.proposing import Proposal, propose_concept
 from concepts.curation.sets import SetConcept
 from concepts.errors import DataError, StoreError
-from concepts.store import audit
+from concepts.store.check import check
 from concepts.store.schema import ImageRow
 
 CRUST = SetConcept(id="scale_crust", name="scale crust", definition="Dry scale on the lesion.", is_own=True)
@@ -29,7 +29,7 @@ def test_a_named_axis_becomes_a_concept_whose_candidates_wait_to_be_judged(fille
     assert read_judgements(filled, OPERATOR, "derm") == before
     waiting = {entry.image_id for entry in queue(filled, "ann", "derm", "scale_crust", limit=99)}
     assert {"image0", "image1"} <= waiting
-    assert audit.verify(filled) is None
+    assert check(filled).broken is None
 
 
 def test_a_repeat_and_a_second_axis_add_no_second_concept(filled):

@@ -5,6 +5,7 @@ from itertools import count
 
 import numpy as np
 import pytest
+from fake_stores import judge_two_images
 from PIL import Image
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -38,8 +39,8 @@ from concepts.image_record import ImageRecord
 from concepts.judgement import Judgement, Region, RegionKind, Verdict
 from concepts.mask import encode
 from concepts.release import read_release as read_manifest
-from concepts.release import verify_regions, write_release
-from concepts.store import audit
+from concepts.release import restrict, verify_regions, write_release
+from concepts.store.check import check
 from concepts.store.roles import Action, Role
 from concepts.store.store import open_store
 
@@ -81,7 +82,7 @@ def test_a_release_holds_what_readers_agreed_on_and_who_they_were(filled):
     # Three verdicts of each kind, one of three pairs differs: 1 - (1/3) / (2 * 3 * 3 / (6 * 5)).
     assert agreement.value == pytest.approx(4 / 9, abs=1e-12)
     assert release.consensus["minimum_readers"] == 2
-    assert audit.verify(filled) is None
+    assert check(filled).broken is None
 
 
 def test_freezing_twice_with_one_key_makes_one_release(filled):
@@ -174,7 +175,7 @@ def test_an_adjudicator_looks_blinded_first_and_has_the_last_word(filled):
     release = read_release(filled, OPERATOR, "derm@1")
     assert polarities(release)["image2"] is Polarity.PRESENT
     assert "adjudicated by eve" in {example.provenance.split(" (")[0] for example in release.examples}
-    assert audit.verify(filled) is None
+    assert check(filled).broken is None
 
 
 def test_who_read_a_case_does_not_adjudicate_it(filled):
@@ -245,7 +246,7 @@ def test_a_release_travels_whole_to_another_store(filled, databases, tmp_path):
         back = export_release(other, OPERATOR, "derm@1", tmp_path / "two")
         assert back.read_bytes() == path.read_bytes()
         verify_regions(read_manifest(back), tmp_path / "two")
-        assert audit.verify(other) is None
+        assert check(other).broken is None
 
 
 def test_an_altered_release_is_not_brought_in(filled, tmp_path):
@@ -265,3 +266,13 @@ def test_manifests_that_know_nothing_of_readers_keep_their_digest(filled, tmp_pa
     write_release(plain, tmp_path / "plain.json")
     assert not {"readers", "agreement", "consensus"} & json.loads((tmp_path / "plain.json").read_text()).keys()
     assert read_manifest(tmp_path / "plain.json").digest == plain.digest != release.digest
+
+
+def test_a_release_names_the_newest_event_before_it_and_keeps_the_digest_of_its_preview(filled):
+    judge_two_images(filled)
+    newest = history(filled, OPERATOR, limit=1)[0]
+    preview = preview_release(filled, OPERATOR, "derm").release
+    info = freeze(filled, OPERATOR, "derm", confirmed=preview.digest, key="one")
+    release = read_release(filled, OPERATOR, "derm@1")
+    assert (release.chain, release.digest) == (newest.hash, info.digest)
+    assert restrict(release, ["image0"]).chain == newest.hash, "a run's record takes it from here"

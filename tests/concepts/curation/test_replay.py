@@ -10,20 +10,17 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-import numpy as np
 import pytest
+from fake_stores import live
 from sqlalchemy import inspect, select
 
 from concepts.curation import door as curation
 from concepts.curation.accounts import OPERATOR
-from concepts.curation.sets import SetConcept
 from concepts.errors import StoreError
-from concepts.image_record import ImageRecord
-from concepts.judgement import Judgement, Region, RegionKind, Verdict
-from concepts.mask import encode
 from concepts.store import audit
+from concepts.store.check import check
 from concepts.store.judgement_rows import JudgementRecord
-from concepts.store.roles import Action, Role
+from concepts.store.roles import Action
 from concepts.store.schema import (
     AccountRoleRow,
     AccountRow,
@@ -37,10 +34,6 @@ from concepts.store.schema import (
     SetImageRow,
     SetRow,
 )
-
-P, A = Verdict.PRESENT, Verdict.ABSENT
-BRUSH = Region(RegionKind.BRUSH, mask=encode(np.eye(4, dtype=bool)))
-BOX = Region(RegionKind.BOX, ((0.1, 0.2), (0.5, 0.9)))
 
 
 @dataclass
@@ -146,41 +139,8 @@ def stored(store) -> State:
 
 
 def assert_replay_gives_the_store(store) -> None:
-    assert audit.verify(store) is None
+    assert check(store).broken is None
     assert replayed(store) == stored(store)
-
-
-def live(store) -> None:
-    """A bit of everything that can be done."""
-    case = {"image_id": "image0", "concept": "streaks"}
-    curation.create_set(store, OPERATOR, "second", description="d", consensus={"minimum_readers": 1}, key="second")
-    curation.update_set(store, OPERATOR, "second", blinded=False, consensus={"majority": 0.75}, key="update")
-    dots = SetConcept(id="blue_dots", name="Blue dots", definition="Small, blue.", is_own=True)
-    curation.add_concept(store, OPERATOR, "second", dots, key="own")
-    image = ImageRecord(id="new", digest="ab" * 32, path="n.png", width=4, height=4, age=41.5)
-    curation.add_images(store, OPERATOR, [image], key="new")
-    curation.add_to_set(store, OPERATOR, "second", ["new", "image3"], key="into second")
-    curation.add_account(store, OPERATOR, "zoe", [Role.REVIEWER], key="zoe")
-    curation.set_roles(store, OPERATOR, "zoe", [Role.RESEARCHER, Role.REVIEWER], key="roles")
-    curation.set_disabled(store, OPERATOR, "zoe", disabled=True, key="out")
-    for image_id in ("image0", "image4"):
-        curation.save_for_later(store, "ann", "derm", image_id, "streaks", key=f"later {image_id}")
-    for reader, verdict, regions in (("ann", P, (BOX, BRUSH)), ("ben", A, ())):
-        judgement = Judgement(reader=reader, verdict=verdict, regions=regions, **case)
-        curation.judge(store, reader, "derm", judgement, key="one")
-    many = [Judgement(reader="ann", image_id=f"image{n}", concept="streaks", verdict=A) for n in (1, 2)]
-    curation.judge_many(store, "ann", "derm", many, key="many")
-    curation.judge(store, "ann", "derm", Judgement(reader="ann", verdict=P, reading=2, **case), key="again")
-    curation.undo(store, "ann", "derm", steps=2, key="undo")
-    brought = Judgement(reader="Elsewhere", image_id="image5", concept="streaks", verdict=P, regions=(BRUSH,))
-    curation.import_judgements(store, OPERATOR, "derm", [brought], key="import")
-    look = Judgement(reader="eve", verdict=A, **case)
-    curation.first_look(store, "eve", "derm", look, key="look")
-    curation.adjudicate(store, "eve", "derm", look, key="word")
-    for key in ("one", "two", "three"):
-        curation.freeze(store, OPERATOR, "derm", key=key)
-    curation.supersede_release(store, OPERATOR, "derm@1", key="supersede")
-    curation.retire_release(store, OPERATOR, "derm@2", reason="r", key="retire")
 
 
 def test_sets_accounts_judgements_adjudications_and_releases_follow_from_the_audit_log(filled):

@@ -23,6 +23,7 @@ ARGUMENTS = {
     Action.SET_ROLES: ("ann", [Role.ANNOTATOR]),
     Action.SET_PASSWORD: ("ann", "a password of length"),
     Action.SET_DISABLED: ("ben",),
+    Action.FORGET_PERSON: ("eve",),
     Action.ADD_IMAGES: ([ImageRecord(id="n", digest="ab" * 32, path="n.png")],),
     Action.CREATE_SET: ("another",),
     Action.ADD_CONCEPT: ("derm", "globules"),

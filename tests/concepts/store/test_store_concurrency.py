@@ -42,3 +42,24 @@ def test_nothing_acknowledged_is_lost_when_a_writer_is_killed(databases):
     figures = json.loads(done.stdout)
     assert figures["acknowledged"] > 15 * 60
     assert (figures["lost"], figures["doubled"], figures["broken"]) == (0, 0, False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "count", "figures"),
+    [
+        (
+            "killed_writers.py",
+            ("--kills", "40", "--writers", "4"),
+            {"kills": 40, "lost": 0, "twice": 0, "broken": None},
+        ),
+        ("backups_under_writers.py", ("--backups", "4", "--writers", "4"), {"backups": 4, "whole": 4}),
+    ],
+)
+def test_kills_and_backups_under_writers_lose_nothing(databases, program, count, figures):
+    command = [sys.executable, str(WRITERS.with_name(program)), "--store", databases.new(), *count]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    measured = json.loads(done.stdout)
+    assert measured.items() >= figures.items()
+    assert measured["acknowledged"] > 0
