@@ -8,6 +8,7 @@ from ignite import distributed as idist
 
 from concepts.errors import DermaxisError, RunError
 from pipeline.training.processes import _backend, agreed, from_first, started_with_others
+from pipeline.training.whitened import largest_change
 
 
 @pytest.mark.parametrize(("size", "answer"), [(None, False), ("1", False), ("2", True)])
@@ -110,3 +111,11 @@ def test_of_two_that_failed_the_second_is_not_heard(monkeypatch):
     with pytest.raises(SystemExit) as ended, agreed():
         raise RunError("not heard")
     assert ended.value.code == DermaxisError.exit_code
+
+
+@pytest.mark.parametrize(("elsewhere", "largest"), [(5.0, 5.0), (0.5, 3.0)])
+def test_the_largest_change_is_that_of_any_process(monkeypatch, elsewhere, largest):
+    monkeypatch.setattr(
+        idist, "all_reduce", lambda mine, op: {"SUM": sum, "MIN": min, "MAX": max}[op]([mine, elsewhere])
+    )
+    assert largest_change(torch.tensor([1.0, 2.0]), torch.tensor([1.0, -1.0])) == largest
