@@ -1,188 +1,132 @@
-"""Two shares of a batch are normalised and dropped from as the whole: two threads stand for two processes."""
+"""Shares of a batch in several processes are normalised as the whole batch is by PyTorch's own layers."""
 
-import threading
+import copy
 
 import pytest
 import torch
-from torch import nn
-from torch.nn import functional
+from fake_processes import in_processes
+from torch import distributed, nn
 
-from pipeline.training import whole_batch
+from pipeline.training.whole_batch import normalise_batch, see_whole_batch
 
-SHARES = (slice(0, 5), slice(5, 8))
-
-
-class TwoProcesses:
-    """What `torch.distributed` offers, for two threads of this process."""
-
-    def __init__(self):
-        self.rank, self.barrier, self.sent = threading.local(), threading.Barrier(2, timeout=20), [None, None]
-
-    def get_rank(self):
-        return self.rank.value
-
-    def get_world_size(self):
-        return 2
-
-    def all_reduce(self, totals):
-        self.sent[self.rank.value] = totals.clone()
-        self.barrier.wait()
-        totals.copy_(self.sent[0] + self.sent[1])
-        self.barrier.wait()
-
-    def run(self, work):
-        results = [None, None]
-
-        def process(rank):
-            self.rank.value = rank
-            results[rank] = work(rank)
-
-        threads = [threading.Thread(target=process, args=(rank,)) for rank in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return results
+ROWS, CHANNELS, WORLD = 7, 3, 2
+SHAPES = {1: (), 2: (2, 4)}
+NORMS = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d}
+"""By the number in the layer's name."""
 
 
-@pytest.fixture
-def processes(monkeypatch):
-    processes = TwoProcesses()
-    monkeypatch.setattr(whole_batch, "distributed", processes)
-    monkeypatch.setattr(whole_batch, "is_distributed", lambda: True)
-    return processes
+def batch(dims: int, dtype=torch.float64) -> torch.Tensor:
+    """Rows far from 0, of another spread in each channel; two processes get four of them and three."""
+    rows = torch.randn(ROWS, CHANNELS, *SHAPES[dims], generator=torch.Generator().manual_seed(0), dtype=dtype)
+    spreads = torch.tensor([1.0, 3.0, 0.2], dtype=dtype).view(1, -1, *[1] * len(SHAPES[dims]))
+    return rows * spreads + 2 * spreads + 1
 
 
-def made_norm(kind=nn.BatchNorm2d, **more):
-    norm = kind(3, dtype=torch.float64, **more)
+def norm_of(dims: int, **options) -> nn.Module:
+    norm = NORMS[dims](CHANNELS, **{"eps": 0.1, "momentum": 0.3} | options).double()
     if norm.affine:
-        norm.weight.data = torch.tensor([0.5, -2.0, 3.0], dtype=torch.float64)
-        norm.bias.data = torch.tensor([1.0, 0.0, -4.0], dtype=torch.float64)
+        norm.weight.data = torch.tensor([2.0, -1.0, 0.5], dtype=torch.float64)
+        norm.bias.data = torch.tensor([0.0, 1.0, -3.0], dtype=torch.float64)
     return norm
 
 
-def made_batch(*shape, seed=0):
-    batch = torch.randn(8, 3, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return 3 * batch + torch.arange(8, dtype=torch.float64).view(8, *[1] * (batch.ndim - 1))
+def through(norm: nn.Module, x: torch.Tensor, slopes: torch.Tensor):
+    """The output, and the gradients of the rows and of the parameters for these slopes of the loss."""
+    x = x.clone().requires_grad_()
+    output = norm(x)
+    output.backward(slopes)
+    return output.detach(), x.grad, [parameter.grad for parameter in norm.parameters()]
 
 
-@pytest.mark.parametrize(
-    ("kind", "shape", "more"),
-    [
-        (nn.BatchNorm2d, (4, 2), {}),
-        (nn.BatchNorm1d, (), {}),
-        (nn.BatchNorm2d, (2, 2), {"affine": False}),
-        (nn.BatchNorm2d, (2, 2), {"momentum": None}),
-        (nn.BatchNorm2d, (2, 2), {"momentum": 0.3, "eps": 0.5}),
-        (nn.BatchNorm2d, (2, 2), {"track_running_stats": False}),
-    ],
-)
-def test_two_shares_are_normalised_as_the_whole_forward_and_backward(processes, kind, shape, more):
-    whole, shares = made_norm(kind, **more), [made_norm(kind, **more) for _ in SHARES]
-    for share in shares:
-        whole_batch.see_whole_batch(share)
-    for seed in range(2):  # the second batch finds running statistics
-        batch, slopes = made_batch(*shape, seed=seed), made_batch(*shape, seed=seed + 7)
-        expected = batch.clone().requires_grad_()
-        (whole(expected) * slopes).sum().backward()
+@pytest.mark.parametrize("options", [{}, {"momentum": None}, {"affine": False}, {"track_running_stats": False}])
+@pytest.mark.parametrize("dims", NORMS)
+def test_shares_are_normalised_as_the_whole(dims, options):
+    x, whole = batch(dims), norm_of(dims, **options)
+    slopes = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=x.dtype)
+    norms = [copy.deepcopy(whole) for _ in range(WORLD)]
 
-        def work(rank, batch=batch, slopes=slopes):
-            images = batch[SHARES[rank]].clone().requires_grad_()
-            output = shares[rank](images)
-            (output * slopes[SHARES[rank]]).sum().backward()
-            return output.detach(), images.grad
+    def share(rank: int):
+        see_whole_batch(norms[rank])
+        norms[rank](torch.zeros_like(x[rank::WORLD]))
+        return through(norms[rank], x[rank::WORLD], slopes[rank::WORLD])
 
-        outputs, gradients = zip(*processes.run(work), strict=True)
-        torch.testing.assert_close(torch.cat(gradients), expected.grad)
-        fresh = made_norm(kind, **more)
-        torch.testing.assert_close(torch.cat(outputs), fresh(batch).detach())
-    for name, parameter in whole.named_parameters():
-        torch.testing.assert_close(sum(dict(share.named_parameters())[name].grad for share in shares), parameter.grad)
-    for share in shares:
-        assert share.state_dict().keys() == whole.state_dict().keys()
-        for name, buffer in whole.named_buffers():
-            torch.testing.assert_close(dict(share.named_buffers())[name], buffer)
+    shares = in_processes(share, WORLD)
+    whole(torch.zeros_like(x))
+    output, rows, parameters = through(whole, x, slopes)
+    for rank, (share_output, share_rows, _) in enumerate(shares):
+        torch.testing.assert_close(share_output, output[rank::WORLD])
+        torch.testing.assert_close(share_rows, rows[rank::WORLD])
+    for number, grad in enumerate(parameters):
+        torch.testing.assert_close(sum(share[2][number] for share in shares), grad)
+    for norm in norms:
+        torch.testing.assert_close(dict(norm.named_buffers()), dict(whole.named_buffers()))
 
 
-def test_statistics_carry_no_gradient_and_the_output_keeps_its_type(processes):
-    batch = made_batch(2, 2).to(torch.bfloat16)
+@pytest.mark.parametrize("dims", NORMS)
+def test_gradients_are_those_of_the_function(dims, monkeypatch):
+    monkeypatch.setattr(distributed, "all_reduce", lambda _: None)
+    norm = norm_of(dims)
+    inputs = (batch(dims).requires_grad_(), norm.weight, norm.bias)
 
-    def work(rank):
-        images = batch[SHARES[rank]].clone().requires_grad_()
-        output, mean, variance = whole_batch.normalise_batch(images, None, None, eps=1e-5)
-        output.sum().backward()
-        return output.detach(), mean, variance, images.grad
+    def output(x, weight, bias):
+        return normalise_batch(x, weight, bias, eps=0.1)[0]
 
-    for output, mean, variance, gradient in processes.run(work):
-        assert output.dtype == gradient.dtype == torch.bfloat16
-        assert mean.dtype == variance.dtype == torch.float64
-        assert not mean.requires_grad
-        assert not variance.requires_grad
-        torch.testing.assert_close(mean, batch.double().mean(dim=(0, 2, 3)), atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(variance, batch.double().var(dim=(0, 2, 3)), atol=1e-4, rtol=1e-4)
+    assert torch.autograd.gradcheck(output, inputs, fast_mode=True)
 
 
-def test_a_channel_of_one_value_is_not_divided_by_nothing(processes):
-    flat = torch.full((8, 3), 2.0, dtype=torch.float64)
-
-    def work(rank):
-        return whole_batch.normalise_batch(flat[SHARES[rank]], None, None, eps=1e-5)
-
-    for output, mean, variance in processes.run(work):
-        assert output.abs().max() == 0
-        assert mean.tolist() == [2, 2, 2]
-        assert variance.tolist() == [0, 0, 0]
-
-
-def test_an_image_is_dropped_from_as_in_one_process(processes):
-    dropout = nn.Dropout(0.5)
-    whole_batch.see_whole_batch(dropout)
-    images = made_batch(50)
-
-    def dropped(rank):
-        processes.rank.value = rank
-        torch.manual_seed(5)
-        return dropout(images[rank::2])
-
-    torch.manual_seed(5)
-    expected = images * functional.dropout(torch.ones_like(images), 0.5)
-    for rank in range(2):
-        torch.testing.assert_close(dropped(rank), expected[rank::2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_narrow_batches_stay_narrow_and_their_statistics_are_wide(dtype, monkeypatch):
+    monkeypatch.setattr(distributed, "all_reduce", lambda _: None)
+    x = batch(2, dtype).requires_grad_()
+    output, mean, variance = normalise_batch(x, None, None, eps=0.0)
+    output.square().sum().backward()
+    assert (output.dtype, x.grad.dtype, mean.dtype, variance.dtype) == (dtype, dtype, torch.float64, torch.float64)
+    precise = x.detach().double()
+    torch.testing.assert_close(mean, precise.mean(dim=(0, 2, 3)), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(variance, precise.var(dim=(0, 2, 3)), rtol=1e-4, atol=1e-4)
+    assert not mean.requires_grad
+    assert not variance.requires_grad
 
 
-def test_in_evaluation_each_process_uses_what_it_remembers(processes):
-    network = nn.Sequential(made_norm(), nn.Dropout(0.5))
-    batch = made_batch(2, 2)
-    expected = network.eval()(batch)
-    whole_batch.see_whole_batch(network)
-    torch.testing.assert_close(network(batch), expected)
+def test_the_batch_normalised_has_the_bias_for_mean_and_the_weight_for_deviation(monkeypatch):
+    monkeypatch.setattr(distributed, "all_reduce", lambda _: None)
+    weight, bias = torch.tensor([2.0, 1.0, 0.5]).double(), torch.tensor([0.0, 1.0, -3.0]).double()
+    output, *_ = normalise_batch(batch(2), weight, bias, eps=0.0)
+    torch.testing.assert_close(output.mean(dim=(0, 2, 3)), bias)
+    torch.testing.assert_close(output.std(dim=(0, 2, 3), correction=0), weight)
 
 
-def test_only_plain_normalisations_and_dropouts_of_a_distributed_run_change(processes, monkeypatch):
-    class OwnNorm(nn.BatchNorm2d):
-        pass
+@pytest.mark.parametrize("dims", NORMS)
+def test_evaluation_uses_the_running_statistics_of_each_process(dims):
+    norm, x = norm_of(dims), batch(dims)
+    norm(x)
+    norm.eval()
+    expected = norm(x)
 
-    network = nn.Sequential(nn.BatchNorm2d(3), nn.BatchNorm1d(3), nn.Dropout(), OwnNorm(3), nn.ReLU())
-    kinds = [type(module) for module in network]
-    monkeypatch.setattr(whole_batch, "is_distributed", lambda: False)
-    whole_batch.see_whole_batch(network)
-    assert [type(module) for module in network] == kinds
-    monkeypatch.setattr(whole_batch, "is_distributed", lambda: True)
-    whole_batch.see_whole_batch(network)
-    changed = [type(module) is not kind for module, kind in zip(network, kinds, strict=True)]
-    assert changed == [True, True, True, False, False]
-    assert all(isinstance(module, kind) for module, kind in zip(network, kinds, strict=True))
+    def share(rank: int) -> torch.Tensor:
+        mine = copy.deepcopy(norm)
+        see_whole_batch(mine)
+        return mine(x[rank::WORLD])
+
+    for rank, output in enumerate(in_processes(share, WORLD)):
+        torch.testing.assert_close(output, expected[rank::WORLD])
+    torch.testing.assert_close(norm(x), expected)
 
 
-def test_alone_a_changed_network_acts_as_before(processes, monkeypatch):
-    network = made_norm()
-    whole_batch.see_whole_batch(network)
-    monkeypatch.setattr(whole_batch, "is_distributed", lambda: False)
-    batch = made_batch(2, 2)
-    torch.testing.assert_close(network(batch), made_norm()(batch))
-    dropout = nn.Dropout(0.5)
-    whole_batch.see_whole_batch(dropout)
-    torch.manual_seed(1)
-    expected = functional.dropout(batch, 0.5)
-    torch.manual_seed(1)
-    torch.testing.assert_close(dropout(batch), expected)
+class Derived(nn.BatchNorm2d):
+    """A normalisation of another kind."""
+
+
+def test_only_what_depends_on_the_batch_changes_and_only_among_others():
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.Dropout(0.5), Derived(3))
+    classes = [type(module) for module in network]
+    see_whole_batch(network)
+    assert [type(module) for module in network] == classes
+
+    def changed(_rank: int) -> list[bool]:
+        mine = copy.deepcopy(network)
+        see_whole_batch(mine)
+        assert all(isinstance(module, before) for module, before in zip(mine, classes, strict=True))
+        return [type(module) is not before for module, before in zip(mine, classes, strict=True)]
+
+    assert in_processes(changed) == [[False, True, True, False]] * 2
