@@ -125,7 +125,8 @@ def _row(row: Mapping[str, str | None], path: Path, number: int) -> CaseRow:
         return CaseRow.model_validate({**content, "states": states})
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        reason = f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+        column = ".".join(str(part) for part in fault["loc"])
+        reason = f"{column} is missing" if fault["type"] == "missing" else f"{column} is {fault['input']!r}"
         raise RunError(
             f"{path}: row {number} is not one of this version ({reason:.60}); explain the run again"
         ) from error
