@@ -39,6 +39,9 @@ SHARED_BYTES = (510, 0x40000002)
 BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a file and would apply to another file of the same name."""
 
+OWNER_ONLY = 0o600
+"""A backup holds names and password hashes."""
+
 
 def back_up(url: str | None, file: Path) -> Findings | None:
     """Copy a store to a new file, while others may be writing to it.
@@ -61,6 +64,7 @@ def back_up(url: str | None, file: Path) -> Findings | None:
     source = store_file(url)
     is_current = store_revision(url) == head_revision()
     with _file_errors(file), replacing(file) as copy:
+        copy.chmod(OWNER_ONLY)
         if source is not None:
             _copy_sqlite(source, copy)
             findings = _check_file(copy) if is_current else _check_migrated(copy)
@@ -154,7 +158,9 @@ def _check_migrated(copy: Path) -> Findings:
 
 def _migrate_and_check(copy: Path) -> Findings:
     try:
-        migrate(str(copy))
+        before, _ = migrate(str(copy))
+        if before is None:
+            raise StoreError("the file holds no concept store; give one that 'dermaxis store backup' made")
         return _check_file(copy)
     finally:
         Path(f"{copy}-queue").unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
+from unicodedata import normalize
 
 from sqlalchemy import RowMapping, Table, select
 from sqlalchemy.orm import Session
@@ -180,13 +181,14 @@ def _may_be_untold(session: Session, name: str, row: Row) -> bool:
 
 
 def _row_as_told(name: str, stored: RowMapping, numbers: Mapping[str, str]) -> Row:
-    """Spell a row as the events do: numbers for names, digests for what is large or secret."""
+    """Spell a row as the events do: numbers for names, digests for what is large or secret, text in form NFC."""
     row = {}
     for column, value in stored.items():
         if (name, column) in PERSONS:
             row[column] = numbers.get(value, value)
         elif (name, column) not in UNTOLD:
-            row[column] = AS_TOLD[name, column](value) if (name, column) in AS_TOLD else value
+            told = AS_TOLD[name, column](value) if (name, column) in AS_TOLD else value
+            row[column] = normalize("NFC", told) if isinstance(told, str) else told
     if name == "accounts":
         row["salt"] = name_digest(stored["salt"], stored["name"])
     if name == "acts":

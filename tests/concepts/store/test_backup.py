@@ -142,6 +142,21 @@ def test_a_backup_is_never_overwritten(filled, tmp_path):
     assert (tmp_path / "backup").read_bytes() == before
 
 
+def test_only_its_owner_reads_a_backup(filled, tmp_path):
+    back_up(address(filled), tmp_path / "backup")
+    assert (tmp_path / "backup").stat().st_mode & 0o077 == 0
+
+
+def test_an_empty_file_does_not_take_a_stores_place(sqlite_store, tmp_path):
+    url = address(sqlite_store)
+    curation.judge(sqlite_store, "ann", "derm", verdict(0), key="before")
+    sqlite_store.close()
+    (tmp_path / "empty").touch()
+    with pytest.raises(StoreError, match="no concept store"):
+        restore(url, tmp_path / "empty")
+    assert judgements(url) == ["image0"]
+
+
 def test_a_store_that_was_changed_behind_its_back_is_not_backed_up(filled, tmp_path):
     with filled.writing() as session:
         session.execute(text("UPDATE images SET path = 'other.png'"))

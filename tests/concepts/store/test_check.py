@@ -9,6 +9,8 @@ from sqlalchemy import insert, text
 
 from concepts.curation import door as curation
 from concepts.curation.accounts import OPERATOR
+from concepts.image_record import ImageRecord
+from concepts.judgement import Judgement, Verdict
 from concepts.store import audit
 from concepts.store.check import CHECKED, check
 from concepts.store.judgement_rows import JudgementRecord
@@ -50,6 +52,18 @@ def behind_its_back(store: Store, *statements: str) -> None:
         raw.execute(statement)
     raw.execute("PRAGMA foreign_keys = ON")
     raw.close()
+
+
+def test_text_in_another_unicode_form_than_the_chain_keeps_is_no_difference(filled):
+    """macOS names files and types accents in decomposed form; an event holds the composed one."""
+    image = ImageRecord(id="Ma\u0308rz", digest="ab" * 32, path="Ma\u0308rz.png", diagnosis="nae\u0301vus")
+    curation.add_images(filled, OPERATOR, [image], key="image")
+    curation.add_to_set(filled, OPERATOR, "derm", [image.id], key="another row")
+    statement = {"reader": "ann", "concept": "streaks", "verdict": Verdict.PRESENT, "note": "Cafe\u0301"}
+    curation.judge(filled, "ann", "derm", Judgement(image_id=image.id, **statement), key="Cafe\u0301")
+    assert check(filled).broken is None
+    behind_its_back(filled, "UPDATE judgements SET note = 'Cafe'")
+    assert check(filled).broken.reason == "judgement 1 is not what event 11 wrote: note"
 
 
 def test_what_was_done_by_the_tool_passes_and_all_of_it_is_checked(lived):
