@@ -83,7 +83,7 @@ def test_an_old_store_is_brought_up_to_date(invoke, store):
     assert "already" in invoke("concepts", "migrate", "--store", store).output
     with closing(sqlite3.connect(store)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    assert "dermaxis concepts migrate" in str(invoke("concepts", "list", "--store", store).exception)
+    assert "dermaxis store migrate" in str(invoke("concepts", "list", "--store", store).exception)
 
 
 def test_a_store_that_is_not_there_is_not_made_by_looking(invoke, tmp_path):
