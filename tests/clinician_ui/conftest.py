@@ -199,6 +199,7 @@ def start_tool(tmp_path) -> Iterator[Callable[..., str]]:
         port = port or find_port()
         command = [sys.executable, "-m", "clinician_ui", "--store", str(tmp_path / "store.sqlite")]
         command += ["--images", str(images), "--runs", str(runs), "--port", str(port)]
+        command += ["--data-roots", str(tmp_path.parent)]  # where the images of `small_run` lie
         environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
         servers.append(subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, env=environment))
         wait_for(port)
