@@ -95,7 +95,7 @@ def served(store, cohort, start_tool) -> str:
     return start_tool(cohort)
 
 
-def test_what_a_curator_froze_is_what_a_report_was_trained_on(chromium, served, store, tmp_path):
+def test_what_a_curator_froze_is_what_a_report_was_trained_on(chromium, served, store, tmp_path, monkeypatch):
     tab = chromium.new_context(viewport={"width": 1280, "height": 800}).new_page()
     tab.set_default_timeout(TIMEOUT)
     tab.goto(f"{served}/sets?set=derm")
@@ -109,7 +109,8 @@ def test_what_a_curator_froze_is_what_a_report_was_trained_on(chromium, served, 
     assert release.concept_ids == CONCEPTS
     config = tmp_path / "small.yaml"
     config.write_text(SMALL.format(cache=tmp_path / "cache", runs=tmp_path / "runs"))
-    pipeline("run", str(config), "concepts=derm@1", f"concepts.store={tmp_path / 'store.sqlite'}")
+    monkeypatch.setenv("DERMAXIS_STORE", str(tmp_path / "store.sqlite"))
+    pipeline("run", str(config), "concepts=derm@1")
     (report,) = (tmp_path / "runs").glob("curated-*/report.html")
     tab.goto(report.as_uri())
     text = tab.locator("body").inner_text()
