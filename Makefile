@@ -23,7 +23,7 @@ test: lint unit docs $(VENV)/.dev  ## everything: lint, unit tests, documentatio
 	$(BIN)/python -m pytest -m "(slow or data) and not browser" --numprocesses=auto --dist=loadfile --durations=10
 	$(BIN)/python -m pytest -m browser --durations=10  # one after the other: people, too, wait for the page
 
-unit: $(VENV)/.dev  ## the unit tests only (about a minute on two cores)
+unit: $(VENV)/.dev  ## the unit tests only (two and a half minutes on two cores)
 	$(BIN)/python -m pytest --numprocesses=auto
 
 lint: $(VENV)/.dev  ## ruff, mypy, the floors of the house, bandit and the list of advisories

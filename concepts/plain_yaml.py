@@ -40,7 +40,7 @@ def parse_yaml(text: str) -> Any:  # noqa: ANN401  # whatever the text holds; th
         raise DataError(f"has {len(text):,} characters; at most {MOST_CHARACTERS:,} are allowed")
     try:
         _refuse_growth(text)
-        return yaml.load(text, Loader=LOADER)
+        return yaml.load(text, Loader=LOADER)  # nosec B506  # a safe one, see above
     except yaml.MarkedYAMLError as error:
         problem = " ".join((error.problem or "malformed").split())
         raise DataError(f"is not YAML: {problem:.{LONGEST_PROBLEM}}{_place(error.problem_mark)}") from error
